@@ -1,0 +1,380 @@
+//! The user's record, field for field as it is written in YAML or JSON.
+//!
+//! Names are snake_case; lowerCamelCase is accepted on input. An unknown field is an error: a misspelt `misfire_polcy`
+//! that is silently ignored would fire at the wrong time. What the fields may hold is checked in [`crate::validate`].
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::duration::Span;
+use crate::one_or_many::{OneOrMany, one_or_many};
+
+/// The only accepted `apiVersion`.
+pub const API_VERSION: &str = "flintwheel.dev/v1";
+/// The only accepted `kind` (calendars and namespaces become kinds of their own later).
+pub const KIND: &str = "ActivityDefinition";
+
+/// When something is to happen (a schedule, or events that match) and what (tasks to spawn, or a workflow to start).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivityDefinition {
+    /// Always `flintwheel.dev/v1`.
+    #[serde(rename = "apiVersion", alias = "api_version")]
+    pub api_version: String,
+    /// Always `ActivityDefinition`.
+    pub kind: String,
+    /// Who it is.
+    pub metadata: Metadata,
+    /// What it does.
+    pub spec: Spec,
+}
+
+/// Who a definition is: its namespace and id never change, name and labels may.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// The tenant. 1 to 63 characters: a-z 0-9 - (default: `default`).
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// 1 to 200 characters: a-z 0-9 . _ - ; part of every workflow id.
+    pub id: String,
+    /// For people. At most 256 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// For selection with `-l`. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn default_namespace() -> String {
+    "default".to_owned()
+}
+
+/// What a definition does and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// `false` keeps the definition but arms no schedule and matches no event (default: `true`).
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+    /// A schedule, an event trigger, or both. With neither, it runs by `flintwheel trigger` only.
+    #[serde(default, skip_serializing_if = "Trigger::is_empty")]
+    pub trigger: Trigger,
+    /// What makes two events the same firing. Without it: the event's `source` and `id`, for one day.
+    #[serde(default, alias = "dedupeKeyStrategy", skip_serializing_if = "Option::is_none")]
+    pub dedupe_key_strategy: Option<DedupeKeyStrategy>,
+    /// Values that the tasks need, resolved when a run begins. For the built-in orchestrator only.
+    #[serde(default, alias = "contextSources", skip_serializing_if = "Vec::is_empty")]
+    pub context_sources: Vec<ContextSource>,
+    /// What a run spawns. For the built-in orchestrator only.
+    #[serde(default, alias = "taskTemplates", skip_serializing_if = "Vec::is_empty")]
+    pub task_templates: Vec<TaskTemplate>,
+    /// Start this workflow directly instead of the built-in orchestrator. Excludes context sources and task templates.
+    #[serde(default, alias = "startWorkflow", skip_serializing_if = "Option::is_none")]
+    pub start_workflow: Option<StartWorkflow>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+/// What sets a definition off.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// Due times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleTrigger>,
+    /// Events that match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventTrigger>,
+}
+
+impl Trigger {
+    /// Neither schedule nor event: such a definition runs by hand only.
+    pub fn is_empty(&self) -> bool {
+        self.schedule.is_none() && self.event.is_none()
+    }
+}
+
+/// Due times: the union of all cron lines, intervals and single times.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleTrigger {
+    /// Cron lines as Temporal reads them: 5 fields, 6 (year last) or 7 (second first, year last), `@daily` and its kin,
+    /// `@every 1h/5m`, `CRON_TZ=`; day of month AND day of week; 0 and 7 are Sunday.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub cron: Vec<String>,
+    /// Every so often, counted from the Unix epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<Interval>")]
+    pub interval: Vec<Interval>,
+    /// Single times, RFC 3339.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<DateTime<Utc>>")]
+    pub at: Vec<DateTime<Utc>>,
+    /// IANA name of the zone that cron lines are read in (default: UTC).
+    #[serde(default, alias = "timeZone", skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Spreads due times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Jitter>,
+    /// No due time before this one (inclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<DateTime<Utc>>,
+    /// No due time after this one (inclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<DateTime<Utc>>,
+    /// What happens to due times that are met late.
+    #[serde(default, alias = "misfirePolicy", skip_serializing_if = "Option::is_none")]
+    pub misfire_policy: Option<MisfirePolicy>,
+}
+
+/// Every `every`, at `phase` past each multiple of it since the Unix epoch, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// At least one second, whole seconds.
+    pub every: Span,
+    /// Less than `every` (default: 0s).
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub phase: Span,
+}
+
+/// Spreads due times over a window, so that a thousand definitions of 09:00 don't start at once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jitter {
+    /// The latest that a due time is moved to; never past the one that follows it.
+    pub window: Span,
+    /// How the offset is chosen.
+    #[serde(default)]
+    pub mode: JitterMode,
+}
+
+/// How a jitter offset is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JitterMode {
+    /// Another offset for each due time, a pure function of definition and nominal time.
+    #[default]
+    PerFiring,
+    /// One offset for the definition.
+    Stable,
+}
+
+/// What happens to due times that are met late: after downtime, a pause, or an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MisfirePolicy {
+    /// Which of the late ones fire.
+    #[serde(default)]
+    pub mode: MisfireMode,
+    /// Later than this, none fires (default: 365d; at least 10s).
+    #[serde(default = "MisfirePolicy::default_window")]
+    pub window: Span,
+}
+
+impl Default for MisfirePolicy {
+    fn default() -> Self {
+        Self { mode: MisfireMode::All, window: Self::default_window() }
+    }
+}
+
+impl MisfirePolicy {
+    fn default_window() -> Span {
+        Span::from_secs(365 * 86_400)
+    }
+}
+
+/// Which late due times fire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MisfireMode {
+    /// Each of them, oldest first.
+    #[default]
+    All,
+    /// The latest only; the others are skipped, with that reason.
+    Latest,
+    /// None; each is skipped, with that reason.
+    None,
+}
+
+/// Events that set a definition off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventTrigger {
+    /// CloudEvents `type`: one of these, compared exactly.
+    #[serde(deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub types: Vec<String>,
+    /// Context attributes (`source`, `subject`, extensions) that must have exactly these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What makes two events the same firing of a definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DedupeKeyStrategy {
+    /// A CEL expression over `event` that yields a string, a number or a boolean (default: the event's source and id).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// For how long a key is remembered (default: 1d; 1s to 30d).
+    #[serde(default = "DedupeKeyStrategy::default_window")]
+    pub window: Span,
+}
+
+impl Default for DedupeKeyStrategy {
+    fn default() -> Self {
+        Self { key: None, window: Self::default_window() }
+    }
+}
+
+impl DedupeKeyStrategy {
+    fn default_window() -> Span {
+        Span::from_secs(86_400)
+    }
+}
+
+/// A named value that templates can use as `context.NAME`. Exactly one of the kinds is set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContextSource {
+    /// a-z A-Z 0-9 _ , not beginning with a digit; unique in the definition.
+    pub name: String,
+    /// The value itself.
+    #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
+    pub static_value: Option<Value>,
+    /// The answer of an HTTP service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSource>,
+    /// What happens when it can't be had (default: `fail`).
+    #[serde(default, alias = "onError", skip_serializing_if = "OnError::is_fail")]
+    pub on_error: OnError,
+}
+
+/// What a run does about a context source that can't be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The value is null and the run goes on.
+    Null,
+}
+
+impl OnError {
+    fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
+}
+
+/// A context value fetched over HTTP when the run begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSource {
+    /// A template; must yield an http or https URL.
+    pub url: String,
+    /// `GET` or `POST` (default: `GET`).
+    #[serde(default = "get_method", skip_serializing_if = "is_get")]
+    pub method: String,
+    /// Header values are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// JSON with templates in its strings; for `POST`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// For one try (default: 10s; 100ms to 5m).
+    #[serde(default = "HttpSource::default_timeout")]
+    pub timeout: Span,
+}
+
+impl HttpSource {
+    fn default_timeout() -> Span {
+        Span::from_secs(10)
+    }
+}
+
+fn get_method() -> String {
+    "GET".to_owned()
+}
+
+fn is_get(method: &str) -> bool {
+    method == "GET"
+}
+
+/// Something that a run spawns: a child workflow or a Temporal activity. Exactly one of the two is set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskTemplate {
+    /// a-z A-Z 0-9 _ - ; unique in the definition; part of the spawned workflow's id.
+    pub name: String,
+    /// A CEL expression over `event`, `context`, `scheduled_for` ...; the task is left out where it is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Names of tasks that must have succeeded before.
+    #[serde(default, alias = "dependsOn", skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// A child workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Target>,
+    /// A Temporal activity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Target>,
+    /// The one argument. Strings are templates; a string that is nothing but one `{{ ... }}` keeps the value's type.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub params: Value,
+}
+
+/// A workflow or activity by type name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// As its worker registers it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Where its worker polls (default: the namespace's task queue).
+    #[serde(default, alias = "taskQueue", skip_serializing_if = "Option::is_none")]
+    pub task_queue: Option<String>,
+    /// For one execution, from start to close (activity default: 1m; workflow default: none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+}
+
+/// The user's own workflow, started directly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartWorkflow {
+    /// As its worker registers it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Where its worker polls.
+    #[serde(alias = "taskQueue")]
+    pub task_queue: String,
+    /// One payload per element. Strings are templates over `scheduled_for`, `fired_at`, `event`, `definition`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input: Vec<Value>,
+    /// Plain JSON values kept with the workflow. Strings are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub memo: BTreeMap<String, Value>,
+    /// Of the whole execution, with retries and continue-as-new (default: none).
+    #[serde(default, alias = "executionTimeout", skip_serializing_if = "Option::is_none")]
+    pub execution_timeout: Option<Span>,
+    /// Of one run (default: none).
+    #[serde(default, alias = "runTimeout", skip_serializing_if = "Option::is_none")]
+    pub run_timeout: Option<Span>,
+    /// Of one workflow task (default: Temporal's, 10s).
+    #[serde(default, alias = "taskTimeout", skip_serializing_if = "Option::is_none")]
+    pub task_timeout: Option<Span>,
+}

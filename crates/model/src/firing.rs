@@ -1,0 +1,62 @@
+//! What leaves the engine: one start of one workflow, complete and ready to send, and how the sink answered.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// One `StartWorkflowExecution`, complete. Everything in it is a pure function of the firing and of its definition's version,
+/// so that sending it again is harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Temporal's namespace, not ours.
+    pub temporal_namespace: String,
+    /// See [`crate::ids::workflow_id`].
+    pub workflow_id: String,
+    /// See [`crate::ids::request_id`].
+    pub request_id: String,
+    /// As its worker registers it.
+    pub workflow_type: String,
+    /// Where its worker polls.
+    pub task_queue: String,
+    /// One JSON text per argument (`encoding: json/plain`).
+    pub input: Vec<Bytes>,
+    /// Name and JSON text of each memo field.
+    pub memo: Vec<(String, Bytes)>,
+    /// Of the whole execution.
+    pub execution_timeout: Option<Duration>,
+    /// Of one run.
+    pub run_timeout: Option<Duration>,
+    /// Of one workflow task.
+    pub task_timeout: Option<Duration>,
+    /// W3C `traceparent` and `tracestate` of the event, if it had them: name and value.
+    pub trace: Vec<(String, String)>,
+}
+
+/// How the sink answered a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartOutcome {
+    /// It runs, or has run: this try or an earlier one of ours started it.
+    Started {
+        /// Temporal's id of the run; empty from a sink that only counts.
+        run_id: String,
+    },
+    /// Somebody else has started a workflow of this id.
+    Conflict {
+        /// Whose it is.
+        start_request_id: String,
+        /// Its run.
+        run_id: String,
+    },
+    /// Not now: unreachable, slow, or too busy. Whether it has started is not known; try again.
+    Retry {
+        /// A short reason for people, without secrets.
+        reason: String,
+        /// Whether the target as a whole can't be reached or is throttling, so that other starts there should wait too.
+        target_wide: bool,
+    },
+    /// Never: the sink will refuse it each time (namespace not found, input too large, permission ...).
+    Refused {
+        /// For the dead letter.
+        reason: String,
+    },
+}

@@ -1,0 +1,24 @@
+//! Pure. What Flintwheel talks about: activity definitions, triggers, events, firings, their ids, and what is wrong with them.
+//!
+//! Everything here is data and rules over data: no clock, no I/O, no runtime. Cron text is only carried here; what it
+//! means is the `schedule` crate's business, and which event matches which definition is the `events` crate's.
+
+pub mod definition;
+pub mod duration;
+pub mod event;
+pub mod expression;
+pub mod firing;
+pub mod ids;
+pub mod limits;
+pub mod occurrence;
+pub mod one_or_many;
+pub mod schema;
+pub mod template;
+pub mod validate;
+pub mod violation;
+
+pub use definition::ActivityDefinition;
+pub use duration::Span;
+pub use event::Event;
+pub use ids::{DefinitionKey, FiringKey};
+pub use violation::{Violation, Violations};

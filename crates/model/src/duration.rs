@@ -112,8 +112,7 @@ fn parse_part(text: &str) -> Result<(u64, &str), &'static str> {
     let (number, rest) = text.split_at(number_len);
     let unit_len = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
     let (unit, tail) = rest.split_at(unit_len);
-    let (_, unit_micros) =
-        UNITS.iter().find(|(name, _)| *name == unit).ok_or("the units are w, d, h, m, s, ms, us")?;
+    let (_, unit_micros) = UNITS.iter().find(|(name, _)| *name == unit).ok_or("the units are w, d, h, m, s, ms, us")?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = whole.parse().map_err(|_| "a unit has no number")?;
     let micros = whole.checked_mul(*unit_micros).ok_or("it is longer than 100 years")?;

@@ -3,6 +3,7 @@
 //! Everything here is data and rules over data: no clock, no I/O, no runtime. Cron text is only carried here; what it
 //! means is the `schedule` crate's business, and which event matches which definition is the `events` crate's.
 
+pub mod base64;
 pub mod definition;
 pub mod duration;
 pub mod event;
@@ -10,8 +11,8 @@ pub mod expression;
 pub mod firing;
 pub mod ids;
 pub mod limits;
-pub mod occurrence;
 pub mod one_or_many;
+pub mod run;
 pub mod schema;
 pub mod template;
 pub mod validate;

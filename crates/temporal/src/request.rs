@@ -1,0 +1,152 @@
+//! Builds the wire form of a start. Nothing here depends on when or how often it is sent: two requests made from one
+//! start are equal byte for byte, except for the order of map entries.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flintwheel_model::firing::Start;
+use temporalio_common::protos::temporal::api::common::v1::{Header, Memo, Payload, Payloads, WorkflowType};
+use temporalio_common::protos::temporal::api::enums::v1::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
+
+/// The header in which Temporal's SDKs carry W3C trace context.
+const TRACE_HEADER: &str = "_tracer-data";
+
+pub(crate) fn start_request(start: &Start, identity: &str) -> StartWorkflowExecutionRequest {
+    StartWorkflowExecutionRequest {
+        namespace: start.temporal_namespace.clone(),
+        workflow_id: start.workflow_id.clone(),
+        workflow_type: Some(WorkflowType { name: start.workflow_type.clone() }),
+        task_queue: Some(TaskQueue { name: start.task_queue.clone(), ..TaskQueue::default() }),
+        input: input(&start.input),
+        workflow_execution_timeout: start.execution_timeout.map(wire_duration),
+        workflow_run_timeout: start.run_timeout.map(wire_duration),
+        workflow_task_timeout: start.task_timeout.map(wire_duration),
+        identity: identity.to_owned(),
+        request_id: start.request_id.clone(),
+        workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate as i32,
+        workflow_id_conflict_policy: WorkflowIdConflictPolicy::Fail as i32,
+        memo: memo(&start.memo),
+        header: trace_header(&start.trace),
+        ..StartWorkflowExecutionRequest::default()
+    }
+}
+
+fn input(arguments: &[Bytes]) -> Option<Payloads> {
+    (!arguments.is_empty()).then(|| Payloads { payloads: arguments.iter().map(|json| json_payload(json)).collect() })
+}
+
+fn memo(fields: &[(String, Bytes)]) -> Option<Memo> {
+    (!fields.is_empty())
+        .then(|| Memo { fields: fields.iter().map(|(name, json)| (name.clone(), json_payload(json))).collect() })
+}
+
+fn trace_header(trace: &[(String, String)]) -> Option<Header> {
+    if trace.is_empty() {
+        return None;
+    }
+    let pairs: Vec<String> = trace.iter().map(|(k, v)| format!("{}:{}", json_string(k), json_string(v))).collect();
+    let json = format!("{{{}}}", pairs.join(","));
+    Some(Header { fields: HashMap::from([(TRACE_HEADER.to_owned(), json_payload(json.as_bytes()))]) })
+}
+
+/// What every SDK's default converter reads: JSON text, marked as such.
+fn json_payload(json: &[u8]) -> Payload {
+    Payload {
+        metadata: HashMap::from([("encoding".to_owned(), b"json/plain".to_vec())]),
+        data: json.to_vec(),
+        ..Payload::default()
+    }
+}
+
+/// Trace context is visible ASCII; anything else is written as JSON escapes.
+fn json_string(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| quoted.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Temporal itself cuts timeouts down to this.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Generic because the message's own duration type is not exported under a name.
+fn wire_duration<D: TryFrom<Duration>>(length: Duration) -> D {
+    D::try_from(length.min(LONGEST_TIMEOUT)).ok().expect("a hundred years fit into any duration type")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Start {
+        Start {
+            temporal_namespace: "prod".to_owned(),
+            workflow_id: "flintwheel:default:a:t:2026-11-23T08:00:00Z".to_owned(),
+            request_id: "request-1".to_owned(),
+            workflow_type: "Nightly".to_owned(),
+            task_queue: "reports".to_owned(),
+            input: vec![Bytes::from_static(b"{\"a\":1}"), Bytes::from_static(b"null")],
+            memo: vec![("team".to_owned(), Bytes::from_static(b"\"x\""))],
+            execution_timeout: Some(Duration::MAX),
+            run_timeout: Some(Duration::from_millis(1500)),
+            task_timeout: None,
+            trace: vec![("traceparent".to_owned(), "00-ab-cd-01".to_owned()), ("tracestate".to_owned(), "a=\"é\"".to_owned())],
+        }
+    }
+
+    #[test]
+    fn a_start_carries_its_ids_and_refuses_duplicates() {
+        let request = start_request(&start(), "me");
+        assert_eq!(request.namespace, "prod");
+        assert_eq!(request.workflow_id, start().workflow_id);
+        assert_eq!(request.request_id, "request-1");
+        assert_eq!(request.identity, "me");
+        assert_eq!(request.workflow_type.expect("type").name, "Nightly");
+        assert_eq!(request.task_queue.expect("queue").name, "reports");
+        assert_eq!(request.workflow_id_reuse_policy, WorkflowIdReusePolicy::RejectDuplicate as i32);
+        assert_eq!(request.workflow_id_conflict_policy, WorkflowIdConflictPolicy::Fail as i32);
+    }
+
+    #[test]
+    fn json_goes_out_untouched_and_marked_as_json() {
+        let request = start_request(&start(), "me");
+        let arguments = request.input.expect("input").payloads;
+        assert_eq!(arguments.iter().map(|p| p.data.as_slice()).collect::<Vec<_>>(), [&b"{\"a\":1}"[..], b"null"]);
+        let memo = &request.memo.expect("memo").fields["team"];
+        assert_eq!(memo.data, b"\"x\"");
+        assert!(arguments.iter().chain([memo]).all(|p| p.metadata["encoding"] == b"json/plain"));
+    }
+
+    #[test]
+    fn trace_context_travels_as_a_json_map() {
+        let header = start_request(&start(), "me").header.expect("header");
+        let expected = r#"{"traceparent":"00-ab-cd-01","tracestate":"a=\"\u00e9\""}"#;
+        assert_eq!(String::from_utf8_lossy(&header.fields["_tracer-data"].data), expected);
+    }
+
+    #[test]
+    fn timeouts_keep_their_fraction_and_end_at_a_hundred_years() {
+        let request = start_request(&start(), "me");
+        let run = request.workflow_run_timeout.expect("run timeout");
+        assert_eq!((run.seconds, run.nanos), (1, 500_000_000));
+        assert_eq!(request.workflow_execution_timeout.expect("execution timeout").seconds, 100 * 365 * 86_400);
+        assert!(request.workflow_task_timeout.is_none());
+    }
+
+    #[test]
+    fn nothing_given_sends_nothing() {
+        let bare = Start { input: vec![], memo: vec![], trace: vec![], ..start() };
+        let request = start_request(&bare, "me");
+        assert!(request.input.is_none() && request.memo.is_none() && request.header.is_none());
+    }
+}

@@ -4,6 +4,7 @@
 
 pub mod cloudevent;
 pub mod raw;
+pub mod wire;
 
 /// Package `flintwheel.v1`: the public API.
 pub mod v1 {

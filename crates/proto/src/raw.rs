@@ -33,7 +33,6 @@ pub struct PublishStreamRequest {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use prost::Message;
     use prost_types::field_descriptor_proto::{Label, Type};
     use prost_types::{DescriptorProto, FileDescriptorSet};

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(request_id(&id, 7), "99954f56-18d0-5b09-a156-3ed79536e63f");
         assert_ne!(request_id(&id, 7), request_id(&id, 8));
         assert_eq!(key().shard(16), 0);
-        assert_eq!(DefinitionKey::new("ops", "cleanup").shard(16), 16);
+        assert_eq!(DefinitionKey::new("ops", "cleanup").shard(16), 11);
     }
 
     #[test]

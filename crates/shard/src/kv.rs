@@ -27,11 +27,15 @@ pub enum Table {
     Account = 7,
     /// sequence -> a firing that the sink refused for good.
     Dead = 8,
+    /// hour, definition number, version -> nothing: versions that may be dropped when they are old enough.
+    Retired = 9,
+    /// reason, account sequence -> nothing: chunks that hold what did not fire, by reason.
+    Misses = 10,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Names,
         Self::Definitions,
@@ -41,6 +45,8 @@ impl Table {
         Self::Outbox,
         Self::Account,
         Self::Dead,
+        Self::Retired,
+        Self::Misses,
     ];
 }
 

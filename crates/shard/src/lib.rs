@@ -3,8 +3,24 @@
 //! Apply reads nothing but the shard's state and the entry: no clock, no random, no time-zone database, no filter engine.
 //! Cron, zones and filters are evaluated by the leader; their results stand in the entry.
 
+mod apply;
+pub mod codec;
+mod dedupe;
+pub mod entry;
+pub mod keys;
 pub mod kv;
+mod machine;
+pub mod occurrence;
+pub mod outbox;
+pub mod query;
+pub mod records;
 pub mod replicated;
+pub mod reply;
+pub mod slots;
 
+pub use apply::ack::REFUSED;
+pub use entry::Entry;
 pub use kv::{Read, ReadError, Table, Txn, Write};
+pub use machine::Machine;
 pub use replicated::{ApplyError, Replicated};
+pub use reply::Applied;

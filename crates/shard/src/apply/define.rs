@@ -1,0 +1,92 @@
+//! Definitions created or changed.
+
+use crate::apply::{number_of, retire, version_of};
+use crate::codec::Encoder;
+use crate::entry::{Define, NEVER};
+use crate::keys;
+use crate::kv::{ReadError, Table, Txn};
+use crate::machine::Machine;
+use crate::records::Version;
+use crate::reply::{Defined, Definite, Outcome};
+use crate::slots::Slot;
+
+pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Define>) -> Result<Outcome, ReadError> {
+    let mut defined = Vec::with_capacity(items.len());
+    for item in items {
+        let number = number_of(txn, &item.namespace, &item.id)?;
+        defined.push(match number.and_then(|n| m.slots.get(n).map(|slot| (n, *slot))) {
+            Some((number, slot)) => configure(m, txn, at, item, number, slot)?,
+            None => create(m, txn, at, item),
+        });
+    }
+    Ok(Outcome::Defined(defined))
+}
+
+fn create(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: Define) -> Defined {
+    if item.expected_version.is_some_and(|expected| expected != 0) {
+        return Defined::Conflict { actual: 0 };
+    }
+    let Some(lane) = m.lane(txn, &item.namespace) else { return Defined::TooManyNamespaces };
+    let number = m.counters.next_number;
+    m.counters.next_number += 1;
+    let mut name = Encoder::default();
+    name.u64(number);
+    txn.put(Table::Names, keys::name(&item.namespace, &item.id), name.finish());
+    let definite = put(m, txn, number, Slot::new(lane), version(&item, item.incarnation, at, at), item);
+    Defined::Created(definite)
+}
+
+fn configure(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    at: i64,
+    item: Define,
+    number: u64,
+    slot: Slot,
+) -> Result<Defined, ReadError> {
+    let actual = slot.version;
+    if item.expected_version.is_some_and(|expected| expected != actual) {
+        return Ok(Defined::Conflict { actual });
+    }
+    let before = version_of(txn, number, actual)?;
+    if before.document == item.document {
+        return Ok(Defined::Unchanged(Definite { number, generation: slot.generation, version: actual }));
+    }
+    if item.next <= slot.last {
+        return Ok(Defined::Behind { last: slot.last });
+    }
+    for event_type in &before.event_types {
+        txn.delete(Table::Subscriptions, keys::subscription(&item.namespace, event_type, number));
+    }
+    retire(txn, at, number, actual);
+    let after = version(&item, before.incarnation, before.created, at);
+    Ok(Defined::Configured(put(m, txn, number, slot, after, item)))
+}
+
+fn version(item: &Define, incarnation: u64, created: i64, updated: i64) -> Version {
+    Version {
+        namespace: item.namespace.clone(),
+        id: item.id.clone(),
+        incarnation,
+        created,
+        updated,
+        event_types: item.subscriptions.iter().map(|(event_type, _)| event_type.clone()).collect(),
+        document: item.document.clone(),
+    }
+}
+
+fn put(m: &mut Machine, txn: &mut Txn<'_>, number: u64, mut slot: Slot, version: Version, item: Define) -> Definite {
+    slot.generation += 1;
+    slot.version += 1;
+    slot.set_enabled(item.enabled);
+    slot.next = if item.enabled { item.next } else { NEVER };
+    txn.put(Table::Definitions, keys::definition(number, slot.version), version.encode());
+    for (event_type, matcher) in item.subscriptions {
+        let mut value = Encoder::default();
+        value.u32(slot.version);
+        value.raw(&matcher);
+        txn.put(Table::Subscriptions, keys::subscription(&item.namespace, &event_type, number), value.finish());
+    }
+    m.put_slot(txn, number, slot);
+    Definite { number, generation: slot.generation, version: slot.version }
+}

@@ -1,0 +1,58 @@
+//! Definitions paused or resumed. Due times that passed meanwhile are accounted as skipped when it is resumed.
+
+use crate::apply::number_of;
+use crate::entry::{NEVER, Pause};
+use crate::keys;
+use crate::kv::{ReadError, Table, Txn};
+use crate::machine::Machine;
+use crate::occurrence::{Key, Reason, Record};
+use crate::records::PauseNote;
+use crate::reply::{Applied, Definite, Outcome, Pausing};
+use crate::slots::Slot;
+
+pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Pause>) -> Result<Applied, ReadError> {
+    let mut results = Vec::with_capacity(items.len());
+    for item in items {
+        let number = number_of(txn, &item.namespace, &item.id)?;
+        results.push(match number.and_then(|n| m.slots.get(n).map(|slot| (n, *slot))) {
+            None => Pausing::NotFound,
+            Some((number, slot)) => change(m, txn, at, &item, number, slot),
+        });
+    }
+    Ok(Outcome::Paused(results).into())
+}
+
+fn change(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64, mut slot: Slot) -> Pausing {
+    if item.paused {
+        let note = PauseNote { at, note: item.note.clone() };
+        txn.put(Table::Meta, keys::pause_note(number), note.encode());
+    }
+    let definite = |slot: &Slot| Definite { number, generation: slot.generation, version: slot.version };
+    if slot.is_paused() == item.paused {
+        return Pausing::Same(definite(&slot));
+    }
+    slot.generation += 1;
+    slot.set_paused(item.paused);
+    if !item.paused {
+        txn.delete(Table::Meta, keys::pause_note(number));
+        resume(m, txn, at, item, number, &mut slot);
+    }
+    m.put_slot(txn, number, slot);
+    Pausing::Changed(definite(&slot))
+}
+
+fn resume(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64, slot: &mut Slot) {
+    if item.missed > 0 {
+        let seq = m.next_chunk(txn, at);
+        let key = Key::Time { nominal: slot.next, due: slot.next, count: item.missed };
+        let (version, previous) = (slot.version, slot.chunk);
+        m.put_skips(txn, at, seq, vec![Record { number, version, previous, key, skip: Some(Reason::Paused) }]);
+        slot.skipped = slot.skipped.saturating_add(item.missed);
+        slot.chunk = seq;
+    }
+    // What has been decided stays decided, even if the leader's clock is behind the one that decided it.
+    slot.next = if item.next <= slot.last { slot.next } else { item.next };
+    if !slot.is_enabled() {
+        slot.next = NEVER;
+    }
+}

@@ -1,0 +1,456 @@
+//! What stands in a shard's log. One entry is a batch of decisions that its leader took; apply only writes them down.
+//!
+//! The format is versioned: an entry of a newer kind stops the shard on a node that doesn't know it, never the node.
+
+use bytes::Bytes;
+
+use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::occurrence::Reason;
+
+/// Of the whole encoding; the first byte of each entry.
+const VERSION: u8 = 1;
+/// "No further due time", in `next` fields.
+pub const NEVER: i64 = i64::MAX;
+
+/// One log entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The leader's clock when it proposed, in microseconds since the epoch. The only time that apply knows.
+    pub at: i64,
+    /// The decisions.
+    pub body: Body,
+}
+
+/// The decisions of an entry, by kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Definitions created or changed.
+    Define(Vec<Define>),
+    /// Definitions removed.
+    Delete(Vec<Delete>),
+    /// Definitions paused or resumed.
+    Pause(Vec<Pause>),
+    /// Due times met.
+    Fire(Fire),
+    /// Events matched.
+    Ingest(Ingest),
+    /// Firings by hand.
+    Trigger(Vec<Trigger>),
+    /// What the sink answered.
+    Ack(Vec<Ack>),
+    /// Dead letters retried or dropped.
+    Dead(Vec<DeadAction>),
+    /// Old time buckets dropped.
+    Expire(Expire),
+}
+
+/// A definition as it shall be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Define {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its id.
+    pub id: String,
+    /// The definition as given, in canonical JSON; opaque here.
+    pub document: Bytes,
+    /// Whether its triggers act at all.
+    pub enabled: bool,
+    /// The first nominal due time after now, or [`NEVER`].
+    pub next: i64,
+    /// Event types that it listens to, each with what the ingress needs to match (opaque here).
+    pub subscriptions: Vec<(String, Bytes)>,
+    /// Chosen at random by the leader; used if the definition is created.
+    pub incarnation: u64,
+    /// Compare and set: 0 means "must not exist", `None` means "whatever it is".
+    pub expected_version: Option<u32>,
+}
+
+/// A definition to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A definition to pause or to resume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its id.
+    pub id: String,
+    /// Pause, or resume.
+    pub paused: bool,
+    /// Why, for people.
+    pub note: String,
+    /// On resume: the first nominal due time after now.
+    pub next: i64,
+    /// On resume: due times between that were passed over.
+    pub missed: u32,
+}
+
+/// Due times met, of many definitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fire {
+    /// All due times up to this instant have been decided by this shard; never moves back.
+    pub through: i64,
+    /// In order of due time.
+    pub decisions: Vec<Decision>,
+}
+
+/// What becomes of one due time, or of a range of missed ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Which definition.
+    pub number: u64,
+    /// The generation that it was computed from; a later one makes the decision stale.
+    pub generation: u32,
+    /// The nominal due time: must be the cursor's next one.
+    pub nominal: i64,
+    /// When it was due: nominal and jitter.
+    pub due: i64,
+    /// The cursor's next nominal time from here on, or [`NEVER`].
+    pub next: i64,
+    /// Fire, or skip with a reason.
+    pub skip: Option<Reason>,
+    /// How many due times it stands for; 1 unless a range is skipped.
+    pub count: u32,
+}
+
+/// Events matched to definitions of this shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingest {
+    /// The events as they came in (CloudEvents protobuf), each once.
+    pub events: Vec<Bytes>,
+    /// What they matched.
+    pub matches: Vec<Match>,
+}
+
+/// One event that matched one definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Index into the entry's events.
+    pub event: u32,
+    /// Which definition.
+    pub number: u64,
+    /// The definition's version whose subscription matched; another one makes the match stale.
+    pub version: u32,
+    /// The dedupe key, as written in the firing key.
+    pub key: String,
+    /// Of definition and key.
+    pub digest: [u8; 16],
+    /// For how long the key is remembered, in seconds.
+    pub window: u32,
+}
+
+/// A firing by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its id.
+    pub id: String,
+    /// Makes the firing one of its kind.
+    pub request_id: String,
+    /// Of definition and request id.
+    pub digest: [u8; 16],
+    /// JSON for the run's `input`, or empty.
+    pub input: Bytes,
+}
+
+/// What the sink answered to firings of one outbox chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The chunk's lane.
+    pub lane: u32,
+    /// The chunk.
+    pub seq: u64,
+    /// By record of the chunk.
+    pub ends: Vec<AckEnd>,
+}
+
+/// How one firing ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AckEnd {
+    /// Index in the chunk.
+    pub record: u32,
+    /// When the start call was made that ended it, in microseconds since the epoch.
+    pub at: i64,
+    /// Started, or refused for good with this reason.
+    pub refused: Option<String>,
+    /// Why it was late, where the sink made it wait.
+    pub note: String,
+}
+
+/// What to do with one dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadAction {
+    /// The dead letter.
+    pub seq: u64,
+    /// Send it again; else drop it.
+    pub retry: bool,
+}
+
+/// Old data to drop, by time, in microseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expire {
+    /// Account chunks decided before this.
+    pub account_before: i64,
+    /// Definition versions superseded before this.
+    pub versions_before: i64,
+}
+
+impl Entry {
+    /// As it stands in the log.
+    pub fn encode(&self) -> Bytes {
+        let mut e = Encoder::with_capacity(self.size_hint());
+        e.u8(VERSION);
+        e.u8(self.body.kind());
+        e.i64(self.at);
+        self.body.encode(&mut e);
+        e.finish().into()
+    }
+
+    fn size_hint(&self) -> usize {
+        match &self.body {
+            Body::Fire(fire) => 32 + fire.decisions.len() * 48,
+            Body::Ingest(ingest) => 32 + ingest.events.iter().map(|e| e.len() + 128).sum::<usize>(),
+            _ => 256,
+        }
+    }
+
+    /// From the log.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        let version = d.u8()?;
+        if version != VERSION {
+            return Err(DecodeError(format!("entry version {version} is not known to this program ({VERSION} is)")));
+        }
+        let kind = d.u8()?;
+        let at = d.i64()?;
+        let body = Body::decode(kind, &mut d)?;
+        d.end()?;
+        Ok(Self { at, body })
+    }
+}
+
+impl Body {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Define(_) => 1,
+            Self::Delete(_) => 2,
+            Self::Pause(_) => 3,
+            Self::Fire(_) => 4,
+            Self::Ingest(_) => 5,
+            Self::Trigger(_) => 6,
+            Self::Ack(_) => 7,
+            Self::Dead(_) => 8,
+            Self::Expire(_) => 9,
+        }
+    }
+
+    fn encode(&self, e: &mut Encoder) {
+        match self {
+            Self::Define(items) => e.list(items, Define::encode),
+            Self::Delete(items) => e.list(items, Delete::encode),
+            Self::Pause(items) => e.list(items, Pause::encode),
+            Self::Fire(fire) => {
+                e.i64(fire.through);
+                e.list(&fire.decisions, Decision::encode);
+            }
+            Self::Ingest(ingest) => {
+                e.list(&ingest.events, |e, event| e.bytes(event));
+                e.list(&ingest.matches, Match::encode);
+            }
+            Self::Trigger(items) => e.list(items, Trigger::encode),
+            Self::Ack(items) => e.list(items, Ack::encode),
+            Self::Dead(items) => e.list(items, |e, action| {
+                e.u64(action.seq);
+                e.u8(action.retry.into());
+            }),
+            Self::Expire(expire) => {
+                e.i64(expire.account_before);
+                e.i64(expire.versions_before);
+            }
+        }
+    }
+
+    fn decode(kind: u8, d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(match kind {
+            1 => Self::Define(d.list(Define::decode)?),
+            2 => Self::Delete(d.list(Delete::decode)?),
+            3 => Self::Pause(d.list(Pause::decode)?),
+            4 => Self::Fire(Fire { through: d.i64()?, decisions: d.list(Decision::decode)? }),
+            5 => Self::Ingest(Ingest {
+                events: d.list(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?,
+                matches: d.list(Match::decode)?,
+            }),
+            6 => Self::Trigger(d.list(Trigger::decode)?),
+            7 => Self::Ack(d.list(Ack::decode)?),
+            8 => Self::Dead(d.list(|d| Ok(DeadAction { seq: d.u64()?, retry: flag(d)? }))?),
+            9 => Self::Expire(Expire { account_before: d.i64()?, versions_before: d.i64()? }),
+            other => return Err(DecodeError(format!("entry kind {other} is not known to this program"))),
+        })
+    }
+}
+
+fn flag(d: &mut Decoder) -> Result<bool, DecodeError> {
+    match d.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(DecodeError(format!("{other} is not a flag"))),
+    }
+}
+
+impl Define {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.text(&item.namespace);
+        e.text(&item.id);
+        e.bytes(&item.document);
+        e.u8(item.enabled.into());
+        e.i64(item.next);
+        e.list(&item.subscriptions, |e, (event_type, matcher)| {
+            e.text(event_type);
+            e.bytes(matcher);
+        });
+        e.u64(item.incarnation);
+        e.option(item.expected_version.as_ref(), |e, version| e.u32(*version));
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            namespace: d.text()?,
+            id: d.text()?,
+            document: Bytes::copy_from_slice(d.bytes()?),
+            enabled: flag(d)?,
+            next: d.i64()?,
+            subscriptions: d.list(|d| Ok((d.text()?, Bytes::copy_from_slice(d.bytes()?))))?,
+            incarnation: d.u64()?,
+            expected_version: d.option(Decoder::u32)?,
+        })
+    }
+}
+
+impl Delete {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.text(&item.namespace);
+        e.text(&item.id);
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self { namespace: d.text()?, id: d.text()? })
+    }
+}
+
+impl Pause {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.text(&item.namespace);
+        e.text(&item.id);
+        e.u8(item.paused.into());
+        e.text(&item.note);
+        e.i64(item.next);
+        e.u32(item.missed);
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            namespace: d.text()?,
+            id: d.text()?,
+            paused: flag(d)?,
+            note: d.text()?,
+            next: d.i64()?,
+            missed: d.u32()?,
+        })
+    }
+}
+
+impl Decision {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.u64(item.number);
+        e.u32(item.generation);
+        e.i64(item.nominal);
+        e.i64(item.due);
+        e.i64(item.next);
+        e.u8(item.skip.map_or(0, Reason::code));
+        e.u32(item.count);
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            number: d.u64()?,
+            generation: d.u32()?,
+            nominal: d.i64()?,
+            due: d.i64()?,
+            next: d.i64()?,
+            skip: Reason::from_code(d.u8()?)?,
+            count: d.u32()?,
+        })
+    }
+}
+
+impl Match {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.u32(item.event);
+        e.u64(item.number);
+        e.u32(item.version);
+        e.text(&item.key);
+        e.raw(&item.digest);
+        e.u32(item.window);
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            event: d.u32()?,
+            number: d.u64()?,
+            version: d.u32()?,
+            key: d.text()?,
+            digest: d.array()?,
+            window: d.u32()?,
+        })
+    }
+}
+
+impl Trigger {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.text(&item.namespace);
+        e.text(&item.id);
+        e.text(&item.request_id);
+        e.raw(&item.digest);
+        e.bytes(&item.input);
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            namespace: d.text()?,
+            id: d.text()?,
+            request_id: d.text()?,
+            digest: d.array()?,
+            input: Bytes::copy_from_slice(d.bytes()?),
+        })
+    }
+}
+
+impl Ack {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.u32(item.lane);
+        e.u64(item.seq);
+        e.list(&item.ends, |e, end| {
+            e.u32(end.record);
+            e.i64(end.at);
+            e.option(end.refused.as_ref(), |e, reason| e.text(reason));
+            e.text(&end.note);
+        });
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(Self {
+            lane: d.u32()?,
+            seq: d.u64()?,
+            ends: d.list(|d| {
+                Ok(AckEnd { record: d.u32()?, at: d.i64()?, refused: d.option(Decoder::text)?, note: d.text()? })
+            })?,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! The keys of each table. Numbers are big-endian, so that byte order is numeric order; texts end in a zero byte, which no name holds.
+
+use crate::codec::{DecodeError, Decoder};
+
+/// `Names`: one definition.
+pub fn name(namespace: &str, id: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(namespace.len() + id.len() + 1);
+    key.extend_from_slice(namespace.as_bytes());
+    key.push(0);
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// `Names`: all of a namespace begin with this; the end of their range is the same with [`after`].
+pub fn namespace_prefix(namespace: &str) -> Vec<u8> {
+    name(namespace, "")
+}
+
+/// The first key that does not begin with `prefix`.
+pub fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    vec![u8::MAX; 300]
+}
+
+/// Namespace and id of a `Names` key.
+pub fn parse_name(key: &[u8]) -> Result<(&str, &str), DecodeError> {
+    let text = std::str::from_utf8(key).map_err(|_| DecodeError("a name is not UTF-8".into()))?;
+    text.split_once('\0').ok_or_else(|| DecodeError("a name has no separator".into()))
+}
+
+/// `Definitions`: one version.
+pub fn definition(number: u64, version: u32) -> Vec<u8> {
+    [number.to_be_bytes().as_slice(), &version.to_be_bytes()].concat()
+}
+
+/// `Cursors`: one definition.
+pub fn cursor(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+/// The number that a `Cursors` key holds.
+pub fn parse_cursor(key: &[u8]) -> Result<u64, DecodeError> {
+    Decoder::new(key).array().map(u64::from_be_bytes)
+}
+
+/// `Subscriptions`: one definition's for one event type. Event types hold no control characters.
+pub fn subscription(namespace: &str, event_type: &str, number: u64) -> Vec<u8> {
+    let mut key = name(namespace, event_type);
+    key.push(0);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Namespace, event type and number of a `Subscriptions` key.
+pub fn parse_subscription(key: &[u8]) -> Result<(&str, &str, u64), DecodeError> {
+    let (text, number) =
+        key.split_last_chunk::<8>().ok_or_else(|| DecodeError("a subscription key is too short".into()))?;
+    let text = text.strip_suffix(&[0]).ok_or_else(|| DecodeError("a subscription key has no separator".into()))?;
+    let (namespace, event_type) = parse_name(text)?;
+    Ok((namespace, event_type, u64::from_be_bytes(*number)))
+}
+
+/// `Dedupe`: one firing key in one time bucket.
+pub fn dedupe(class: u8, bucket: u32, digest: &[u8; 16]) -> Vec<u8> {
+    let mut key = dedupe_bucket(class, bucket);
+    key.extend_from_slice(digest);
+    key
+}
+
+/// `Dedupe`: the beginning of a time bucket.
+pub fn dedupe_bucket(class: u8, bucket: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(21);
+    key.push(class);
+    key.extend_from_slice(&bucket.to_be_bytes());
+    key
+}
+
+/// `Outbox`: one chunk of a lane.
+pub fn outbox(lane: u32, seq: u64) -> Vec<u8> {
+    [lane.to_be_bytes().as_slice(), &seq.to_be_bytes()].concat()
+}
+
+/// Lane and sequence of an `Outbox` key.
+pub fn parse_outbox(key: &[u8]) -> Result<(u32, u64), DecodeError> {
+    let mut d = Decoder::new(key);
+    Ok((d.array().map(u32::from_be_bytes)?, d.array().map(u64::from_be_bytes)?))
+}
+
+/// `Account`: the occurrences of a chunk.
+pub fn account(seq: u64) -> Vec<u8> {
+    [seq.to_be_bytes().as_slice(), &[0]].concat()
+}
+
+/// `Account`: how they ended.
+pub fn account_ends(seq: u64) -> Vec<u8> {
+    [seq.to_be_bytes().as_slice(), &[1]].concat()
+}
+
+/// `Dead`: one dead letter.
+pub fn dead(seq: u64) -> Vec<u8> {
+    seq.to_be_bytes().to_vec()
+}
+
+/// `Retired`: a version that was superseded in this hour (since the epoch).
+pub fn retired(hour: u32, number: u64, version: u32) -> Vec<u8> {
+    [hour.to_be_bytes().as_slice(), &number.to_be_bytes(), &version.to_be_bytes()].concat()
+}
+
+/// Number and version of a `Retired` key.
+pub fn parse_retired(key: &[u8]) -> Result<(u64, u32), DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(4)?;
+    Ok((d.array().map(u64::from_be_bytes)?, d.array().map(u32::from_be_bytes)?))
+}
+
+/// `Misses`: a chunk that holds something which did not fire, for this reason.
+pub fn miss(reason: u8, seq: u64) -> Vec<u8> {
+    [[reason].as_slice(), &seq.to_be_bytes()].concat()
+}
+
+/// The sequence of a `Misses` key.
+pub fn parse_miss(key: &[u8]) -> Result<u64, DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(1)?;
+    d.array().map(u64::from_be_bytes)
+}
+
+/// `Meta`: the counters.
+pub const COUNTERS: &[u8] = b"c";
+
+/// `Meta`: the namespace that a lane stands for.
+pub fn lane(lane: u32) -> Vec<u8> {
+    [b"l".as_slice(), &lane.to_be_bytes()].concat()
+}
+
+/// `Meta`: the first account chunk of an hour (since the epoch).
+pub fn account_hour(hour: u32) -> Vec<u8> {
+    [b"a".as_slice(), &hour.to_be_bytes()].concat()
+}
+
+/// `Meta`: why a definition is paused.
+pub fn pause_note(number: u64) -> Vec<u8> {
+    [b"p".as_slice(), &number.to_be_bytes()].concat()
+}

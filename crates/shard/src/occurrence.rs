@@ -1,0 +1,232 @@
+//! The account: what stands in it for each occurrence, and how it is written. One chunk holds the occurrences that one entry decided for
+//! one lane; how they ended is written beside it when the sink has answered.
+//!
+//! The occurrences of one definition form a chain: its cursor knows the newest chunk, each record knows the chunk before it. So an index
+//! by definition costs no write of its own, and dropping old chunks just ends the chain.
+
+use crate::codec::{DecodeError, Decoder, Encoder};
+
+const VERSION: u8 = 1;
+/// "No chunk": sequences begin at 1.
+pub const NO_CHUNK: u64 = 0;
+
+/// Why an occurrence did not fire. The codes stand on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Reason {
+    /// Met later than the misfire window allows.
+    Late = 1,
+    /// Missed, and the misfire mode `latest` fires only the latest one.
+    Superseded = 2,
+    /// Missed, and the misfire mode is `none`.
+    Misfire = 3,
+    /// The definition was paused.
+    Paused = 4,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Late, Self::Superseded, Self::Misfire, Self::Paused];
+
+    /// As it stands on disk; 0 is "none".
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// From disk.
+    pub fn from_code(code: u8) -> Result<Option<Self>, DecodeError> {
+        if code == 0 {
+            return Ok(None);
+        }
+        let found = Self::ALL.into_iter().find(|reason| reason.code() == code);
+        found.map(Some).ok_or_else(|| DecodeError(format!("reason {code} is not known")))
+    }
+
+    /// A word for lists and filters.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Superseded => "superseded",
+            Self::Misfire => "misfire",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// What made the occurrence one of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A due time: nominal, and when it was due with jitter; `count` of them where a range was skipped.
+    Time {
+        /// Microseconds since the epoch.
+        nominal: i64,
+        /// Microseconds since the epoch.
+        due: i64,
+        /// 1, or the length of a skipped range.
+        count: u32,
+    },
+    /// An event's dedupe key.
+    Event(String),
+    /// A manual trigger's request id.
+    Manual(String),
+}
+
+/// One occurrence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Which definition.
+    pub number: u64,
+    /// The definition's version that fires.
+    pub version: u32,
+    /// The chunk that holds this definition's occurrence before this one, or [`NO_CHUNK`].
+    pub previous: u64,
+    /// What set it off.
+    pub key: Key,
+    /// Why it was skipped; else it is a firing.
+    pub skip: Option<Reason>,
+}
+
+/// The occurrences that one entry decided for one lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// When they were decided.
+    pub at: i64,
+    /// In the order of decision.
+    pub records: Vec<Record>,
+}
+
+impl Chunk {
+    /// As it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::with_capacity(16 + self.records.len() * 48);
+        e.u8(VERSION);
+        e.i64(self.at);
+        e.list(&self.records, Record::encode);
+        e.finish()
+    }
+
+    /// From disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "account chunk")?;
+        let chunk = Self { at: d.i64()?, records: d.list(Record::decode)? };
+        d.end()?;
+        Ok(chunk)
+    }
+}
+
+pub(crate) fn check_version(version: u8, what: &str) -> Result<(), DecodeError> {
+    if version == VERSION { Ok(()) } else { Err(DecodeError(format!("{what} version {version} is not known"))) }
+}
+
+impl Record {
+    fn encode(e: &mut Encoder, record: &Self) {
+        e.u64(record.number);
+        e.u32(record.version);
+        e.u64(record.previous);
+        e.u8(record.skip.map_or(0, Reason::code));
+        match &record.key {
+            Key::Time { nominal, due, count } => {
+                e.u8(b't');
+                e.i64(*nominal);
+                e.i64(*due);
+                e.u32(*count);
+            }
+            Key::Event(key) => {
+                e.u8(b'e');
+                e.text(key);
+            }
+            Key::Manual(request) => {
+                e.u8(b'm');
+                e.text(request);
+            }
+        }
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        let (number, version, previous) = (d.u64()?, d.u32()?, d.u64()?);
+        let skip = Reason::from_code(d.u8()?)?;
+        let key = match d.u8()? {
+            b't' => Key::Time { nominal: d.i64()?, due: d.i64()?, count: d.u32()? },
+            b'e' => Key::Event(d.text()?),
+            b'm' => Key::Manual(d.text()?),
+            other => return Err(DecodeError(format!("occurrence kind {other} is not known"))),
+        };
+        Ok(Self { number, version, previous, key, skip })
+    }
+}
+
+/// How a firing ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// The sink has not answered for good.
+    #[default]
+    Pending,
+    /// Started, at this time; the note says why it was late, if it had to wait.
+    Started {
+        /// Microseconds since the epoch.
+        at: i64,
+        /// Empty where nothing held it up.
+        note: String,
+    },
+    /// Refused for good, at this time.
+    Failed {
+        /// Microseconds since the epoch.
+        at: i64,
+        /// What the sink said.
+        reason: String,
+    },
+    /// Skipped when it was decided; stands here so that a chunk's ends are complete.
+    Skipped,
+    /// Refused, and then dropped from the dead letters by an operator.
+    Dropped {
+        /// Microseconds since the epoch.
+        at: i64,
+        /// What the sink had said.
+        reason: String,
+    },
+}
+
+/// All ends of a chunk, by record.
+pub fn encode_ends(ends: &[End]) -> Vec<u8> {
+    let mut e = Encoder::with_capacity(8 + ends.len() * 14);
+    e.u8(VERSION);
+    e.list(ends, |e, end| match end {
+        End::Pending => e.u8(0),
+        End::Started { at, note } => {
+            e.u8(1);
+            e.i64(*at);
+            e.text(note);
+        }
+        End::Failed { at, reason } => {
+            e.u8(2);
+            e.i64(*at);
+            e.text(reason);
+        }
+        End::Skipped => e.u8(3),
+        End::Dropped { at, reason } => {
+            e.u8(4);
+            e.i64(*at);
+            e.text(reason);
+        }
+    });
+    e.finish()
+}
+
+/// From disk.
+pub fn decode_ends(bytes: &[u8]) -> Result<Vec<End>, DecodeError> {
+    let mut d = Decoder::new(bytes);
+    check_version(d.u8()?, "account ends")?;
+    let ends = d.list(|d| {
+        Ok(match d.u8()? {
+            0 => End::Pending,
+            1 => End::Started { at: d.i64()?, note: d.text()? },
+            2 => End::Failed { at: d.i64()?, reason: d.text()? },
+            3 => End::Skipped,
+            4 => End::Dropped { at: d.i64()?, reason: d.text()? },
+            other => return Err(DecodeError(format!("end {other} is not known"))),
+        })
+    })?;
+    d.end()?;
+    Ok(ends)
+}

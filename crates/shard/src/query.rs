@@ -1,0 +1,224 @@
+//! Reading a shard's state: definitions by name and in order, what an outbox chunk holds, the occurrences of a definition, dead letters.
+//!
+//! All over committed state; nothing here changes anything.
+
+use std::ops::ControlFlow;
+
+use crate::codec::Decoder;
+use crate::keys;
+use crate::kv::{Read, ReadError, Table};
+use crate::machine::corrupt;
+use crate::occurrence::{Chunk, End, NO_CHUNK, Record, decode_ends};
+use crate::outbox::Payloads;
+use crate::records::{DeadLetter, PauseNote, Version};
+
+/// The number of the definition of this name.
+pub fn number(state: &dyn Read, namespace: &str, id: &str) -> Result<Option<u64>, ReadError> {
+    let value = state.get(Table::Names, &keys::name(namespace, id))?;
+    value.map(|bytes| Decoder::new(&bytes).u64().map_err(corrupt)).transpose()
+}
+
+/// One version of a definition, if it is still kept.
+pub fn version(state: &dyn Read, number: u64, version: u32) -> Result<Option<Version>, ReadError> {
+    let value = state.get(Table::Definitions, &keys::definition(number, version))?;
+    value.map(|bytes| Version::decode(&bytes).map_err(corrupt)).transpose()
+}
+
+/// Why a definition is paused, if it is.
+pub fn pause_note(state: &dyn Read, number: u64) -> Result<Option<PauseNote>, ReadError> {
+    let value = state.get(Table::Meta, &keys::pause_note(number))?;
+    value.map(|bytes| PauseNote::decode(&bytes).map_err(corrupt)).transpose()
+}
+
+/// A definition's name and number.
+pub type Named = (String, String, u64);
+
+/// Names in order, from after `after` (namespace, id), of one namespace or of all, at most `limit`.
+pub fn names(
+    state: &dyn Read,
+    namespace: Option<&str>,
+    after: Option<(&str, &str)>,
+    limit: usize,
+) -> Result<Vec<Named>, ReadError> {
+    let prefix = namespace.map(keys::namespace_prefix).unwrap_or_default();
+    // The successor of a name is the name and a zero byte.
+    let from = after.map_or_else(|| prefix.clone(), |(namespace, id)| [keys::name(namespace, id), vec![0]].concat());
+    let mut found = Vec::new();
+    let mut fault = None;
+    state.scan(Table::Names, from.max(prefix.clone()).as_slice(), &keys::after(&prefix), &mut |key, value| {
+        if found.len() == limit {
+            return ControlFlow::Break(());
+        }
+        match keys::parse_name(key).and_then(|(ns, id)| Ok((ns.to_owned(), id.to_owned(), Decoder::new(value).u64()?)))
+        {
+            Ok(named) => found.push(named),
+            Err(error) => {
+                fault = Some(corrupt(error));
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    fault.map_or(Ok(found), Err)
+}
+
+/// A subscription as the ingress needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    /// The definition's namespace.
+    pub namespace: String,
+    /// The event type.
+    pub event_type: String,
+    /// The definition.
+    pub number: u64,
+    /// The version that listens.
+    pub version: u32,
+    /// How to match; opaque here.
+    pub matcher: Vec<u8>,
+}
+
+/// All subscriptions of the shard.
+pub fn subscriptions(state: &dyn Read) -> Result<Vec<Subscribed>, ReadError> {
+    let mut found = Vec::new();
+    let mut fault = None;
+    state.scan(Table::Subscriptions, &[], &keys::after(&[]), &mut |key, value| match subscribed(key, value) {
+        Ok(subscribed) => {
+            found.push(subscribed);
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            fault = Some(corrupt(error));
+            ControlFlow::Break(())
+        }
+    })?;
+    fault.map_or(Ok(found), Err)
+}
+
+fn subscribed(key: &[u8], value: &[u8]) -> Result<Subscribed, crate::codec::DecodeError> {
+    let (namespace, event_type, number) = keys::parse_subscription(key)?;
+    let mut d = Decoder::new(value);
+    let version = d.u32()?;
+    let (namespace, event_type) = (namespace.to_owned(), event_type.to_owned());
+    Ok(Subscribed { namespace, event_type, number, version, matcher: value[4..].to_vec() })
+}
+
+/// An outbox chunk: its account records and their payloads. `None` if it is not open.
+pub fn outbox_chunk(state: &dyn Read, lane: u32, seq: u64) -> Result<Option<(Chunk, Payloads)>, ReadError> {
+    let Some(outbox) = state.get(Table::Outbox, &keys::outbox(lane, seq))? else { return Ok(None) };
+    let chunk = chunk(state, seq)?.ok_or_else(|| ReadError(format!("open chunk {seq} has no account")))?;
+    Ok(Some((chunk, Payloads::decode(&outbox).map_err(corrupt)?.1)))
+}
+
+/// An account chunk, if it is still kept.
+pub fn chunk(state: &dyn Read, seq: u64) -> Result<Option<Chunk>, ReadError> {
+    let value = state.get(Table::Account, &keys::account(seq))?;
+    value.map(|bytes| Chunk::decode(&bytes).map_err(corrupt)).transpose()
+}
+
+/// How the firings of a chunk ended, as far as they have.
+pub fn ends(state: &dyn Read, seq: u64) -> Result<Vec<End>, ReadError> {
+    let value = state.get(Table::Account, &keys::account_ends(seq))?;
+    value.map_or(Ok(Vec::new()), |bytes| decode_ends(&bytes).map_err(corrupt))
+}
+
+/// One occurrence as it stands in the account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// Its chunk.
+    pub chunk: u64,
+    /// Its index there.
+    pub record: u32,
+    /// When it was decided, in microseconds since the epoch.
+    pub decided: i64,
+    /// What was decided.
+    pub what: Record,
+    /// How it ended.
+    pub end: End,
+}
+
+/// Occurrences of one definition, newest first, beginning with chunk `from` (a cursor's chunk, or where an earlier page stopped). Returns at
+/// least `limit` of them if there are as many, and the chunk to go on from, or [`NO_CHUNK`].
+pub fn occurrences(
+    state: &dyn Read,
+    number: u64,
+    from: u64,
+    limit: usize,
+) -> Result<(Vec<Occurrence>, u64), ReadError> {
+    let (mut found, mut seq) = (Vec::new(), from);
+    while seq != NO_CHUNK && found.len() < limit {
+        // A chunk that has been dropped for its age ends the chain.
+        let Some(chunk) = chunk(state, seq)? else { return Ok((found, NO_CHUNK)) };
+        let mut of_chunk = of_chunk(state, seq, chunk, |record| record.number == number)?;
+        let before = of_chunk.iter().map(|o| o.what.previous).min().unwrap_or(NO_CHUNK);
+        of_chunk.reverse();
+        found.append(&mut of_chunk);
+        assert!(before < seq, "the chain of occurrences goes back in time");
+        seq = before;
+    }
+    Ok((found, seq))
+}
+
+/// Occurrences of any definition that did not fire for this reason code, newest first, from before chunk `before`.
+pub fn misses(state: &dyn Read, reason: u8, before: u64, limit: usize) -> Result<Vec<Occurrence>, ReadError> {
+    let mut chunks = Vec::new();
+    state.scan(Table::Misses, &keys::miss(reason, 0), &keys::miss(reason, before), &mut |key, _| {
+        chunks.push(keys::parse_miss(key));
+        ControlFlow::Continue(())
+    })?;
+    let mut found = Vec::new();
+    for seq in chunks.into_iter().rev() {
+        if found.len() >= limit {
+            break;
+        }
+        let seq = seq.map_err(corrupt)?;
+        let Some(chunk) = chunk(state, seq)? else { continue };
+        let mut of_chunk = of_chunk(state, seq, chunk, |_| true)?;
+        of_chunk.retain(|o| match (&o.end, o.what.skip) {
+            (_, Some(skip)) => skip.code() == reason,
+            (End::Failed { .. } | End::Dropped { .. }, None) => reason == crate::REFUSED,
+            _ => false,
+        });
+        of_chunk.reverse();
+        found.append(&mut of_chunk);
+    }
+    Ok(found)
+}
+
+fn of_chunk(
+    state: &dyn Read,
+    seq: u64,
+    chunk: Chunk,
+    wanted: impl Fn(&Record) -> bool,
+) -> Result<Vec<Occurrence>, ReadError> {
+    let ends = ends(state, seq)?;
+    let decided = chunk.at;
+    let numbered = chunk.records.into_iter().enumerate();
+    let found = numbered.filter(|(_, record)| wanted(record)).map(|(index, what)| {
+        let end = if what.skip.is_some() { End::Skipped } else { ends.get(index).cloned().unwrap_or_default() };
+        Occurrence { chunk: seq, record: index as u32, decided, what, end }
+    });
+    Ok(found.collect())
+}
+
+/// Dead letters in order, from a sequence on, at most `limit`.
+pub fn dead_letters(state: &dyn Read, from: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, ReadError> {
+    let mut found = Vec::new();
+    let mut fault = None;
+    state.scan(Table::Dead, &keys::dead(from), &keys::after(&[]), &mut |key, value| {
+        if found.len() == limit {
+            return ControlFlow::Break(());
+        }
+        match DeadLetter::decode(value) {
+            Ok(letter) => found.push((keys::parse_cursor(key), letter)),
+            Err(error) => {
+                fault = Some(corrupt(error));
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    found.into_iter().map(|(seq, letter)| Ok((seq.map_err(corrupt)?, letter))).collect()
+}

@@ -1,0 +1,218 @@
+//! Values of the colder tables: a definition's version, a dead letter, a pause note, the counters.
+
+use bytes::Bytes;
+
+use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::dedupe::Dedupe;
+use crate::occurrence::check_version;
+
+const VERSION: u8 = 1;
+
+/// `Definitions`: one version of a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its id.
+    pub id: String,
+    /// Of the definition: another one after it was deleted and made anew.
+    pub incarnation: u64,
+    /// When the definition was created, in microseconds since the epoch.
+    pub created: i64,
+    /// When this version was made.
+    pub updated: i64,
+    /// Event types that this version listens to.
+    pub event_types: Vec<String>,
+    /// The definition as given, in canonical JSON.
+    pub document: Bytes,
+}
+
+impl Version {
+    /// As it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::with_capacity(128 + self.document.len());
+        e.u8(VERSION);
+        e.text(&self.namespace);
+        e.text(&self.id);
+        e.u64(self.incarnation);
+        e.i64(self.created);
+        e.i64(self.updated);
+        e.list(&self.event_types, |e, t| e.text(t));
+        e.bytes(&self.document);
+        e.finish()
+    }
+
+    /// From disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "definition")?;
+        let version = Self {
+            namespace: d.text()?,
+            id: d.text()?,
+            incarnation: d.u64()?,
+            created: d.i64()?,
+            updated: d.i64()?,
+            event_types: d.list(Decoder::text)?,
+            document: Bytes::copy_from_slice(d.bytes()?),
+        };
+        d.end()?;
+        Ok(version)
+    }
+}
+
+/// `Dead`: a firing that the sink refused for good. Complete, so that it can be looked at and sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its account chunk.
+    pub chunk: u64,
+    /// Its index in the chunk.
+    pub record: u32,
+    /// Firings in the chunk.
+    pub records: u32,
+    /// Its lane.
+    pub lane: u32,
+    /// When it was refused, in microseconds since the epoch.
+    pub at: i64,
+    /// What the sink said.
+    pub reason: String,
+    /// Its event or input.
+    pub payload: Option<Bytes>,
+}
+
+impl DeadLetter {
+    /// As it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::default();
+        e.u8(VERSION);
+        e.u64(self.chunk);
+        e.u32(self.record);
+        e.u32(self.records);
+        e.u32(self.lane);
+        e.i64(self.at);
+        e.text(&self.reason);
+        e.option(self.payload.as_ref(), |e, payload| e.bytes(payload));
+        e.finish()
+    }
+
+    /// From disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "dead letter")?;
+        let dead = Self {
+            chunk: d.u64()?,
+            record: d.u32()?,
+            records: d.u32()?,
+            lane: d.u32()?,
+            at: d.i64()?,
+            reason: d.text()?,
+            payload: d.option(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?,
+        };
+        d.end()?;
+        Ok(dead)
+    }
+}
+
+/// `Meta`: why a definition is paused, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PauseNote {
+    /// Microseconds since the epoch.
+    pub at: i64,
+    /// For people.
+    pub note: String,
+}
+
+impl PauseNote {
+    /// As it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::default();
+        e.u8(VERSION);
+        e.i64(self.at);
+        e.text(&self.note);
+        e.finish()
+    }
+
+    /// From disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "pause note")?;
+        let note = Self { at: d.i64()?, note: d.text()? };
+        d.end()?;
+        Ok(note)
+    }
+}
+
+/// `Meta`: positions and counts of the shard, written with each entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// The next definition's number.
+    pub next_number: u64,
+    /// The next account chunk.
+    pub next_chunk: u64,
+    /// The next dead letter.
+    pub next_dead: u64,
+    /// Dead letters there are.
+    pub dead: u64,
+    /// All due times up to here have been decided.
+    pub fired_through: i64,
+    /// Account chunks before this one have been dropped.
+    pub account_floor: u64,
+    /// The newest hour that has an account index.
+    pub account_hour: u32,
+    /// Lanes given out.
+    pub lanes: u32,
+    /// Which dedupe buckets hold keys.
+    pub dedupe: Dedupe,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            next_number: 0,
+            next_chunk: 1,
+            next_dead: 1,
+            dead: 0,
+            fired_through: i64::MIN,
+            account_floor: 1,
+            account_hour: 0,
+            lanes: 0,
+            dedupe: Dedupe::default(),
+        }
+    }
+}
+
+impl Counters {
+    /// As it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::with_capacity(128);
+        e.u8(VERSION);
+        e.u64(self.next_number);
+        e.u64(self.next_chunk);
+        e.u64(self.next_dead);
+        e.u64(self.dead);
+        e.i64(self.fired_through);
+        e.u64(self.account_floor);
+        e.u32(self.account_hour);
+        e.u32(self.lanes);
+        self.dedupe.encode(&mut e);
+        e.finish()
+    }
+
+    /// From disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "counters")?;
+        let counters = Self {
+            next_number: d.u64()?,
+            next_chunk: d.u64()?,
+            next_dead: d.u64()?,
+            dead: d.u64()?,
+            fired_through: d.i64()?,
+            account_floor: d.u64()?,
+            account_hour: d.u32()?,
+            lanes: d.u32()?,
+            dedupe: Dedupe::decode(&mut d)?,
+        };
+        d.end()?;
+        Ok(counters)
+    }
+}

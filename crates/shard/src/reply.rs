@@ -1,0 +1,128 @@
+//! What the proposer of an entry learns when it has been applied.
+
+/// The result of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// New work for the dispatcher.
+    pub chunks: Vec<OutboxRef>,
+    /// By decision.
+    pub outcome: Outcome,
+}
+
+impl From<Outcome> for Applied {
+    fn from(outcome: Outcome) -> Self {
+        Self { chunks: Vec::new(), outcome }
+    }
+}
+
+/// A chunk of firings in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxRef {
+    /// Of the firings' namespace.
+    pub lane: u32,
+    /// Its sequence.
+    pub seq: u64,
+    /// How many firings.
+    pub records: u32,
+}
+
+/// What became of the decisions of an entry, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to tell.
+    Done,
+    /// Of `Define`.
+    Defined(Vec<Defined>),
+    /// Of `Delete`: whether it was there.
+    Deleted(Vec<bool>),
+    /// Of `Pause`.
+    Paused(Vec<Pausing>),
+    /// Of `Fire`: indices of the decisions that were stale and did nothing.
+    Fired {
+        /// To be computed again.
+        stale: Vec<u32>,
+    },
+    /// Of `Ingest`.
+    Ingested(Vec<Ingested>),
+    /// Of `Trigger`.
+    Triggered(Vec<Triggered>),
+    /// Of `Dead`: whether it was there.
+    Dead(Vec<bool>),
+}
+
+/// What became of a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defined {
+    /// It is new.
+    Created(Definite),
+    /// It has a new version.
+    Configured(Definite),
+    /// It was the same already.
+    Unchanged(Definite),
+    /// It has another version than the one expected (0: it does not exist).
+    Conflict {
+        /// The version it has.
+        actual: u32,
+    },
+    /// Its first due time lies before one that has been decided: compute it again, from after `last`.
+    Behind {
+        /// The latest nominal due time decided.
+        last: i64,
+    },
+    /// The shard has given out all its lanes to other namespaces.
+    TooManyNamespaces,
+}
+
+/// Which definition it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Definite {
+    /// Its number.
+    pub number: u64,
+    /// Its generation.
+    pub generation: u32,
+    /// Its version.
+    pub version: u32,
+}
+
+/// What became of a pause or resume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pausing {
+    /// It is paused, or resumed, now.
+    Changed(Definite),
+    /// It was so already; a new note is kept.
+    Same(Definite),
+    /// There is no such definition.
+    NotFound,
+}
+
+/// What became of a matched event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingested {
+    /// It fires.
+    Fired,
+    /// Its key was seen within the window.
+    Duplicate,
+    /// The definition is paused: skipped, and accounted as such.
+    Skipped,
+    /// The definition has changed or gone: match again.
+    Stale,
+}
+
+/// What became of a firing by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Triggered {
+    /// It fires.
+    Fired {
+        /// The version that fires.
+        version: u32,
+        /// Of the definition.
+        incarnation: u64,
+    },
+    /// The same request id has fired it before.
+    Duplicate {
+        /// Of the definition.
+        incarnation: u64,
+    },
+    /// There is no such definition.
+    NotFound,
+}

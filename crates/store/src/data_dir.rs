@@ -1,0 +1,268 @@
+//! The data directory: found or made, checked to be ours, and locked for as long as anything of it is open.
+
+use crate::identity::{self, FORMAT, Identity};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+const LOCK: &str = "lock";
+/// Names that may stand in a directory that is not yet ours: what an interrupted first start leaves, and a mount point's own.
+const HARMLESS: [&str; 3] = [LOCK, identity::TEMPORARY, "lost+found"];
+
+/// Why a data directory was not opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "data directory {path} is in use by another process (pid {pid}); stop that one, or choose another directory"
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// What that process wrote of itself: its id, or `unknown`.
+        pid: String,
+    },
+    /// A newer version of Flintwheel made it.
+    #[error(
+        "data directory {path} has format {found}, this program knows formats up to {known}: it was made by a newer version; start that one"
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+    /// It has other things in it.
+    #[error(
+        "{path} is not a Flintwheel data directory: it has no file \"identity\", but holds {holds:?}; choose an empty or a new directory"
+    )]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// One of the things in it.
+        holds: String,
+    },
+    /// Its identity file can't be read.
+    #[error("data directory {path}: the file \"identity\" is damaged: {reason}; restore it from a backup")]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It belongs to another node or another cluster.
+    #[error("data directory {path} belongs to {field} {found}, this is {field} {wanted}; choose another directory")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// `node` or `cluster`.
+        field: &'static str,
+        /// The one on disk.
+        found: String,
+        /// The one configured.
+        wanted: String,
+    },
+    /// The file system refused.
+    #[error("data directory {path}: can't {action}: {source}")]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// What was attempted.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// An open, locked data directory. Clones share the lock; it is released when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    identity: Identity,
+    /// Held for its lock only.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens `path` for `node`, making it if there is nothing. A new directory joins `cluster`, or a new cluster if that is `None`;
+    /// an existing one must belong to both.
+    pub fn open(path: &Path, node: u64, cluster: Option<Uuid>) -> Result<Self, OpenError> {
+        let failed = |action| move |source| OpenError::Unusable { path: path.to_owned(), action, source };
+        fs::create_dir_all(path).map_err(failed("make it"))?;
+        let path = &path.canonicalize().map_err(failed("find it"))?;
+        refuse_foreign_files(path)?;
+        let lock = lock(path)?;
+        let identity = match read_identity(path)? {
+            Some(identity) => identity,
+            None => {
+                let identity = Identity::new(cluster.unwrap_or_else(Uuid::new_v4), node);
+                identity.write(path).map_err(failed("write its identity"))?;
+                identity
+            }
+        };
+        check_same(path, "node", identity.node, node)?;
+        check_same(path, "cluster", identity.cluster, cluster.unwrap_or(identity.cluster))?;
+        Ok(Self { inner: Arc::new(Inner { path: path.clone(), identity, _lock: lock }) })
+    }
+
+    /// The directory itself, absolute.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Whose data it holds.
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+}
+
+/// A directory without identity must be empty: nobody wants a database between their documents.
+fn refuse_foreign_files(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Unusable { path: path.to_owned(), action: "read it", source };
+    if path.join(identity::FILE).try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if !HARMLESS.iter().any(|harmless| name == *harmless) {
+            return Err(OpenError::NotOurs { path: path.to_owned(), holds: name.to_string_lossy().into_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock, and leaves our process id for whoever comes later.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Unusable { path: path.to_owned(), action: "write to it", source };
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let read = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+            let pid = if read { pid.trim().to_owned() } else { "unknown".to_owned() };
+            return Err(OpenError::InUse { path: path.to_owned(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+fn read_identity(path: &Path) -> Result<Option<Identity>, OpenError> {
+    let text = match fs::read_to_string(path.join(identity::FILE)) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenError::Unusable { path: path.to_owned(), action: "read its identity", source }),
+    };
+    let identity = Identity::parse(&text).map_err(|reason| OpenError::Damaged { path: path.to_owned(), reason })?;
+    match identity.format {
+        found if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
+        _ => Ok(Some(identity)),
+    }
+}
+
+fn check_same<T: PartialEq + ToString>(path: &Path, field: &'static str, found: T, wanted: T) -> Result<(), OpenError> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(OpenError::Foreign { path: path.to_owned(), field, found: found.to_string(), wanted: wanted.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Result<DataDir, OpenError> {
+        DataDir::open(path, 1, None)
+    }
+
+    #[test]
+    fn a_new_directory_gets_an_identity_that_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b");
+        let first = open(&path).unwrap().identity().clone();
+        assert_eq!((first.format, first.node), (FORMAT, 1));
+        assert_eq!(open(&path).unwrap().identity(), &first);
+        assert_eq!(DataDir::open(&path, 1, Some(first.cluster)).unwrap().identity(), &first);
+    }
+
+    #[test]
+    fn a_given_cluster_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(root.path(), 3, Some(Uuid::from_u128(5))).unwrap();
+        assert_eq!((dir.identity().node, dir.identity().cluster), (3, Uuid::from_u128(5)));
+    }
+
+    #[test]
+    fn a_second_open_is_refused_until_the_last_clone_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let first = open(root.path()).unwrap();
+        let clone = first.clone();
+        drop(first);
+        let error = open(root.path()).unwrap_err();
+        assert!(matches!(&error, OpenError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{error}");
+        assert!(error.to_string().contains(&root.path().canonicalize().unwrap().display().to_string()), "{error}");
+        drop(clone);
+        open(root.path()).unwrap();
+    }
+
+    #[test]
+    fn what_an_interrupted_first_start_leaves_is_no_obstacle() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(LOCK), "123").unwrap();
+        fs::write(root.path().join(identity::TEMPORARY), "format = ").unwrap();
+        open(root.path()).unwrap();
+    }
+
+    #[test]
+    fn unfit_directories_are_refused_with_a_reason() {
+        let good = Identity::new(Uuid::from_u128(1), 1).to_string();
+        let newer = format!("format = {}", FORMAT + 1);
+        let cases: [(&str, &str, &str); 4] = [
+            (
+                "notes.txt",
+                "mine",
+                "is not a Flintwheel data directory: it has no file \"identity\", but holds \"notes.txt\"",
+            ),
+            ("identity", &newer, "has format 2, this program knows formats up to 1"),
+            ("identity", "format = 1", "the file \"identity\" is damaged: it has no line \"cluster = ...\""),
+            ("identity", &good.replace("node = 1", "node = 2"), "belongs to node 2, this is node 1"),
+        ];
+        for (name, content, want) in cases {
+            let root = tempfile::tempdir().unwrap();
+            fs::write(root.path().join(name), content).unwrap();
+            let error = open(root.path()).unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+            assert_eq!(fs::read_to_string(root.path().join(name)).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn another_cluster_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        drop(DataDir::open(root.path(), 1, Some(Uuid::from_u128(1))).unwrap());
+        let error = DataDir::open(root.path(), 1, Some(Uuid::from_u128(2))).unwrap_err();
+        assert!(matches!(error, OpenError::Foreign { field: "cluster", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        fs::write(&path, "").unwrap();
+        let error = open(&path).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("data directory {}: can't make it", path.display())), "{error}");
+    }
+}

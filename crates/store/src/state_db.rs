@@ -1,0 +1,280 @@
+//! The state database: what the groups' machines have made of their logs. It has no log of its own: after a crash it stands
+//! where it was last flushed, and the Raft log brings it forward again.
+//!
+//! Any thread may write or read. Knows columns by number, as the one who opens it lists them.
+
+use crate::data_dir::DataDir;
+use crate::error::StoreError;
+use crate::keys::{group_end, group_key};
+use crate::options::{ColumnSpec, StateOptions, StateTuning};
+use crate::state_batch::StateBatch;
+use rocksdb::properties::{
+    CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, ESTIMATE_PENDING_COMPACTION_BYTES, IS_WRITE_STOPPED, PropName,
+    TOTAL_SST_FILES_SIZE,
+};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, FlushOptions, ReadOptions, SingleThreaded, WriteOptions,
+};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// A column of the state: its place in the list that the database was opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column(pub usize);
+
+/// The state of all groups of a node.
+pub struct StateDb {
+    db: DBWithThreadMode<SingleThreaded>,
+    names: Vec<&'static str>,
+    tuning: StateTuning,
+    path: PathBuf,
+    /// Keeps the directory locked for as long as the database is open.
+    _dir: DataDir,
+}
+
+/// Sizes in bytes, and whether writers wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateStats {
+    /// In files.
+    pub on_disk: u64,
+    /// In memory tables: what a crash would replay from the log.
+    pub in_memory: u64,
+    /// Of the block cache in use.
+    pub block_cache: u64,
+    /// Waiting to be compacted, estimated.
+    pub pending_compaction: u64,
+    /// Keys in all columns, estimated.
+    pub keys: u64,
+    /// Whether writes are held up because compaction is behind.
+    pub stopped: bool,
+}
+
+impl StateDb {
+    /// Opens the database in `dir` with these columns, making what is missing. Columns may be added at the end of the list;
+    /// a database with columns that are not in the list was written by another version and is refused.
+    pub fn open(dir: &DataDir, options: StateOptions, columns: &[ColumnSpec]) -> Result<Self, StoreError> {
+        let path = dir.path().join("state");
+        let tuning = StateTuning::new(options);
+        let descriptors =
+            columns.iter().map(|column| ColumnFamilyDescriptor::new(column.name, tuning.column(column.purpose)));
+        let db = DBWithThreadMode::open_cf_descriptors(&tuning.db, &path, descriptors)
+            .map_err(|e| StoreError::from_rocksdb(&path, "open", &e))?;
+        let names = columns.iter().map(|column| column.name).collect();
+        Ok(Self { db, names, tuning, path, _dir: dir.clone() })
+    }
+
+    /// An empty batch for `group`.
+    pub fn batch(&self, group: u32) -> StateBatch<'_> {
+        StateBatch::new(self.columns().collect(), group)
+    }
+
+    /// Applies a batch at once. Readers see it when this returns; a crash may take it back, as long as [`Self::flush`] has not run.
+    pub fn write(&self, batch: StateBatch<'_>) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db.write_opt(batch.batch, &options).map_err(|e| self.failed("write", &e))
+    }
+
+    /// The value of a key.
+    pub fn get(&self, group: u32, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut buffer = Vec::with_capacity(4 + key.len());
+        let value = self.db.get_cf(self.column(column), group_key(&mut buffer, group, key));
+        value.map_err(|e| self.failed("read", &e))
+    }
+
+    /// Visits the keys of `group` in `[from, to)` in ascending order until `visit` breaks. It sees the state as of the call.
+    pub fn scan(
+        &self,
+        group: u32,
+        column: Column,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let (mut start, mut end) = (Vec::new(), Vec::new());
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(group_key(&mut start, group, from)..group_key(&mut end, group, to));
+        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        cursor.seek_to_first();
+        while let Some((key, value)) = cursor.item() {
+            if visit(&key[4..], value).is_break() {
+                return Ok(());
+            }
+            cursor.next();
+        }
+        cursor.status().map_err(|e| self.failed("scan", &e))
+    }
+
+    /// Whether a group has no key in a column.
+    pub fn is_empty(&self, group: u32, column: Column) -> Result<bool, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(group.to_be_bytes().as_slice()..group_end(group).as_slice());
+        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        cursor.seek_to_first();
+        cursor.status().map_err(|e| self.failed("scan", &e))?;
+        Ok(!cursor.valid())
+    }
+
+    /// Makes all writes so far durable, of all columns and groups at once. Blocks for as long as the disk needs.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let columns: Vec<_> = self.columns().collect();
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_cfs_opt(&columns, &options).map_err(|e| self.failed("flush", &e))
+    }
+
+    /// Where it is on disk.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Sizes for metrics.
+    pub fn stats(&self) -> StateStats {
+        StateStats {
+            on_disk: self.sum(TOTAL_SST_FILES_SIZE),
+            in_memory: self.sum(CUR_SIZE_ALL_MEM_TABLES),
+            block_cache: self.tuning.cache_usage(),
+            pending_compaction: self.sum(ESTIMATE_PENDING_COMPACTION_BYTES),
+            keys: self.sum(ESTIMATE_NUM_KEYS),
+            stopped: self.sum(IS_WRITE_STOPPED) > 0,
+        }
+    }
+
+    fn sum(&self, name: &PropName) -> u64 {
+        self.columns().map(|column| self.db.property_int_value_cf(column, name).ok().flatten().unwrap_or(0)).sum()
+    }
+
+    fn columns(&self) -> impl Iterator<Item = &ColumnFamily> {
+        (0..self.names.len()).map(|place| self.column(Column(place)))
+    }
+
+    fn column(&self, column: Column) -> &ColumnFamily {
+        self.db.cf_handle(self.names[column.0]).expect("the column was opened with the database")
+    }
+
+    fn failed(&self, action: &str, error: &rocksdb::Error) -> StoreError {
+        StoreError::from_rocksdb(&self.path, action, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fault, Purpose};
+
+    const COLUMNS: [ColumnSpec; 4] = [
+        ColumnSpec { name: "hot", purpose: Purpose::Hot },
+        ColumnSpec { name: "point", purpose: Purpose::Point },
+        ColumnSpec { name: "sequence", purpose: Purpose::Sequence },
+        ColumnSpec { name: "blob", purpose: Purpose::Blob },
+    ];
+    const POINT: Column = Column(1);
+    const SEQUENCE: Column = Column(2);
+
+    fn open(root: &tempfile::TempDir) -> StateDb {
+        StateDb::open(&DataDir::open(root.path(), 1, None).unwrap(), StateOptions::default(), &COLUMNS).unwrap()
+    }
+
+    fn scan(db: &StateDb, group: u32, from: &[u8], to: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut found = Vec::new();
+        db.scan(group, SEQUENCE, from, to, &mut |key, value| {
+            found.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn flushed_writes_are_there_after_reopening_in_every_column() {
+        let root = tempfile::tempdir().unwrap();
+        let db = open(&root);
+        let mut batch = db.batch(9);
+        (0..COLUMNS.len()).for_each(|place| batch.put(Column(place), b"key", &[place as u8]));
+        assert!(batch.bytes() > 0);
+        db.write(batch).unwrap();
+        db.flush().unwrap();
+        drop(db);
+        let db = open(&root);
+        for place in 0..COLUMNS.len() {
+            assert_eq!(db.get(9, Column(place), b"key").unwrap(), Some(vec![place as u8]));
+            assert_eq!(db.get(8, Column(place), b"key").unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_scan_keeps_to_its_group_and_range() {
+        let root = tempfile::tempdir().unwrap();
+        let db = open(&root);
+        for group in 1..4 {
+            let mut batch = db.batch(group);
+            [b"a", b"b", b"c"].iter().for_each(|key| batch.put(SEQUENCE, *key, &[group as u8]));
+            db.write(batch).unwrap();
+        }
+        let row = |key: &[u8]| (key.to_vec(), vec![2]);
+        assert_eq!(scan(&db, 2, b"", b"z"), [row(b"a"), row(b"b"), row(b"c")]);
+        assert_eq!(scan(&db, 2, b"b", b"c"), [row(b"b")]);
+        assert_eq!(scan(&db, 4, b"", b"z"), []);
+        let mut seen = 0;
+        let visit = &mut |_: &[u8], _: &[u8]| {
+            seen += 1;
+            ControlFlow::Break(())
+        };
+        db.scan(2, SEQUENCE, b"", b"z", visit).unwrap();
+        assert_eq!(seen, 1);
+    }
+
+    #[test]
+    fn deletes_and_range_deletes_keep_to_their_group() {
+        let root = tempfile::tempdir().unwrap();
+        let db = open(&root);
+        for group in [1, 2] {
+            let mut batch = db.batch(group);
+            [b"a", b"b", b"c", b"d"].iter().for_each(|key| batch.put(SEQUENCE, *key, b"x"));
+            db.write(batch).unwrap();
+        }
+        let mut batch = db.batch(1);
+        batch.delete(SEQUENCE, b"a");
+        batch.delete_range(SEQUENCE, b"b", b"d");
+        db.write(batch).unwrap();
+        assert_eq!(scan(&db, 1, b"", b"z").len(), 1);
+        assert_eq!(scan(&db, 2, b"", b"z").len(), 4);
+        let mut batch = db.batch(2);
+        batch.clear(SEQUENCE);
+        db.write(batch).unwrap();
+        assert!(db.is_empty(2, SEQUENCE).unwrap() && !db.is_empty(1, SEQUENCE).unwrap());
+        assert!(db.is_empty(1, POINT).unwrap());
+    }
+
+    #[test]
+    fn a_database_with_unknown_columns_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        drop(open(&root));
+        let dir = DataDir::open(root.path(), 1, None).unwrap();
+        let error = StateDb::open(&dir, StateOptions::default(), &COLUMNS[..2]).err().unwrap();
+        assert_eq!(error.fault, Fault::Incompatible, "{error}");
+    }
+
+    #[test]
+    fn columns_can_be_added_at_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(root.path(), 1, None).unwrap();
+        drop(StateDb::open(&dir, StateOptions::default(), &COLUMNS[..2]).unwrap());
+        drop(dir);
+        assert_eq!(open(&root).get(1, SEQUENCE, b"x").unwrap(), None);
+    }
+
+    #[test]
+    fn stats_follow_what_is_written_and_flushed() {
+        let root = tempfile::tempdir().unwrap();
+        let db = open(&root);
+        let empty = db.stats();
+        let mut batch = db.batch(1);
+        (0..1000_u32).for_each(|key| batch.put(POINT, &key.to_be_bytes(), &[7; 100]));
+        db.write(batch).unwrap();
+        let written = db.stats();
+        assert!(written.in_memory > empty.in_memory && written.keys == 1000 && !written.stopped, "{written:?}");
+        db.flush().unwrap();
+        assert!(db.stats().on_disk > empty.on_disk);
+    }
+}

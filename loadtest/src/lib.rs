@@ -1,1 +1,14 @@
-//! placeholder
+//! The other side of the bench: a stand-in for Temporal that records, a ledger that judges, generators of load, and the
+//! proofs that put them together. Made so that a user can point the same at a cluster of their own.
+//!
+//! It knows the engine only from outside: its gRPC and HTTP doors, its command line, and what arrives at Temporal.
+
+pub mod bare;
+pub mod http;
+pub mod process;
+pub mod raw_temporal;
+pub mod standin;
+mod start_line;
+pub mod temporal_dev;
+
+pub use start_line::{LineError, StartLine};

@@ -102,8 +102,7 @@ impl TemporalSink {
     /// What Temporal remembers of this workflow id; `None` if it never was, or is past its retention.
     pub async fn lookup(&self, namespace: &str, workflow_id: &str) -> Result<Option<Found>, CallError> {
         let execution = WorkflowExecution { workflow_id: workflow_id.to_owned(), run_id: String::new() };
-        let message =
-            DescribeWorkflowExecutionRequest { namespace: namespace.to_owned(), execution: Some(execution) };
+        let message = DescribeWorkflowExecutionRequest { namespace: namespace.to_owned(), execution: Some(execution) };
         let mut client = self.client();
         match self.call(client.describe_workflow_execution(self.request(namespace, message))).await {
             Ok(answer) => Ok(Some(found(answer))),
@@ -177,11 +176,7 @@ fn found(answer: DescribeWorkflowExecutionResponse) -> Found {
         .filter(|(_, request)| request.event_type == EventType::WorkflowExecutionStarted as i32)
         .map(|(id, _)| id)
         .collect();
-    Found {
-        run_id: info.execution.unwrap_or_default().run_id,
-        status: RunStatus::of(info.status),
-        start_request_ids,
-    }
+    Found { run_id: info.execution.unwrap_or_default().run_id, status: RunStatus::of(info.status), start_request_ids }
 }
 
 fn execution(info: WorkflowExecutionInfo) -> Execution {

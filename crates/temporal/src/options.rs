@@ -140,10 +140,7 @@ impl TemporalOptions {
         Target::new(self, profile)
     }
 
-    fn load_profile(
-        &self,
-        environment: Option<&HashMap<String, String>>,
-    ) -> Result<ClientConfigProfile, OptionsError> {
+    fn load_profile(&self, environment: Option<&HashMap<String, String>>) -> Result<ClientConfigProfile, OptionsError> {
         let source = self.config_file.as_deref().map(existing_file).transpose()?;
         let options = LoadClientConfigProfileOptions::builder()
             .maybe_config_source(source)
@@ -245,8 +242,7 @@ fn read_files(tls: &mut ClientConfigTLS) -> Result<(), OptionsError> {
     ];
     for (field, source) in sources {
         if let Some(DataSource::Path(path)) = source {
-            let data =
-                fs::read(&*path).map_err(|e| OptionsError::new(field, format!("can't read \"{path}\": {e}")))?;
+            let data = fs::read(&*path).map_err(|e| OptionsError::new(field, format!("can't read \"{path}\": {e}")))?;
             *source = Some(DataSource::Data(data));
         }
     }
@@ -282,10 +278,16 @@ mod tests {
 
     #[test]
     fn explicit_values_beat_variables_and_variables_beat_the_file() {
-        let file = toml("[profile.default]\naddress=\"file:1\"\nnamespace=\"file\"\napi_key=\"k\"\n[profile.default.grpc_meta]\nX_Team=\"a\"\n");
+        let file = toml(
+            "[profile.default]\naddress=\"file:1\"\nnamespace=\"file\"\napi_key=\"k\"\n[profile.default.grpc_meta]\nX_Team=\"a\"\n",
+        );
         let path = file.path().to_string_lossy().into_owned();
         let options = TemporalOptions { address: Some("flag:3".to_owned()), ..TemporalOptions::default() };
-        let variables = [("TEMPORAL_CONFIG_FILE", path.as_str()), ("TEMPORAL_NAMESPACE", "variable"), ("TEMPORAL_ADDRESS", "variable:2")];
+        let variables = [
+            ("TEMPORAL_CONFIG_FILE", path.as_str()),
+            ("TEMPORAL_NAMESPACE", "variable"),
+            ("TEMPORAL_ADDRESS", "variable:2"),
+        ];
         let target = resolve(&options, &variables).expect("valid");
         // The key from the file turns TLS on.
         assert_eq!((target.address(), target.namespace()), ("https://flag:3/", "variable"));
@@ -325,7 +327,12 @@ mod tests {
             (address("bad host:1"), &[], "profile", "address"),
             (file("/nonexistent/t.toml"), &[], "config_file", "/nonexistent/t.toml"),
             (file(&broken.path().to_string_lossy()), &[], "profile", "TOML"),
-            (TemporalOptions { profile: Some("nope".to_owned()), ..TemporalOptions::default() }, &[], "profile", "nope"),
+            (
+                TemporalOptions { profile: Some("nope".to_owned()), ..TemporalOptions::default() },
+                &[],
+                "profile",
+                "nope",
+            ),
             (TemporalOptions::default(), &[codec], "codec", "remote codec"),
             (TemporalOptions::default(), &[unverified], "tls.disable_host_verification", "not supported"),
             (

@@ -100,7 +100,10 @@ mod tests {
             execution_timeout: Some(Duration::MAX),
             run_timeout: Some(Duration::from_millis(1500)),
             task_timeout: None,
-            trace: vec![("traceparent".to_owned(), "00-ab-cd-01".to_owned()), ("tracestate".to_owned(), "a=\"é\"".to_owned())],
+            trace: vec![
+                ("traceparent".to_owned(), "00-ab-cd-01".to_owned()),
+                ("tracestate".to_owned(), "a=\"é\"".to_owned()),
+            ],
         }
     }
 

@@ -129,8 +129,9 @@ fn headers_of(profile: &ClientConfigProfile) -> Result<Vec<(AsciiMetadataKey, As
 }
 
 fn header(field: &str, name: &str, value: &str) -> Result<(AsciiMetadataKey, AsciiMetadataValue), OptionsError> {
-    let key = AsciiMetadataKey::from_bytes(name.as_bytes())
-        .map_err(|_| OptionsError::new(field, "the name is not a gRPC metadata key: a-z 0-9 . _ - , not ending in -bin"))?;
+    let key = AsciiMetadataKey::from_bytes(name.as_bytes()).map_err(|_| {
+        OptionsError::new(field, "the name is not a gRPC metadata key: a-z 0-9 . _ - , not ending in -bin")
+    })?;
     let mut value = AsciiMetadataValue::try_from(value)
         .map_err(|_| OptionsError::new(field, "the value holds characters that are not visible ASCII"))?;
     value.set_sensitive(true);

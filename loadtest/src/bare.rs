@@ -1,0 +1,60 @@
+//! The bare loop: start calls as fast as a plain client sends them, with nothing decided, stored or acknowledged. What the
+//! engine's dispatch is compared with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::raw_temporal::RawTemporal;
+
+/// How hard it tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BareLoad {
+    /// Start calls under way at any time, over all connections.
+    pub in_flight: usize,
+    /// For how long.
+    pub length: Duration,
+    /// Bytes of JSON input of each start.
+    pub input_bytes: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BareResult {
+    /// Starts that were answered with success.
+    pub started: u64,
+    /// Of the loop, until the last answer.
+    pub elapsed: Duration,
+}
+
+impl BareResult {
+    /// Starts per second.
+    pub fn rate(&self) -> f64 {
+        self.started as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// Starts workflows named `{prefix}-{n}` until the time is up. The first error ends it.
+pub async fn run(client: Arc<RawTemporal>, namespace: &str, prefix: &str, load: BareLoad) -> Result<BareResult> {
+    let input: Arc<[u8]> = format!("\"{}\"", "x".repeat(load.input_bytes.saturating_sub(2))).into_bytes().into();
+    let number = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut loops = tokio::task::JoinSet::new();
+    for _ in 0..load.in_flight {
+        let (client, input, number) = (Arc::clone(&client), Arc::clone(&input), Arc::clone(&number));
+        let (namespace, prefix) = (namespace.to_owned(), prefix.to_owned());
+        loops.spawn(async move {
+            while begun.elapsed() < load.length {
+                let id = format!("{prefix}-{}", number.fetch_add(1, Ordering::Relaxed));
+                client.start(&namespace, id, &input).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = loops.join_next().await {
+        ended??;
+    }
+    Ok(BareResult { started: number.load(Ordering::Relaxed), elapsed: begun.elapsed() })
+}

@@ -1,0 +1,141 @@
+//! Child processes: found, started, frozen, killed by their own id, and measured through `/proc`. They end with their handle.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+/// Of `/proc`, on every Linux.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A running child.
+pub struct Process {
+    child: Child,
+    pid: Pid,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it with both its outputs appended to `log`.
+    pub fn spawn<I, S>(program: &Path, args: I, log: &Path) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let out =
+            File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).kill_on_drop(true);
+        // A developer's own Temporal settings are no part of a proof.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TEMPORAL_")) {
+            command.env_remove(name);
+        }
+        let child = command.spawn().with_context(|| format!("start {}", program.display()))?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id as i32)).context("the child has ended at once")?;
+        Ok(Self { child, pid, log: log.to_owned() })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get() as u32
+    }
+
+    /// SIGSTOP: it stays, but does nothing.
+    pub fn freeze(&self) -> Result<()> {
+        Ok(kill_process(self.pid, Signal::STOP)?)
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) -> Result<()> {
+        Ok(kill_process(self.pid, Signal::CONT)?)
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// SIGTERM, and SIGKILL if it hasn't ended by itself after `patience`.
+    pub async fn terminate(&mut self, patience: Duration) -> Result<()> {
+        kill_process(self.pid, Signal::TERM)?;
+        match tokio::time::timeout(patience, self.child.wait()).await {
+            Ok(ended) => ended.map(|_| ()).map_err(Into::into),
+            Err(_) => self.kill().await,
+        }
+    }
+
+    /// An error with the end of its log if it has ended.
+    pub fn check_running(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("process {} ended ({status}):\n{}", self.id(), self.log_tail()),
+        }
+    }
+
+    /// The last lines of its output.
+    pub fn log_tail(&self) -> String {
+        let text = fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// Bytes of memory that it holds now.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
+        let kib: u64 = kib.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
+        Ok(kib * 1024)
+    }
+
+    /// Processor time that it has used so far, user and system.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name may hold spaces; it ends with the last parenthesis.
+        let fields: Vec<&str> = stat.rsplit_once(')').context("odd /proc stat")?.1.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    }
+}
+
+/// A loopback port that was free a moment ago.
+pub fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// A program of this workspace: `$variable`, or beside the running one.
+pub fn own_binary(name: &str, variable: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(path.into());
+    }
+    let running = std::env::current_exe()?;
+    running
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| format!("no `{name}` beside {}: build it, or set {variable}", running.display()))
+}
+
+/// A server that the project installs for its tests: `$variable`, the project's virtual environment, or the search path.
+pub fn test_server(name: &str, variable: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(path.into());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    let installed = cache.map(|cache| cache.join("flintwheel/venv/bin").join(name));
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    installed
+        .into_iter()
+        .chain(std::env::split_paths(&search).map(|dir| dir.join(name)))
+        .find(|path| path.is_file())
+        .with_context(|| format!("no `{name}`: run `cargo xtask setup`, or set {variable}"))
+}

@@ -1,0 +1,101 @@
+//! Temporal's own API, called as plainly as it can be: for the bare loop that the engine is compared with, and to ask a real
+//! server what it has started. It shares no code with the engine's sink.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowType};
+use temporalio_common::protos::temporal::api::enums::v1::WorkflowIdReusePolicy;
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflowservice::v1::workflow_service_client::WorkflowServiceClient;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DescribeNamespaceRequest, ListWorkflowExecutionsRequest, StartWorkflowExecutionRequest,
+};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::StartLine;
+
+/// What one page of a listing may hold.
+const PAGE: i32 = 1000;
+
+/// Clients over several connections, used in turn.
+pub struct RawTemporal {
+    clients: Vec<WorkflowServiceClient<Channel>>,
+    next: AtomicUsize,
+}
+
+impl RawTemporal {
+    /// Connects when first used.
+    pub fn new(address: SocketAddr, connections: usize) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(Duration::from_secs(5));
+        let clients = (0..connections).map(|_| WorkflowServiceClient::new(endpoint.connect_lazy())).collect();
+        Ok(Self { clients, next: AtomicUsize::new(0) })
+    }
+
+    fn client(&self) -> WorkflowServiceClient<Channel> {
+        self.clients[self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len()].clone()
+    }
+
+    /// One start of a workflow that no worker knows.
+    pub async fn start(&self, namespace: &str, workflow_id: String, input: &[u8]) -> Result<()> {
+        let payload = Payload {
+            metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
+            data: input.to_vec(),
+            ..Payload::default()
+        };
+        let request = StartWorkflowExecutionRequest {
+            namespace: namespace.to_owned(),
+            request_id: workflow_id.clone(),
+            workflow_id,
+            workflow_type: Some(WorkflowType { name: "LoadTest".to_owned() }),
+            task_queue: Some(TaskQueue { name: "loadtest".to_owned(), ..TaskQueue::default() }),
+            input: Some(Payloads { payloads: vec![payload] }),
+            workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate as i32,
+            identity: "bare loop".to_owned(),
+            ..StartWorkflowExecutionRequest::default()
+        };
+        self.client().start_workflow_execution(request).await?;
+        Ok(())
+    }
+
+    /// Whether it answers for this namespace.
+    pub async fn has_namespace(&self, namespace: &str) -> bool {
+        let request = DescribeNamespaceRequest { namespace: namespace.to_owned(), ..Default::default() };
+        self.client().describe_namespace(request).await.is_ok()
+    }
+
+    /// All runs that visibility knows in a namespace, open and closed.
+    pub async fn list(&self, namespace: &str) -> Result<Vec<StartLine>> {
+        let mut lines = Vec::new();
+        let mut token = Vec::new();
+        loop {
+            let request = ListWorkflowExecutionsRequest {
+                namespace: namespace.to_owned(),
+                page_size: PAGE,
+                next_page_token: token,
+                ..Default::default()
+            };
+            let page = self.client().list_workflow_executions(request).await.context("list workflows")?.into_inner();
+            lines.extend(page.executions.into_iter().map(|info| line(namespace, info)));
+            if page.next_page_token.is_empty() {
+                return Ok(lines);
+            }
+            token = page.next_page_token;
+        }
+    }
+}
+
+fn line(namespace: &str, info: WorkflowExecutionInfo) -> StartLine {
+    let start = info.start_time.unwrap_or_default();
+    StartLine {
+        first_us: start.seconds * 1_000_000 + i64::from(start.nanos) / 1000,
+        calls: 1,
+        namespace: namespace.to_owned(),
+        workflow_id: info.execution.unwrap_or_default().workflow_id,
+        workflow_type: info.r#type.unwrap_or_default().name,
+        ..StartLine::default()
+    }
+}

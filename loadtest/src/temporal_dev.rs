@@ -1,0 +1,132 @@
+//! A real Temporal server: `temporal server start-dev` on loopback, with its state in a file so that it can be stopped and started.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::StartLine;
+use crate::process::{Process, free_port, test_server};
+use crate::raw_temporal::RawTemporal;
+
+/// A dev server, running or stopped.
+pub struct TemporalDev {
+    program: PathBuf,
+    dir: PathBuf,
+    namespaces: Vec<String>,
+    address: SocketAddr,
+    process: Option<Process>,
+}
+
+impl TemporalDev {
+    /// Starts one with its state and log in `dir`, and with these namespaces besides `default`; waits until it answers.
+    pub async fn start(dir: &Path, namespaces: &[&str]) -> Result<Self> {
+        let mut server = Self {
+            program: test_server("temporal", "FLINTWHEEL_TEMPORAL_CLI")?,
+            dir: dir.to_owned(),
+            namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            address: free_port()?,
+            process: None,
+        };
+        server.start_again().await?;
+        Ok(server)
+    }
+
+    /// Where its gRPC door is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A plain client with one connection.
+    pub fn client(&self) -> Result<RawTemporal> {
+        RawTemporal::new(self.address, 1)
+    }
+
+    /// Ends it. Its state stays.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.terminate(Duration::from_secs(10)).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts it after a stop, on the same port with the same state; waits until it answers.
+    pub async fn start_again(&mut self) -> Result<()> {
+        let process = Process::spawn(&self.program, self.arguments(), &self.dir.join("temporal.log"))?;
+        self.process = Some(process);
+        self.wait_ready().await
+    }
+
+    /// SIGSTOP.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.as_ref().map_or(Ok(()), Process::freeze)
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) -> Result<()> {
+        self.process.as_ref().map_or(Ok(()), Process::thaw)
+    }
+
+    /// All that it has started in a namespace. Waits until its visibility, which lags behind, stops growing.
+    pub async fn started(&self, namespace: &str) -> Result<Vec<StartLine>> {
+        let client = self.client()?;
+        let mut lines = client.list(namespace).await?;
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let later = client.list(namespace).await?;
+            if later.len() == lines.len() {
+                return Ok(later);
+            }
+            lines = later;
+        }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let database = self.dir.join("temporal.db");
+        let port = self.address.port().to_string();
+        let database = database.to_string_lossy();
+        // SQLite's defaults would sync on each of its many writes; this server is a yardstick, not a store.
+        let mut arguments: Vec<String> = [
+            ["server", "start-dev"],
+            ["--ip", "127.0.0.1"],
+            ["--port", &port],
+            ["--db-filename", &database],
+            ["--sqlite-pragma", "journal_mode=wal"],
+            ["--sqlite-pragma", "synchronous=off"],
+            ["--log-level", "error"],
+        ]
+        .iter()
+        .flatten()
+        .map(|text| (*text).to_owned())
+        .collect();
+        arguments.push("--headless".to_owned());
+        for namespace in &self.namespaces {
+            arguments.extend(["--namespace".to_owned(), namespace.clone()]);
+        }
+        arguments
+    }
+
+    async fn wait_ready(&mut self) -> Result<()> {
+        let client = self.client()?;
+        for _ in 0..600 {
+            if let Some(process) = &mut self.process {
+                process.check_running()?;
+            }
+            if self.answers(&client).await {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the Temporal dev server at {} does not answer within a minute", self.address)
+    }
+
+    async fn answers(&self, client: &RawTemporal) -> bool {
+        for namespace in self.namespaces.iter().map(String::as_str).chain(["default"]) {
+            if !client.has_namespace(namespace).await {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -4,9 +4,15 @@
 //! It knows the engine only from outside: its gRPC and HTTP doors, its command line, and what arrives at Temporal.
 
 pub mod bare;
+pub mod engine;
 pub mod http;
+pub mod ledger;
+pub mod metrics;
+pub mod plan;
 pub mod process;
 pub mod raw_temporal;
+pub mod report;
+pub mod rhythm;
 pub mod standin;
 mod start_line;
 pub mod temporal_dev;

@@ -1,0 +1,159 @@
+//! The engine as its operator sees it: a process with a data directory, started, killed and started again.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::http;
+use crate::metrics::Metrics;
+use crate::process::{Process, free_port, own_binary};
+
+/// Where firings go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// To Temporal, or to what stands for it.
+    Temporal {
+        /// Its gRPC door.
+        address: SocketAddr,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// Nowhere; they are only counted.
+    Null,
+}
+
+/// How an engine is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Its state; kept between starts.
+    pub data_dir: PathBuf,
+    /// Where firings go.
+    pub sink: Sink,
+    /// Fixed when the data directory is first used.
+    pub shards: u32,
+    /// More of its command line, as it is.
+    pub more: Vec<String>,
+}
+
+/// An engine, running or not.
+pub struct Engine {
+    options: EngineOptions,
+    program: PathBuf,
+    grpc: SocketAddr,
+    http: SocketAddr,
+    process: Option<Process>,
+}
+
+impl Engine {
+    /// Starts one on free ports and waits until it is ready.
+    pub async fn start(options: EngineOptions) -> Result<Self> {
+        let program = own_binary("flintwheel", "FLINTWHEEL_BIN")?;
+        let mut engine = Self { options, program, grpc: free_port()?, http: free_port()?, process: None };
+        engine.start_again().await?;
+        Ok(engine)
+    }
+
+    /// Starts it after a kill, with the same data and doors; returns how long it took to be ready.
+    pub async fn start_again(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.process = Some(Process::spawn(&self.program, self.arguments(), &self.log())?);
+        self.wait_ready(Duration::from_secs(60)).await?;
+        Ok(begun.elapsed())
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// SIGTERM; it must end by itself.
+    pub async fn stop(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.terminate(Duration::from_secs(30)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Its gRPC door.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Its process, to measure.
+    pub fn process(&self) -> Result<&Process> {
+        self.process.as_ref().context("the engine is not running")
+    }
+
+    /// An error with the end of its log if it has ended by itself.
+    pub fn check_running(&mut self) -> Result<()> {
+        self.process.as_mut().context("the engine is not running")?.check_running()
+    }
+
+    /// Its metrics page.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::parse(&http::get(self.http, "/metrics").await?.ok()?))
+    }
+
+    /// Bytes that its data directory takes.
+    pub fn disk_bytes(&self) -> Result<u64> {
+        dir_bytes(&self.options.data_dir)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.options.data_dir.with_extension("log")
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            "server".to_owned(),
+            format!("--data-dir={}", self.options.data_dir.display()),
+            format!("--grpc-listen={}", self.grpc),
+            format!("--http-listen={}", self.http),
+            format!("--shards={}", self.options.shards),
+        ];
+        match &self.options.sink {
+            Sink::Null => arguments.push("--sink=null".to_owned()),
+            Sink::Temporal { address, namespace } => arguments.extend([
+                "--sink=temporal".to_owned(),
+                format!("--temporal-address={address}"),
+                format!("--temporal-namespace={namespace}"),
+            ]),
+        }
+        arguments.extend(self.options.more.iter().cloned());
+        arguments
+    }
+
+    async fn wait_ready(&mut self, patience: Duration) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            self.check_running()?;
+            if http::get(self.http, "/readyz").await.is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let log = self.process()?.log_tail();
+        bail!("the engine is not ready after {patience:?}:\n{log}")
+    }
+}
+
+fn dir_bytes(dir: &Path) -> Result<u64> {
+    let mut total = 0;
+    for entry in std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))? {
+        let entry = entry?;
+        // A file may go while we look: compaction.
+        let Ok(meta) = entry.metadata() else { continue };
+        total += if meta.is_dir() { dir_bytes(&entry.path())? } else { allocated(&meta) };
+    }
+    Ok(total)
+}
+
+/// What a file takes on disk, which preallocation makes more and holes make less than its length.
+fn allocated(meta: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(meta) * 512
+}

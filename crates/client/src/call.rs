@@ -1,0 +1,125 @@
+//! One call, tried until it is answered for good: with the server's own delay where it names one, with backoff where it is away.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Request, Response, Status};
+
+use crate::client::Client;
+use crate::error::{Error, reason};
+use crate::transport::Transport;
+
+/// The first pause where the server names none; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Client {
+    /// Every call of the API may be repeated: reads change nothing, writes carry a request id or lead to the same state.
+    pub(crate) async fn call<Q, P, F, Fut>(&self, request: Q, call: F) -> Result<P, Error>
+    where
+        Q: Clone,
+        F: Fn(Transport, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<P>, Status>>,
+    {
+        let give_up = Instant::now() + self.options.retry_for;
+        let mut tries = 0;
+        loop {
+            let error = match self.try_once(request.clone(), &call).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let pause = pause(&error, tries).filter(|pause| Instant::now() + *pause < give_up);
+            let Some(pause) = pause else { return Err(error) };
+            sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    async fn try_once<Q, P, F, Fut>(&self, message: Q, call: &F) -> Result<P, Error>
+    where
+        F: Fn(Transport, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<P>, Status>>,
+    {
+        let (index, address, transport) = self.transports.current();
+        let mut request = Request::new(message);
+        request.set_timeout(self.options.call_timeout);
+        let error = match timeout(self.options.call_timeout, call(transport, request)).await {
+            Ok(Ok(answer)) => return Ok(answer.into_inner()),
+            Ok(Err(status)) => explain(&status, address),
+            Err(_) => late(address, self.options.call_timeout),
+        };
+        if is_away(&error) {
+            self.transports.turn_from(index);
+        }
+        Err(error)
+    }
+}
+
+/// Whether another address may do better.
+pub(crate) fn is_away(error: &Error) -> bool {
+    matches!(error.code, Code::Unavailable | Code::DeadlineExceeded)
+}
+
+/// How long to wait before the next try; `None` where there is no point in one.
+pub(crate) fn pause(error: &Error, tries: u32) -> Option<Duration> {
+    if error.retry_delay.is_some() {
+        return error.retry_delay;
+    }
+    is_away(error).then(|| backoff(tries))
+}
+
+/// Doubles from one try to the next; up to half of it is left out at random, so that clients don't come back all at once.
+pub(crate) fn backoff(tries: u32) -> Duration {
+    let full = FIRST_PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
+    full.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+fn late(address: &str, limit: Duration) -> Error {
+    let message = format!("{address} did not answer within {limit:?}");
+    Error::new(Code::DeadlineExceeded, reason::DEADLINE, message)
+}
+
+/// A status from the server as it is; one from our own side of the wire with the address and the cause.
+pub(crate) fn explain(status: &Status, address: &str) -> Error {
+    let mut error = Error::from(status.clone());
+    if let Some(cause) = innermost_transport_cause(status) {
+        error.reason = reason::UNREACHABLE.to_owned();
+        error.message = format!("{address} can't be reached: {cause}");
+    }
+    error
+}
+
+fn innermost_transport_cause(status: &Status) -> Option<String> {
+    let mut cause = std::error::Error::source(status)?;
+    if !cause.is::<tonic::transport::Error>() {
+        return None;
+    }
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Some(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_own_delay_comes_before_ours() {
+        let full = Error::new(Code::ResourceExhausted, reason::BACK_PRESSURE, "full");
+        assert_eq!(pause(&full, 0), None);
+        let delay = Duration::from_secs(3);
+        assert_eq!(pause(&full.retry_after(delay), 5), Some(delay));
+        let wrong = Error::new(Code::InvalidArgument, reason::INVALID_ARGUMENT, "wrong");
+        assert_eq!(pause(&wrong, 0), None);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        for (tries, least, most) in [(0, 50, 100), (1, 100, 200), (3, 400, 800), (6, 2500, 5000), (1000, 2500, 5000)] {
+            let pause = backoff(tries).as_millis();
+            assert!((least..=most).contains(&pause), "{tries}: {pause}");
+        }
+    }
+}

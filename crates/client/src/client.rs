@@ -1,0 +1,67 @@
+//! The client: cheap to clone, all clones share their connections.
+
+use std::sync::Arc;
+
+use flintwheel_proto::v1::admin_service_client::AdminServiceClient;
+use flintwheel_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
+use flintwheel_proto::v1::definition_service_client::DefinitionServiceClient;
+use flintwheel_proto::v1::event_service_client::EventServiceClient;
+use flintwheel_proto::v1::run_service_client::RunServiceClient;
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::transport::{Transport, Transports};
+
+mod admin;
+mod batch;
+mod dead;
+mod definitions;
+mod events;
+mod runs;
+
+pub use batch::{BATCH_ITEMS, Progress};
+pub use definitions::NextOf;
+pub use events::{PublishResult, RejectedEvent};
+
+/// Answers may be larger than requests: a page of a thousand definitions, for one.
+const ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// A connection to a Flintwheel cluster.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) transports: Arc<Transports>,
+    pub(crate) options: Arc<Options>,
+}
+
+impl Client {
+    /// Prepares connections to one or more nodes of one cluster (`HOST:PORT`); the first call makes them. When a node is away, the
+    /// next one is asked.
+    pub fn new(addresses: &[String], options: Options) -> Result<Self, Error> {
+        Ok(Self { transports: Transports::new(addresses, &options)?, options: Arc::new(options) })
+    }
+}
+
+fn definition_service(transport: Transport) -> DefinitionServiceClient<Transport> {
+    DefinitionServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
+}
+
+pub(crate) fn event_service(transport: Transport) -> EventServiceClient<Transport> {
+    EventServiceClient::new(transport)
+}
+
+fn dead_letter_service(transport: Transport) -> DeadLetterServiceClient<Transport> {
+    DeadLetterServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
+}
+
+fn run_service(transport: Transport) -> RunServiceClient<Transport> {
+    RunServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
+}
+
+fn admin_service(transport: Transport) -> AdminServiceClient<Transport> {
+    AdminServiceClient::new(transport)
+}
+
+/// A request id of our own: it makes the client's own retries harmless.
+fn request_id(given: &str) -> String {
+    if given.is_empty() { uuid::Uuid::new_v4().to_string() } else { given.to_owned() }
+}

@@ -1,0 +1,163 @@
+//! Applying many definitions: cut into batches that fit into messages, several of them under way at once.
+
+use flintwheel_model::ActivityDefinition;
+use flintwheel_model::limits::MESSAGE_BYTES;
+use flintwheel_proto::v1;
+use flintwheel_proto::v1::batch_apply_item_result::Outcome;
+use futures::StreamExt;
+use prost::Message;
+
+use super::definitions::understood;
+use super::{Client, definition_service, request_id};
+use crate::convert;
+use crate::error::{Error, reason};
+use crate::types::Applied;
+
+/// Definitions in one call, as the contract has it.
+pub const BATCH_ITEMS: usize = 1000;
+/// Leaves room for what surrounds the items.
+const BATCH_BYTES: usize = MESSAGE_BYTES - 64 * 1024;
+/// More would only wait in the server.
+const UNDER_WAY: usize = 4;
+
+/// Told as results come in: the definition's place in the list, and what became of it.
+pub type Progress<'a> = dyn FnMut(usize, &Result<Applied, Error>) + Send + 'a;
+
+impl Client {
+    /// Applies all of them; each succeeds or fails by itself. Results are in the order of the definitions. A definition that can't
+    /// travel fails alone; where a call fails, all of its batch do.
+    pub async fn apply_many(
+        &self,
+        definitions: &[ActivityDefinition],
+        validate_only: bool,
+        progress: &mut Progress<'_>,
+    ) -> Vec<Result<Applied, Error>> {
+        let mut results: Vec<Option<Result<Applied, Error>>> = vec![None; definitions.len()];
+        let mut record = |index: usize, result: Result<Applied, Error>| {
+            progress(index, &result);
+            results[index] = Some(result);
+        };
+        let (batches, refused) = cut(definitions);
+        for (index, error) in refused {
+            record(index, Err(error));
+        }
+        let calls = batches.into_iter().map(|batch| self.send(batch, validate_only));
+        let mut calls = futures::stream::iter(calls).buffer_unordered(UNDER_WAY);
+        while let Some(done) = calls.next().await {
+            for (index, result) in done {
+                record(index, result);
+            }
+        }
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(unanswered()))).collect()
+    }
+
+    async fn send(&self, batch: Batch, validate_only: bool) -> Vec<(usize, Result<Applied, Error>)> {
+        let request = v1::BatchApplyRequest { items: batch.items, validate_only };
+        let answer = self.call(request, |t, q| async move { definition_service(t).batch_apply(q).await }).await;
+        match answer {
+            Err(error) => batch.places.into_iter().map(|place| (place, Err(error.clone()))).collect(),
+            Ok(answer) => {
+                let mut results = answer.results.into_iter();
+                let read = |place| (place, results.next().map_or_else(|| Err(unanswered()), read_item));
+                batch.places.into_iter().map(read).collect()
+            }
+        }
+    }
+}
+
+fn read_item(proto: v1::BatchApplyItemResult) -> Result<Applied, Error> {
+    match proto.outcome {
+        Some(Outcome::Applied(applied)) => understood(convert::record::applied_from_proto(applied)),
+        Some(Outcome::Fault(fault)) => Err(Error::from_proto(fault)),
+        None => Err(unanswered()),
+    }
+}
+
+fn unanswered() -> Error {
+    let message = "the server did not say what became of this definition";
+    Error::new(tonic::Code::Internal, reason::UNREADABLE_ANSWER, message)
+}
+
+/// Items that fit into one call, and where they stand in the list.
+#[derive(Default)]
+struct Batch {
+    places: Vec<usize>,
+    items: Vec<v1::BatchApplyItem>,
+    bytes: usize,
+}
+
+fn cut(definitions: &[ActivityDefinition]) -> (Vec<Batch>, Vec<(usize, Error)>) {
+    let (mut batches, mut refused) = (vec![Batch::default()], Vec::new());
+    for (place, definition) in definitions.iter().enumerate() {
+        match item(definition) {
+            Err(error) => refused.push((place, error)),
+            Ok(item) => put(&mut batches, place, item),
+        }
+    }
+    batches.retain(|batch| !batch.items.is_empty());
+    (batches, refused)
+}
+
+fn put(batches: &mut Vec<Batch>, place: usize, item: v1::BatchApplyItem) {
+    let bytes = item.encoded_len() + 8;
+    let full = |batch: &&mut Batch| batch.items.len() < BATCH_ITEMS && batch.bytes + bytes <= BATCH_BYTES;
+    let batch = match batches.last_mut().filter(full) {
+        Some(batch) => batch,
+        None => batches.push_mut(Batch::default()),
+    };
+    batch.places.push(place);
+    batch.items.push(item);
+    batch.bytes += bytes;
+}
+
+fn item(definition: &ActivityDefinition) -> Result<v1::BatchApplyItem, Error> {
+    let definition = convert::definition::to_proto(definition)?;
+    let size = definition.encoded_len();
+    if size > BATCH_BYTES {
+        let message = format!("the definition has {size} bytes; a message holds at most {BATCH_BYTES}");
+        return Err(Error::new(tonic::Code::OutOfRange, reason::TOO_LARGE, message));
+    }
+    Ok(v1::BatchApplyItem { definition: Some(definition), request_id: request_id(""), expected_version: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn definition(id: usize, payload: usize) -> ActivityDefinition {
+        serde_json::from_value(json!({
+            "apiVersion": "flintwheel.dev/v1", "kind": "ActivityDefinition", "metadata": {"id": id.to_string()},
+            "spec": {"start_workflow": {"type": "W", "task_queue": "q", "input": ["x".repeat(payload)]}}
+        }))
+        .expect("a definition")
+    }
+
+    #[test]
+    fn batches_hold_what_fits_and_keep_every_place() {
+        for (count, payload, batches_expected) in [(0, 0, 0), (1, 0, 1), (1000, 0, 1), (1001, 0, 2), (100, 200_000, 5)]
+        {
+            let definitions: Vec<_> = (0..count).map(|id| definition(id, payload)).collect();
+            let (batches, refused) = cut(&definitions);
+            assert_eq!((batches.len(), refused.len()), (batches_expected, 0), "{count} of {payload}");
+            let places: Vec<usize> = batches.iter().flat_map(|batch| batch.places.clone()).collect();
+            assert_eq!(places, (0..count).collect::<Vec<_>>());
+            for batch in batches {
+                let request = v1::BatchApplyRequest { items: batch.items, validate_only: true };
+                assert!(request.encoded_len() <= MESSAGE_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_travel_fails_alone() {
+        let mut inexact = definition(1, 0);
+        inexact.spec.start_workflow.as_mut().expect("set").input = vec![json!(u64::MAX)];
+        let definitions = [definition(0, 0), inexact, definition(2, MESSAGE_BYTES), definition(3, 0)];
+        let (batches, refused) = cut(&definitions);
+        assert_eq!(batches[0].places, [0, 3]);
+        let reasons: Vec<_> = refused.iter().map(|(place, error)| (*place, error.reason.as_str())).collect();
+        assert_eq!(reasons, [(1, reason::INVALID_ARGUMENT), (2, reason::TOO_LARGE)]);
+    }
+}

@@ -1,0 +1,148 @@
+//! Calls of `DefinitionService`, save the batches.
+
+use chrono::{DateTime, Utc};
+use flintwheel_model::{ActivityDefinition, DefinitionKey, Violations};
+use flintwheel_proto::v1;
+use flintwheel_proto::v1::next_times_request::Target;
+use serde_json::Value;
+
+use super::{Client, definition_service, request_id};
+use crate::convert::{self, time::timestamp};
+use crate::error::Error;
+use crate::types::{
+    Applied, ApplyOptions, DefinitionRecord, DefinitionStatus, ListQuery, NextTimes, Occurrence, OccurrenceQuery, Page,
+    PageRequest, Switched, Triggered,
+};
+
+/// Whose coming times are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum NextOf<'a> {
+    /// A stored definition's.
+    Stored(&'a DefinitionKey),
+    /// Those of one that need not be stored.
+    Given(&'a ActivityDefinition),
+}
+
+impl Client {
+    /// Creates a definition or changes it to what is given.
+    pub async fn apply(&self, definition: &ActivityDefinition, options: ApplyOptions) -> Result<Applied, Error> {
+        let request = v1::ApplyRequest {
+            definition: Some(convert::definition::to_proto(definition)?),
+            validate_only: options.validate_only,
+            request_id: request_id(&options.request_id),
+            expected_version: options.expected_version,
+        };
+        let answer = self.call(request, |t, q| async move { definition_service(t).apply(q).await }).await?;
+        understood(convert::record::applied_from_proto(answer.result.unwrap_or_default()))
+    }
+
+    /// A stored definition.
+    pub async fn get(&self, key: &DefinitionKey) -> Result<DefinitionRecord, Error> {
+        self.get_at(key, None, None).await
+    }
+
+    /// A definition at an older version, and of an earlier incarnation if one is given; what runs load.
+    pub async fn get_at(
+        &self,
+        key: &DefinitionKey,
+        version: Option<u64>,
+        incarnation: Option<u64>,
+    ) -> Result<DefinitionRecord, Error> {
+        let r#ref = Some(convert::definition::key_to_proto(key));
+        let request = v1::GetRequest { r#ref, version, incarnation };
+        let answer = self.call(request, |t, q| async move { definition_service(t).get(q).await }).await?;
+        understood(convert::record::from_proto(answer.record.unwrap_or_default()))
+    }
+
+    /// Definitions in order of namespace and id.
+    pub async fn list(&self, query: &ListQuery, page: PageRequest) -> Result<Page<DefinitionRecord>, Error> {
+        let request = v1::ListRequest {
+            namespace: query.namespace.clone(),
+            label_selector: query.label_selector.clone(),
+            page_size: page.size,
+            page_token: page.token,
+            paused: query.paused,
+        };
+        let answer = self.call(request, |t, q| async move { definition_service(t).list(q).await }).await?;
+        read_page(answer.records, answer.next_page_token, convert::record::from_proto)
+    }
+
+    /// Removes a definition (or, with `validate_only`, tells whether it could be) and returns its last version.
+    pub async fn delete(&self, key: &DefinitionKey, validate_only: bool) -> Result<u64, Error> {
+        let request = v1::DeleteRequest {
+            r#ref: Some(convert::definition::key_to_proto(key)),
+            expected_version: None,
+            request_id: request_id(""),
+            validate_only,
+        };
+        let answer = self.call(request, |t, q| async move { definition_service(t).delete(q).await }).await?;
+        Ok(answer.version)
+    }
+
+    /// Stops a definition from firing until it is resumed.
+    pub async fn pause(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
+        let request = v1::PauseRequest { r#ref: Some(convert::definition::key_to_proto(key)), note: note.to_owned() };
+        let answer = self.call(request, |t, q| async move { definition_service(t).pause(q).await }).await?;
+        Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
+    }
+
+    /// Lets a paused definition fire again.
+    pub async fn resume(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
+        let request = v1::ResumeRequest { r#ref: Some(convert::definition::key_to_proto(key)), note: note.to_owned() };
+        let answer = self.call(request, |t, q| async move { definition_service(t).resume(q).await }).await?;
+        Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
+    }
+
+    /// Fires a definition now, once for each request id (empty: the client makes one).
+    pub async fn trigger(&self, key: &DefinitionKey, id: &str, input: Option<&Value>) -> Result<Triggered, Error> {
+        let request = v1::TriggerRequest {
+            r#ref: Some(convert::definition::key_to_proto(key)),
+            request_id: request_id(id),
+            input: input.map(|input| convert::json::to_proto(input, "input")).transpose()?,
+        };
+        let answer = self.call(request, |t, q| async move { definition_service(t).trigger(q).await }).await?;
+        let v1::TriggerResponse { firing_key, workflow_id, duplicate } = answer;
+        Ok(Triggered { firing_key, workflow_id, duplicate })
+    }
+
+    /// Coming due times, at most `count` (1 to 1,000), after a time or after now.
+    pub async fn next_times(
+        &self,
+        of: NextOf<'_>,
+        count: u32,
+        after: Option<DateTime<Utc>>,
+    ) -> Result<NextTimes, Error> {
+        let target = match of {
+            NextOf::Stored(key) => Target::Ref(convert::definition::key_to_proto(key)),
+            NextOf::Given(definition) => Target::Definition(convert::definition::to_proto(definition)?),
+        };
+        let request = v1::NextTimesRequest { target: Some(target), count, after: after.map(timestamp) };
+        let answer = self.call(request, |t, q| async move { definition_service(t).next_times(q).await }).await?;
+        understood(convert::record::next_times_from_proto(answer))
+    }
+
+    /// How due times, events and manual triggers ended, newest first.
+    pub async fn occurrences(&self, query: &OccurrenceQuery, page: PageRequest) -> Result<Page<Occurrence>, Error> {
+        let request = convert::occurrence::query_to_proto(query, page.size, page.token);
+        let answer = self.call(request, |t, q| async move { definition_service(t).list_occurrences(q).await }).await?;
+        read_page(answer.occurrences, answer.next_page_token, convert::occurrence::from_proto)
+    }
+}
+
+fn read_status(proto: Option<v1::DefinitionStatus>) -> Result<DefinitionStatus, Error> {
+    understood(convert::record::status_from_proto(proto))
+}
+
+/// A fault in an answer is not the user's.
+pub(super) fn understood<T>(read: Result<T, Violations>) -> Result<T, Error> {
+    read.map_err(|faults| Error::unreadable(&faults))
+}
+
+pub(super) fn read_page<P, T>(
+    items: Vec<P>,
+    next: String,
+    read: impl Fn(P) -> Result<T, Violations>,
+) -> Result<Page<T>, Error> {
+    let items = understood(items.into_iter().map(read).collect())?;
+    Ok(Page { items, next: Some(next).filter(|token| !token.is_empty()) })
+}

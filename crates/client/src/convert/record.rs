@@ -1,0 +1,123 @@
+//! Stored definitions, how they stand, and what became of calls that changed them.
+
+use chrono::{DateTime, Utc};
+use flintwheel_model::Violations;
+use flintwheel_proto::v1;
+use prost_types::Timestamp;
+
+use super::at::At;
+use super::{definition, required, time};
+use crate::types::{Applied, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, NextTimes, Paused};
+
+/// To the wire.
+pub fn to_proto(record: &DefinitionRecord) -> Result<v1::DefinitionRecord, Violations> {
+    let definition = definition::to_proto(&record.definition)?;
+    Ok(v1::DefinitionRecord { definition: Some(definition), status: Some(status_to_proto(&record.status)) })
+}
+
+/// From the wire.
+pub fn from_proto(proto: v1::DefinitionRecord) -> Result<DefinitionRecord, Violations> {
+    let definition = definition::from_proto(proto.definition.unwrap_or_default())?;
+    Ok(DefinitionRecord { definition, status: status_from_proto(proto.status)? })
+}
+
+/// To the wire.
+pub fn status_to_proto(status: &DefinitionStatus) -> v1::DefinitionStatus {
+    let Counts { fired, skipped, failed, dropped } = status.counts;
+    v1::DefinitionStatus {
+        version: status.version,
+        generation: status.generation,
+        incarnation: status.incarnation,
+        created_at: Some(time::timestamp(status.created_at)),
+        updated_at: Some(time::timestamp(status.updated_at)),
+        next_due: status.next_due.map(time::timestamp),
+        last_fired: status.last_fired.map(time::timestamp),
+        paused: status.paused.as_ref().map(|p| v1::Paused { note: p.note.clone(), at: Some(time::timestamp(p.at)) }),
+        counts: Some(v1::OccurrenceCounts { fired, skipped, failed, dropped }),
+        armed: status.armed,
+    }
+}
+
+/// From the wire.
+pub fn status_from_proto(proto: Option<v1::DefinitionStatus>) -> Result<DefinitionStatus, Violations> {
+    let mut faults = Violations::default();
+    let at = At::root("status");
+    let proto = required(proto, at, &mut faults).unwrap_or_default();
+    let v1::OccurrenceCounts { fired, skipped, failed, dropped } = proto.counts.unwrap_or_default();
+    let paused = proto.paused.map(|p| (p.note, read_instant(p.at, at.field("paused").field("at"), &mut faults)));
+    let status = DefinitionStatus {
+        version: proto.version,
+        generation: proto.generation,
+        incarnation: proto.incarnation,
+        created_at: read_instant(proto.created_at, at.field("created_at"), &mut faults),
+        updated_at: read_instant(proto.updated_at, at.field("updated_at"), &mut faults),
+        next_due: read_optional(proto.next_due, at.field("next_due"), &mut faults),
+        last_fired: read_optional(proto.last_fired, at.field("last_fired"), &mut faults),
+        paused: paused.map(|(note, at)| Paused { note, at }),
+        counts: Counts { fired, skipped, failed, dropped },
+        armed: proto.armed,
+    };
+    faults.into_result().map(|()| status)
+}
+
+/// A time that must be there.
+pub(super) fn read_instant(proto: Option<Timestamp>, at: At<'_>, faults: &mut Violations) -> DateTime<Utc> {
+    let time = required(proto, at, faults).map(|proto| time::read_time(proto, at, faults));
+    time.unwrap_or_default()
+}
+
+/// A time that may be absent.
+pub(super) fn read_optional(proto: Option<Timestamp>, at: At<'_>, faults: &mut Violations) -> Option<DateTime<Utc>> {
+    proto.map(|proto| time::read_time(proto, at, faults))
+}
+
+/// To the wire.
+pub fn applied_to_proto(applied: &Applied) -> v1::ApplyResult {
+    let outcome = match applied.outcome {
+        ApplyOutcome::Created => v1::ApplyOutcome::Created,
+        ApplyOutcome::Configured => v1::ApplyOutcome::Configured,
+        ApplyOutcome::Unchanged => v1::ApplyOutcome::Unchanged,
+    };
+    v1::ApplyResult {
+        outcome: outcome.into(),
+        old_version: applied.old_version,
+        new_version: applied.new_version,
+        next_due: applied.next_due.map(time::timestamp),
+        warnings: applied.warnings.clone(),
+    }
+}
+
+/// From the wire.
+pub fn applied_from_proto(proto: v1::ApplyResult) -> Result<Applied, Violations> {
+    let mut faults = Violations::default();
+    let outcome = match proto.outcome() {
+        v1::ApplyOutcome::Created => Some(ApplyOutcome::Created),
+        v1::ApplyOutcome::Configured => Some(ApplyOutcome::Configured),
+        v1::ApplyOutcome::Unchanged => Some(ApplyOutcome::Unchanged),
+        v1::ApplyOutcome::Unspecified => None,
+    };
+    let outcome = required(outcome, At::root("outcome"), &mut faults).unwrap_or(ApplyOutcome::Unchanged);
+    let next_due = read_optional(proto.next_due, At::root("next_due"), &mut faults);
+    let (old_version, new_version, warnings) = (proto.old_version, proto.new_version, proto.warnings);
+    faults.into_result().map(|()| Applied { outcome, old_version, new_version, next_due, warnings })
+}
+
+/// To the wire.
+pub fn next_times_to_proto(next: &NextTimes) -> v1::NextTimesResponse {
+    let write =
+        |t: &DueTime| v1::DueTime { nominal: Some(time::timestamp(t.nominal)), due: Some(time::timestamp(t.due)) };
+    v1::NextTimesResponse { times: next.times.iter().map(write).collect(), timezone: next.timezone.clone() }
+}
+
+/// From the wire.
+pub fn next_times_from_proto(proto: v1::NextTimesResponse) -> Result<NextTimes, Violations> {
+    let mut faults = Violations::default();
+    let at = At::root("times");
+    let mut read = |(i, t): (usize, v1::DueTime)| {
+        let at = at.index(i);
+        let nominal = read_instant(t.nominal, at.field("nominal"), &mut faults);
+        DueTime { nominal, due: read_instant(t.due, at.field("due"), &mut faults) }
+    };
+    let times = proto.times.into_iter().enumerate().map(&mut read).collect();
+    faults.into_result().map(|()| NextTimes { times, timezone: proto.timezone })
+}

@@ -1,0 +1,36 @@
+//! What the services answer, beyond the definition itself. Plain data; how it travels is `convert`'s business.
+//!
+//! Serialized as `-o json` prints it: snake_case, times in RFC 3339.
+
+mod cluster;
+mod dead;
+mod occurrence;
+mod record;
+mod run;
+
+pub use cluster::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
+pub use dead::{DeadLetter, DeadLetterFilter, DeadLetterSelection, Settled};
+pub use occurrence::{Occurrence, OccurrenceQuery, Outcome};
+pub use record::{
+    Applied, ApplyOptions, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes,
+    Paused, Switched, Triggered,
+};
+pub use run::{Run, RunQuery, RunStatus, SpawnedTask, TaskKind, TaskStatus, TriggerKind};
+
+/// Some of a list, and where the rest begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// In the list's order.
+    pub items: Vec<T>,
+    /// Ask with it for the next page; none on the last.
+    pub next: Option<String>,
+}
+
+/// Which page to ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageRequest {
+    /// At most this many, 1 to 1,000; 0 lets the server choose.
+    pub size: u32,
+    /// [`Page::next`] of the page before; empty for the first.
+    pub token: String,
+}

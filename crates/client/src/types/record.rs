@@ -1,0 +1,160 @@
+//! A stored definition, how it stands, and what became of a call that changed it.
+
+use chrono::{DateTime, Utc};
+use flintwheel_model::ActivityDefinition;
+use serde::Serialize;
+
+/// Who a stored definition is, what it is, and how it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DefinitionRecord {
+    /// As it was applied.
+    #[serde(flatten)]
+    pub definition: ActivityDefinition,
+    /// How it stands.
+    pub status: DefinitionStatus,
+}
+
+/// How a stored definition stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DefinitionStatus {
+    /// Grows by one with each change of the definition.
+    pub version: u64,
+    /// Grows with each change of the definition or of whether it is paused.
+    pub generation: u64,
+    /// Another one for each life of an id.
+    pub incarnation: u64,
+    /// When this incarnation was created.
+    pub created_at: DateTime<Utc>,
+    /// When the current version was applied.
+    pub updated_at: DateTime<Utc>,
+    /// When it is due next; none where nothing is to come.
+    pub next_due: Option<DateTime<Utc>>,
+    /// When it last fired.
+    pub last_fired: Option<DateTime<Utc>>,
+    /// Set while it is paused.
+    pub paused: Option<Paused>,
+    /// How its occurrences ended.
+    pub counts: Counts,
+    /// Whether it is enabled, not paused, and has a due time ahead or a subscription.
+    pub armed: bool,
+}
+
+/// Since when and why a definition is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Paused {
+    /// For people.
+    pub note: String,
+    /// Since when.
+    pub at: DateTime<Utc>,
+}
+
+/// How many occurrences ended how, since the incarnation was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Started a workflow, or are about to.
+    pub fired: u64,
+    /// Left out on purpose.
+    pub skipped: u64,
+    /// Refused by the sink for good.
+    pub failed: u64,
+    /// Not taken, duplicates for example.
+    pub dropped: u64,
+}
+
+/// How to apply a definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplyOptions {
+    /// Check everything and answer as if it had been done, but change nothing.
+    pub validate_only: bool,
+    /// Makes a repeated call harmless; empty: the client makes one, for its own retries.
+    pub request_id: String,
+    /// Only if this is the stored version; 0: only if there is none.
+    pub expected_version: Option<u64>,
+}
+
+/// What became of an applied definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Created, configured or unchanged.
+    pub outcome: ApplyOutcome,
+    /// The version before; 0 if there was none.
+    pub old_version: u64,
+    /// The version now, or as it would be.
+    pub new_version: u64,
+    /// When it is due next; none where nothing is to come.
+    pub next_due: Option<DateTime<Utc>>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// What an applied definition was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplyOutcome {
+    /// There was none of this id.
+    Created,
+    /// It was another.
+    Configured,
+    /// It was the same.
+    Unchanged,
+}
+
+impl ApplyOutcome {
+    /// As `apply` prints it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Which definitions to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only this one's; empty means all namespaces.
+    pub namespace: String,
+    /// `k=v,k!=v,k in (a,b)`; empty means every one.
+    pub label_selector: String,
+    /// Only those that are paused, or are not.
+    pub paused: Option<bool>,
+}
+
+/// What became of a pause or a resume.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Switched {
+    /// How the definition stands now.
+    pub status: DefinitionStatus,
+    /// False if it stood so before.
+    pub changed: bool,
+}
+
+/// What became of a manual trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Triggered {
+    /// The firing's key, `m:` and the request id.
+    pub firing_key: String,
+    /// What runs, or will, in Temporal.
+    pub workflow_id: String,
+    /// Whether this request id had fired before; then nothing was done.
+    pub duplicate: bool,
+}
+
+/// Coming due times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NextTimes {
+    /// Ascending.
+    pub times: Vec<DueTime>,
+    /// The schedule's zone, by its IANA name.
+    pub timezone: String,
+}
+
+/// One coming due time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DueTime {
+    /// As the schedule names it.
+    pub nominal: DateTime<Utc>,
+    /// With jitter.
+    pub due: DateTime<Utc>,
+}

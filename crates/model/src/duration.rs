@@ -29,6 +29,8 @@ pub struct Span(u64);
 impl Span {
     /// No time at all.
     pub const ZERO: Self = Self(0);
+    /// A hundred years.
+    pub const MAX: Self = Self(MAX_MICROS);
 
     /// # Panics
     /// Over a hundred years.

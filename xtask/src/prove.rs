@@ -1,0 +1,23 @@
+//! `cargo xtask prove NAME`: one promise, shown. All but `quickstart` are commands of `flintwheel-loadtest`.
+
+use crate::shell;
+use crate::{Result, place, quickstart, setup};
+
+/// Runs one of them, or lists them.
+pub fn run(args: &[String]) -> Result<()> {
+    match args.first().map(String::as_str) {
+        None => Err("which one? `cargo xtask prove list` names them".to_owned()),
+        Some("quickstart") => quickstart::run(),
+        Some("list") => {
+            println!("{:<12}both commands of a newcomer from a clean clone, in an empty HOME", "quickstart");
+            loadtest(args)
+        }
+        Some(_) => loadtest(args),
+    }
+}
+
+fn loadtest(args: &[String]) -> Result<()> {
+    let tools = setup::run()?;
+    tools.build_programs()?;
+    shell::run(tools.command(place::program("flintwheel-loadtest")).arg("prove").args(args))
+}

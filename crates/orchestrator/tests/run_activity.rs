@@ -230,7 +230,7 @@ mod killed {
     const SPEC: &str = "FLINTWHEEL_TEST_SPEC";
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "the process that another test starts and kills"]
+    #[ignore = "run by another test, as a process that it kills"]
     async fn orchestrator_process() {
         let variable =
             |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by the test that starts this"));

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use flintwheel_client::Run;
 use flintwheel_model::definition::{HttpSource, Metadata};
 use flintwheel_model::run::{TriggerEvent, variables};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
@@ -17,7 +18,6 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use crate::context::{Resolver, SourceError};
 use crate::definitions::{Definitions, DefinitionsError};
 use crate::plan::{Plan, PlanInput, plan};
-use crate::record::RunRecord;
 use crate::run_log::RunLog;
 
 /// The activities of `RunActivity` and what they work with; cheap to clone.
@@ -36,6 +36,8 @@ pub struct Activities {
 pub struct LoadInput {
     /// Its name.
     pub definition: DefinitionKey,
+    /// Which life of it.
+    pub incarnation: u64,
     /// The version that fired.
     pub version: u64,
 }
@@ -64,7 +66,7 @@ impl Activities {
         _ctx: ActivityContext,
         input: LoadInput,
     ) -> Result<ActivityDefinition, ActivityError> {
-        self.definitions.get(&input.definition, input.version).await.map_err(|error| match error {
+        self.definitions.get(&input.definition, input.incarnation, input.version).await.map_err(|error| match error {
             DefinitionsError::NotFound { .. } => for_good(error),
             DefinitionsError::Unavailable { .. } => error.into(),
         })
@@ -92,7 +94,7 @@ impl Activities {
 
     /// Tells the run log how the run stands.
     #[activity(name = "flintwheel.LogRun")]
-    pub async fn log_run(self: Arc<Self>, _ctx: ActivityContext, run: RunRecord) -> Result<(), ActivityError> {
+    pub async fn log_run(self: Arc<Self>, _ctx: ActivityContext, run: Run) -> Result<(), ActivityError> {
         Ok(self.log.write(&run).await?)
     }
 }

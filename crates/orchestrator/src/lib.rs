@@ -7,13 +7,13 @@ pub mod activities;
 pub mod context;
 pub mod definitions;
 pub mod plan;
-pub mod record;
 pub mod run_log;
 pub mod service;
 mod spawn;
 mod worker;
 pub mod workflow;
 
-pub use definitions::{Definitions, DefinitionsError};
+pub use definitions::{Definitions, DefinitionsError, ServerDefinitions};
 pub use run_log::{RunLog, RunLogError};
+pub use service::Runs;
 pub use worker::{Options, Orchestrator, Queue, StartError, WorkerState};

@@ -7,14 +7,13 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 
+use flintwheel_client::TaskKind;
 use flintwheel_model::definition::{ContextSource, Target, TaskTemplate};
 use flintwheel_model::expression::Expression;
 use flintwheel_model::run::{TriggerEvent, variables};
 use flintwheel_model::{ActivityDefinition, Span, template};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::record::TaskKind;
 
 /// The plan as JSON: it is one payload in the history, beside the starts of its tasks in one message of at most 4 MiB.
 const PLAN_BYTES: usize = 1024 * 1024;

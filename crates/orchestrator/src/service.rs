@@ -1,28 +1,25 @@
 //! `flintwheel.v1.RunService` over the run log, for a server to mount.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use flintwheel_model::run::TriggerKind;
+use flintwheel_client::convert::json::MAX_DEPTH;
+use flintwheel_client::{Code, Error, Run, RunQuery, convert, reason};
+use flintwheel_model::Violations;
 use flintwheel_proto::v1::run_service_server::{RunService, RunServiceServer};
-use flintwheel_proto::v1::{self as wire, DefinitionRef, ListRunsRequest, ListRunsResponse};
-use prost_types::value::Kind;
-use prost_types::{ListValue, Struct, Timestamp};
-use serde_json::{Map, Value};
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use flintwheel_proto::v1::{ListRunsRequest, ListRunsResponse};
+use serde_json::{Number, Value};
+use tonic::{Request, Response, Status};
 
-use crate::record::{RunRecord, RunStatus, TaskKind, TaskRecord, TaskStatus};
-use crate::run_log::{Cursor, RunFilter, RunLog, RunLogError};
+use crate::run_log::{Cursor, RunLog, RunLogError};
 
-/// In `ErrorInfo`.
-const DOMAIN: &str = "flintwheel.dev";
 /// Runs of a page, where the request does not say.
 const DEFAULT_PAGE: u32 = 100;
 /// Runs of a page at most.
 const LARGEST_PAGE: u32 = 1000;
 /// When to ask again while the database is away.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// Up to here a double, which is what protobuf has for numbers, holds every whole number.
+const EXACT: u64 = 1 << 53;
 
 /// Answers from a run log.
 #[derive(Clone)]
@@ -40,175 +37,72 @@ impl Runs {
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn list_runs(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
-        let (filter, size) = filter(&request.into_inner()).map_err(invalid)?;
-        let mut runs = self.log.list(&filter, size + 1).await.map_err(|e| failed(&e))?;
+        let (query, after, size) = read(request.get_ref()).map_err(Error::invalid)?;
+        let mut runs = self.log.list(&query, after.as_ref(), size + 1).await.map_err(failed)?;
         let more = runs.len() > size as usize;
         runs.truncate(size as usize);
         let next_page_token = runs.last().filter(|_| more).map(|run| Cursor::of(run).to_string()).unwrap_or_default();
-        Ok(Response::new(ListRunsResponse { runs: runs.into_iter().map(run).collect(), next_page_token }))
+        let runs = runs.into_iter().map(travelling).map(|run| convert::run::to_proto(&run));
+        let runs = runs.collect::<Result<_, _>>().map_err(Error::invalid)?;
+        Ok(Response::new(ListRunsResponse { runs, next_page_token }))
     }
 }
 
-/// The filter and the page size, or all that is wrong with the request.
-fn filter(request: &ListRunsRequest) -> Result<(RunFilter, u32), Vec<FieldViolation>> {
-    let mut faults = Vec::new();
-    let mut fault = |field: &str, message: String| faults.push(FieldViolation::new(field, message));
-    if request.page_size > LARGEST_PAGE {
-        fault("page_size", format!("{} is not in 1 to {LARGEST_PAGE}; 0 means {DEFAULT_PAGE}", request.page_size));
-    }
+/// What is asked for and where the page begins and how long it is, or all that is wrong with the request.
+fn read(request: &ListRunsRequest) -> Result<(RunQuery, Option<Cursor>, u32), Violations> {
+    let mut faults = Violations::default();
+    let query = convert::run::query_from_proto(request).unwrap_or_else(|found| {
+        faults.0.extend(found.0);
+        RunQuery::default()
+    });
     if request.namespace.is_empty() && !request.definition_id.is_empty() {
-        fault("namespace", "a definition_id needs the namespace that it is unique in".to_owned());
+        faults.push("namespace", "is required with a definition_id, which is unique in its namespace only");
     }
-    let statuses = statuses(&request.statuses).unwrap_or_else(|message| {
-        fault("statuses", message);
-        Vec::new()
-    });
-    let since = request.since.as_ref().and_then(|since| {
-        let micros = micros(since);
-        if micros.is_none() {
-            fault("since", format!("{since:?} is not a time"));
-        }
-        micros
-    });
-    let token = Some(&request.page_token).filter(|token| !token.is_empty());
-    let after = token.and_then(|token| token.parse().map_err(|e: RunLogError| fault("page_token", e.to_string())).ok());
-    if !faults.is_empty() {
-        return Err(faults);
+    if request.page_size > LARGEST_PAGE {
+        faults.push("page_size", format!("{} is not in 1 to {LARGEST_PAGE}, nor 0", request.page_size));
     }
-    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    let (namespace, definition_id) = (some(&request.namespace), some(&request.definition_id));
+    let token = Some(&request.page_token).filter(|token| !token.is_empty()).map(|token| token.parse());
+    let after = token.transpose().unwrap_or_else(|error: RunLogError| {
+        faults.push("page_token", error.to_string());
+        None
+    });
     let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
-    Ok((RunFilter { namespace, definition_id, statuses, since, after }, size))
+    faults.into_result().map(|()| (query, after, size))
 }
 
-fn statuses(numbers: &[i32]) -> Result<Vec<RunStatus>, String> {
-    let status = |number: &i32| match wire::RunStatus::try_from(*number) {
-        Ok(wire::RunStatus::Running) => Ok(RunStatus::Running),
-        Ok(wire::RunStatus::Completed) => Ok(RunStatus::Completed),
-        Ok(wire::RunStatus::Failed) => Ok(RunStatus::Failed),
-        Ok(wire::RunStatus::Cancelled) => Ok(RunStatus::Cancelled),
-        Ok(wire::RunStatus::Unspecified) | Err(_) => {
-            Err(format!("{number} is no status; they are 1 running, 2 completed, 3 failed, 4 cancelled"))
+/// A run whose context can travel: whole numbers beyond 2^53 as text, and as JSON text what is nested too deep.
+fn travelling(mut run: Run) -> Run {
+    run.context_snapshot.values_mut().for_each(|value| fit(value, MAX_DEPTH - 1));
+    run
+}
+
+fn fit(value: &mut Value, depth: usize) {
+    match value {
+        Value::Number(number) if !is_exact(number) => *value = Value::String(number.to_string()),
+        Value::Array(_) | Value::Object(_) if depth <= 1 => *value = Value::String(value.to_string()),
+        Value::Array(items) => items.iter_mut().for_each(|item| fit(item, depth - 1)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fit(field, depth - 1)),
+        _ => {}
+    }
+}
+
+fn is_exact(number: &Number) -> bool {
+    number.as_u64().or(number.as_i64().map(i64::unsigned_abs)).is_none_or(|size| size <= EXACT)
+}
+
+fn failed(error: RunLogError) -> Error {
+    let message = error.to_string();
+    match error {
+        RunLogError::Database { .. } => {
+            Error::new(Code::Unavailable, reason::NOT_READY, message).retry_after(RETRY_DELAY)
         }
-    };
-    numbers.iter().map(status).collect()
-}
-
-fn run(run: RunRecord) -> wire::Run {
-    wire::Run {
-        run_id: run.run_id,
-        r#ref: Some(DefinitionRef { namespace: run.namespace, id: run.activity_id }),
-        version_used: run.version_used,
-        scheduled_for: Some(timestamp(run.scheduled_for)),
-        fired_at: Some(timestamp(run.fired_at)),
-        context_snapshot: Some(object(run.context_snapshot)),
-        tasks_spawned: run.tasks_spawned.into_iter().map(task).collect(),
-        status: status(run.status).into(),
-        workflow_id: run.workflow_id,
-        error: run.error.unwrap_or_default(),
-        started_at: Some(timestamp(run.started_at)),
-        ended_at: run.ended_at.map(timestamp),
-        trigger_kind: trigger_kind(run.trigger_kind).into(),
-        incarnation: run.incarnation,
+        _ => Error::new(Code::Internal, reason::INTERNAL, message),
     }
-}
-
-fn status(status: RunStatus) -> wire::RunStatus {
-    match status {
-        RunStatus::Running => wire::RunStatus::Running,
-        RunStatus::Completed => wire::RunStatus::Completed,
-        RunStatus::Failed => wire::RunStatus::Failed,
-        RunStatus::Cancelled => wire::RunStatus::Cancelled,
-    }
-}
-
-fn trigger_kind(kind: TriggerKind) -> wire::TriggerKind {
-    match kind {
-        TriggerKind::Time => wire::TriggerKind::Time,
-        TriggerKind::Event => wire::TriggerKind::Event,
-        TriggerKind::Manual => wire::TriggerKind::Manual,
-    }
-}
-
-fn task(task: TaskRecord) -> wire::SpawnedTask {
-    wire::SpawnedTask {
-        name: task.name,
-        kind: task_kind(task.kind).into(),
-        r#type: task.type_name,
-        id: task.id,
-        status: task_status(task.status).into(),
-        detail: task.detail.unwrap_or_default(),
-    }
-}
-
-fn task_kind(kind: TaskKind) -> wire::TaskKind {
-    match kind {
-        TaskKind::Workflow => wire::TaskKind::Workflow,
-        TaskKind::Activity => wire::TaskKind::Activity,
-    }
-}
-
-fn task_status(status: TaskStatus) -> wire::TaskStatus {
-    match status {
-        TaskStatus::Waiting => wire::TaskStatus::Waiting,
-        TaskStatus::Running => wire::TaskStatus::Running,
-        TaskStatus::Completed => wire::TaskStatus::Completed,
-        TaskStatus::Failed => wire::TaskStatus::Failed,
-        TaskStatus::Cancelled => wire::TaskStatus::Cancelled,
-        TaskStatus::Skipped => wire::TaskStatus::Skipped,
-    }
-}
-
-fn timestamp(micros: i64) -> Timestamp {
-    let nanos = micros.rem_euclid(1_000_000) * 1000;
-    Timestamp { seconds: micros.div_euclid(1_000_000), nanos: i32::try_from(nanos).expect("below a second") }
-}
-
-fn micros(time: &Timestamp) -> Option<i64> {
-    let fraction = (0..1_000_000_000).contains(&time.nanos).then(|| i64::from(time.nanos) / 1000)?;
-    time.seconds.checked_mul(1_000_000)?.checked_add(fraction)
-}
-
-fn object(fields: Map<String, Value>) -> Struct {
-    Struct { fields: fields.into_iter().map(|(name, field)| (name, value(field))).collect() }
-}
-
-/// As protobuf has JSON: every number is a double there, so integers beyond 2^53 are rounded.
-fn value(value: Value) -> prost_types::Value {
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(truth) => Kind::BoolValue(truth),
-        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
-        Value::String(text) => Kind::StringValue(text),
-        Value::Array(items) => Kind::ListValue(ListValue { values: items.into_iter().map(self::value).collect() }),
-        Value::Object(fields) => Kind::StructValue(object(fields)),
-    };
-    prost_types::Value { kind: Some(kind) }
-}
-
-fn invalid(faults: Vec<FieldViolation>) -> Status {
-    let message = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.description)).collect::<Vec<_>>();
-    let mut details = ErrorDetails::with_bad_request(faults);
-    details.set_error_info("INVALID_REQUEST", DOMAIN, HashMap::new());
-    Status::with_error_details(Code::InvalidArgument, message.join("; "), details)
-}
-
-fn failed(error: &RunLogError) -> Status {
-    let (code, reason) = match error {
-        RunLogError::Database { .. } => (Code::Unavailable, "RUN_LOG_UNAVAILABLE"),
-        RunLogError::Migration { .. } | RunLogError::Address { .. } => (Code::FailedPrecondition, "RUN_LOG_UNUSABLE"),
-        RunLogError::PageToken(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
-        RunLogError::Row { .. } => (Code::DataLoss, "RUN_LOG_DAMAGED"),
-    };
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    if code == Code::Unavailable {
-        details.set_retry_info(Some(RETRY_DELAY));
-    }
-    Status::with_error_details(code, error.to_string(), details)
 }
 
 #[cfg(test)]
 mod tests {
+    use flintwheel_proto::v1::Run as Wire;
     use serde_json::json;
 
     use super::*;
@@ -218,38 +112,35 @@ mod tests {
         let request = ListRunsRequest {
             definition_id: "reminder".into(),
             statuses: vec![2, 9],
-            since: Some(Timestamp { seconds: 0, nanos: -1 }),
             page_size: 1001,
             page_token: "x".into(),
             ..ListRunsRequest::default()
         };
-        let faults = filter(&request).expect_err("faults");
+        let faults = read(&request).expect_err("faults").0;
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["page_size", "namespace", "statuses", "since", "page_token"]);
-        let status = invalid(faults);
-        assert_eq!(status.code(), Code::InvalidArgument);
-        assert_eq!(status.get_details_bad_request().expect("violations").field_violations.len(), 5);
-        assert_eq!(status.get_details_error_info().expect("a reason").reason, "INVALID_REQUEST");
+        assert_eq!(fields, ["statuses[1]", "namespace", "page_size", "page_token"]);
     }
 
     #[test]
     fn an_empty_request_means_the_newest_hundred() {
-        let (filter, size) = filter(&ListRunsRequest::default()).expect("a filter");
-        assert_eq!((filter.namespace, filter.definition_id, filter.since, size), (None, None, None, 100));
+        assert_eq!(read(&ListRunsRequest::default()), Ok((RunQuery::default(), None, 100)));
     }
 
     #[test]
-    fn times_and_values_keep_their_meaning() {
-        for micros_since in [0, 1, -1, 1_795_420_800_250_000] {
-            assert_eq!(micros(&timestamp(micros_since)), Some(micros_since));
-        }
-        assert_eq!(timestamp(-1), Timestamp { seconds: -1, nanos: 999_999_000 });
-        let Some(Kind::ListValue(list)) = value(json!([null, true, 1.5, "x", {"a": 1}])).kind else { panic!("a list") };
-        let kinds: Vec<_> = list.values.into_iter().filter_map(|value| value.kind).collect();
-        assert_eq!(
-            kinds[..4],
-            [Kind::NullValue(0), Kind::BoolValue(true), Kind::NumberValue(1.5), Kind::StringValue("x".into())]
-        );
-        assert!(matches!(&kinds[4], Kind::StructValue(fields) if fields.fields.contains_key("a")));
+    fn every_context_can_travel() {
+        let deep = (0..60).fold(json!("core"), |inner, _| json!([inner]));
+        let json = json!({
+            "run_id": "r", "namespace": "billing", "id": "reminder", "incarnation": 1, "version_used": 3, "trigger_kind": "time",
+            "scheduled_for": "2026-11-23T08:00:00Z", "fired_at": "2026-11-23T08:00:00Z", "started_at": "2026-11-23T08:00:00Z",
+            "ended_at": null, "status": "running", "error": "", "workflow_id": "w", "tasks_spawned": [],
+            "context_snapshot": {"deep": deep, "big": [u64::MAX, i64::MIN, 1_u64 << 53, 1.5, "x"]},
+        });
+        let run = travelling(serde_json::from_value(json).expect("a run"));
+        let wire: Wire = convert::run::to_proto(&run).expect("it travels");
+        let arrived = convert::run::from_proto(wire).expect("it arrives");
+        assert_eq!(arrived, run);
+        let big = json!(["18446744073709551615", "-9223372036854775808", 9_007_199_254_740_992_u64, 1.5, "x"]);
+        assert_eq!(arrived.context_snapshot["big"], big);
+        assert!(arrived.context_snapshot["deep"].to_string().contains("core"), "nothing is lost");
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use flintwheel_client::{SpawnedTask, TaskKind, TaskStatus};
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
@@ -16,7 +17,6 @@ use temporalio_sdk::{
 };
 
 use crate::plan::PlannedTask;
-use crate::record::{TaskKind, TaskRecord, TaskStatus};
 use crate::workflow::{RunActivity, reason};
 
 /// One try of an activity for which the definition names no timeout.
@@ -24,19 +24,19 @@ const ACTIVITY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Tries of an activity: with pauses of 1 s, 2 s, 4 s ... 100 s about six minutes. Then the task has failed.
 const ACTIVITY_TRIES: u32 = 10;
 
-/// How a task ended, and why where that is not plain.
-type Ended = (TaskStatus, Option<String>);
+/// How a task ended, and why where it did not end well.
+type Ended = (TaskStatus, String);
 
 /// The task before anything has happened to it.
-pub(crate) fn record(workflow_id: &str, task: &PlannedTask) -> TaskRecord {
+pub(crate) fn record(workflow_id: &str, task: &PlannedTask) -> SpawnedTask {
     let status = if task.left_out.is_some() { TaskStatus::Skipped } else { TaskStatus::Waiting };
-    TaskRecord {
+    SpawnedTask {
         name: task.name.clone(),
         kind: task.kind,
         type_name: task.type_name.clone(),
         id: format!("{workflow_id}/{}", task.name),
         status,
-        detail: task.left_out.clone(),
+        detail: task.left_out.clone().unwrap_or_default(),
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn run(ctx: &WorkflowContext<RunActivity>, index: usize, task: 
         return;
     }
     let ended = match admitted(ctx, task).await {
-        Err(why) => (TaskStatus::Skipped, Some(why)),
+        Err(why) => (TaskStatus::Skipped, why),
         Ok(()) => {
             let id = ctx.state_mut(|run| {
                 let record = run.task_record(index);
@@ -67,7 +67,7 @@ pub(crate) async fn run(ctx: &WorkflowContext<RunActivity>, index: usize, task: 
 
 /// Waits for the tasks that this one depends on; `Err` says why it is not to start.
 async fn admitted(ctx: &WorkflowContext<RunActivity>, task: &PlannedTask) -> Result<(), String> {
-    let all_ended = |run: &RunActivity| dependencies(run, task).all(|record| record.status.is_final());
+    let all_ended = |run: &RunActivity| dependencies(run, task).all(|record| has_ended(record.status));
     ctx.wait_condition(all_ended).await.map_err(|_| "the run was cancelled".to_owned())?;
     ctx.state(|run| match dependencies(run, task).find(|record| record.status != TaskStatus::Completed) {
         Some(record) => Err(format!("depends on {}, which was {}", record.name, record.status.as_str())),
@@ -75,7 +75,11 @@ async fn admitted(ctx: &WorkflowContext<RunActivity>, task: &PlannedTask) -> Res
     })
 }
 
-fn dependencies<'a>(run: &'a RunActivity, task: &'a PlannedTask) -> impl Iterator<Item = &'a TaskRecord> {
+fn has_ended(status: TaskStatus) -> bool {
+    !matches!(status, TaskStatus::Waiting | TaskStatus::Running)
+}
+
+fn dependencies<'a>(run: &'a RunActivity, task: &'a PlannedTask) -> impl Iterator<Item = &'a SpawnedTask> {
     run.task_records().iter().filter(|record| task.depends_on.contains(&record.name))
 }
 
@@ -91,20 +95,20 @@ async fn child_workflow(ctx: &WorkflowContext<RunActivity>, id: String, task: &P
     let workflow = UntypedWorkflow::new(&task.type_name);
     match ctx.start_child_workflow(workflow, arguments(&task.params), options).await {
         Ok(child) => match child.result().await {
-            Ok(_) => (TaskStatus::Completed, None),
+            Ok(_) => (TaskStatus::Completed, String::new()),
             Err(error) => child_ended_badly(&error),
         },
-        Err(ChildWorkflowStartError::Cancelled(_)) => (TaskStatus::Cancelled, Some("before it started".to_owned())),
+        Err(ChildWorkflowStartError::Cancelled(_)) => (TaskStatus::Cancelled, "before it started".to_owned()),
         Err(ChildWorkflowStartError::StartFailed { cause, .. }) => {
-            (TaskStatus::Failed, Some(format!("workflow {id} was not started: {cause:?}")))
+            (TaskStatus::Failed, format!("workflow {id} was not started: {cause:?}"))
         }
-        Err(error) => (TaskStatus::Failed, Some(error.to_string())),
+        Err(error) => (TaskStatus::Failed, error.to_string()),
     }
 }
 
 fn child_ended_badly(error: &ChildWorkflowExecutionError) -> Ended {
     let status = if error.as_cancelled().is_some() { TaskStatus::Cancelled } else { TaskStatus::Failed };
-    (status, Some(reason(error.failure(), error)))
+    (status, reason(error.failure(), error))
 }
 
 async fn activity(ctx: &WorkflowContext<RunActivity>, id: String, task: &PlannedTask) -> Ended {
@@ -115,11 +119,9 @@ async fn activity(ctx: &WorkflowContext<RunActivity>, id: String, task: &Planned
         .retry_policy(retry)
         .build();
     match ctx.execute_activity(UntypedActivity::new(&task.type_name), arguments(&task.params), options).await {
-        Ok(_) => (TaskStatus::Completed, None),
-        Err(error @ ActivityExecutionError::Cancelled(_)) => {
-            (TaskStatus::Cancelled, Some(reason(error.failure(), &error)))
-        }
-        Err(error) => (TaskStatus::Failed, Some(reason(error.failure(), &error))),
+        Ok(_) => (TaskStatus::Completed, String::new()),
+        Err(error @ ActivityExecutionError::Cancelled(_)) => (TaskStatus::Cancelled, reason(error.failure(), &error)),
+        Err(error) => (TaskStatus::Failed, reason(error.failure(), &error)),
     }
 }
 

@@ -6,8 +6,10 @@
 //! minutes; it is an activity of its own, which Temporal's UI shows with its tries.
 #![allow(missing_docs, reason = "the SDK's macros make constants without documentation")]
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use flintwheel_client::{Run, RunStatus, SpawnedTask, TaskStatus};
 use flintwheel_model::ActivityDefinition;
 use flintwheel_model::definition::{HttpSource, OnError};
 use flintwheel_model::run::RunArgument;
@@ -24,7 +26,6 @@ use temporalio_sdk::{
 
 use crate::activities::{Activities, LoadInput, SourceInput};
 use crate::plan::{Plan, PlanInput};
-use crate::record::{RunRecord, RunStatus, TaskRecord, TaskStatus};
 use crate::spawn;
 
 /// One try of a local activity. As long as Temporal's default for a workflow task, so that neither hides the other.
@@ -43,14 +44,14 @@ const SOURCE_SLACK: Duration = Duration::from_secs(5);
 pub struct RunActivity {
     argument: Value,
     context: Map<String, Value>,
-    tasks: Vec<TaskRecord>,
+    tasks: Vec<SpawnedTask>,
 }
 
 /// What a run that completed leaves in Temporal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// What it spawned, in the order of the definition.
-    pub tasks: Vec<TaskRecord>,
+    pub tasks: Vec<SpawnedTask>,
 }
 
 /// Why a run ends without having done all of its work.
@@ -98,19 +99,19 @@ impl RunActivity {
 
     /// How its tasks stand.
     #[query]
-    pub fn tasks(&self, _ctx: &WorkflowContextView) -> Vec<TaskRecord> {
+    pub fn tasks(&self, _ctx: &WorkflowContextView) -> Vec<SpawnedTask> {
         self.tasks.clone()
     }
 }
 
 impl RunActivity {
     /// The tasks, in the order of the definition.
-    pub(crate) fn task_records(&self) -> &[TaskRecord] {
+    pub(crate) fn task_records(&self) -> &[SpawnedTask] {
         &self.tasks
     }
 
     /// One of them.
-    pub(crate) fn task_record(&mut self, index: usize) -> &mut TaskRecord {
+    pub(crate) fn task_record(&mut self, index: usize) -> &mut SpawnedTask {
         &mut self.tasks[index]
     }
 }
@@ -120,7 +121,8 @@ fn fail(why: &str) -> WorkflowTermination {
 }
 
 async fn carry_out(ctx: &WorkflowContext<RunActivity>, argument: &RunArgument) -> Result<(), Stop> {
-    let wanted = LoadInput { definition: argument.definition(), version: argument.version };
+    let RunArgument { incarnation, version, .. } = *argument;
+    let wanted = LoadInput { definition: argument.definition(), incarnation, version };
     let definition = ctx.execute_local_activity(Activities::load_definition, wanted, local(None)).await?;
     let fetched = fetch(ctx, argument, &definition).await?;
     let input = PlanInput {
@@ -200,7 +202,7 @@ fn local(token: Option<WorkflowCancellationToken>) -> LocalActivityOptions {
 
 /// Writes the run log, also where the run has been cancelled. A log that stays away for longer than our patience doesn't hold the run
 /// any longer: Temporal's history has what the log would have.
-async fn log(ctx: &WorkflowContext<RunActivity>, record: RunRecord) {
+async fn log(ctx: &WorkflowContext<RunActivity>, record: Run) {
     let options = local(Some(WorkflowCancellationToken::new()));
     let written = ctx.execute_local_activity(Activities::log_run, record, options).await;
     if let Err(error) = written
@@ -216,40 +218,39 @@ async fn log(ctx: &WorkflowContext<RunActivity>, record: RunRecord) {
     }
 }
 
-fn begun(ctx: &WorkflowContext<RunActivity>, argument: &RunArgument) -> RunRecord {
-    RunRecord {
+fn begun(ctx: &WorkflowContext<RunActivity>, argument: &RunArgument) -> Run {
+    Run {
         run_id: ctx.run_id().to_owned(),
         workflow_id: ctx.workflow_id().to_owned(),
-        namespace: argument.namespace.clone(),
-        activity_id: argument.definition_id.clone(),
+        definition: argument.definition(),
         incarnation: argument.incarnation,
         version_used: argument.version,
         trigger_kind: argument.trigger.kind,
-        scheduled_for: argument.trigger.scheduled_for.timestamp_micros(),
-        fired_at: argument.trigger.fired_at.timestamp_micros(),
+        scheduled_for: argument.trigger.scheduled_for,
+        fired_at: argument.trigger.fired_at,
         started_at: now(ctx),
         ended_at: None,
         status: RunStatus::Running,
-        error: None,
+        error: String::new(),
         context_snapshot: Map::new(),
         tasks_spawned: Vec::new(),
     }
 }
 
-fn ended(ctx: &WorkflowContext<RunActivity>, begun: RunRecord, result: &Result<(), Stop>) -> RunRecord {
+fn ended(ctx: &WorkflowContext<RunActivity>, begun: Run, result: &Result<(), Stop>) -> Run {
     let (status, error) = match result {
-        Ok(()) => (RunStatus::Completed, None),
-        Err(Stop::Cancelled) => (RunStatus::Cancelled, None),
-        Err(Stop::Failed(why)) => (RunStatus::Failed, Some(why.clone())),
+        Ok(()) => (RunStatus::Completed, String::new()),
+        Err(Stop::Cancelled) => (RunStatus::Cancelled, String::new()),
+        Err(Stop::Failed(why)) => (RunStatus::Failed, why.clone()),
     };
     let (context_snapshot, tasks_spawned) = ctx.state(|run| (run.context.clone(), run.tasks.clone()));
-    RunRecord { ended_at: Some(now(ctx)), status, error, context_snapshot, tasks_spawned, ..begun }
+    Run { ended_at: Some(now(ctx)), status, error, context_snapshot, tasks_spawned, ..begun }
 }
 
-/// The workflow's time, in microseconds since the epoch.
-fn now(ctx: &WorkflowContext<RunActivity>) -> i64 {
-    let since = ctx.workflow_time().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+/// The workflow's time, to the microsecond, as the run log keeps it.
+fn now(ctx: &WorkflowContext<RunActivity>) -> DateTime<Utc> {
+    let time = ctx.workflow_time().map(DateTime::<Utc>::from);
+    time.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros())).unwrap_or_default()
 }
 
 /// How the run ends, once all its tasks have.
@@ -259,8 +260,7 @@ fn verdict(ctx: &WorkflowContext<RunActivity>) -> Result<(), Stop> {
     }
     let bad = ctx.state(|run| {
         let bad = run.tasks.iter().filter(|task| matches!(task.status, TaskStatus::Failed | TaskStatus::Cancelled));
-        bad.map(|task| format!("task {} {}: {}", task.name, task.status.as_str(), task.detail.as_deref().unwrap_or("")))
-            .collect::<Vec<_>>()
+        bad.map(|task| format!("task {} {}: {}", task.name, task.status.as_str(), task.detail)).collect::<Vec<_>>()
     });
     if bad.is_empty() { Ok(()) } else { Err(Stop::Failed(bad.join("; "))) }
 }

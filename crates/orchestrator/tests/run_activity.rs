@@ -2,8 +2,8 @@
 
 mod support;
 
-use flintwheel_orchestrator::record::{RunStatus, TaskKind, TaskStatus};
-use flintwheel_orchestrator::workflow::RunActivity;
+use flintwheel_client::{RunStatus, SpawnedTask, TaskKind, TaskStatus};
+use flintwheel_orchestrator::workflow::{RunActivity, RunResult};
 use serde_json::{Value, json};
 use temporalio_client::errors::WorkflowGetResultError;
 use temporalio_client::{
@@ -22,12 +22,12 @@ fn task(name: &str, kind: &str, type_name: &str, params: Value, depends_on: Valu
     json!({"name": name, kind: {"type": type_name, "task_queue": "tasks"}, "params": params, "depends_on": depends_on})
 }
 
-fn statuses(tasks: &[flintwheel_orchestrator::record::TaskRecord]) -> Vec<(&str, TaskStatus)> {
+fn statuses(tasks: &[SpawnedTask]) -> Vec<(&str, TaskStatus)> {
     tasks.iter().map(|task| (task.name.as_str(), task.status)).collect()
 }
 
 /// Why a run failed, as Temporal has it.
-fn failure(result: Result<flintwheel_orchestrator::workflow::RunResult, WorkflowGetResultError>) -> String {
+fn failure(result: Result<RunResult, WorkflowGetResultError>) -> String {
     match result {
         Err(WorkflowGetResultError::Failed(error)) => error.failure().message.clone(),
         other => panic!("{other:?}"),
@@ -76,11 +76,12 @@ async fn a_run_resolves_its_context_spawns_its_tasks_in_order_and_is_logged() {
         ]
     );
     assert_eq!((tasks[0].kind, tasks[0].id.as_str()), (TaskKind::Activity, format!("{ID}/third").as_str()));
-    assert_eq!(tasks[1].detail.as_deref(), Some("`when` is false: event.data.amount > 1000"));
+    assert_eq!(tasks[1].detail, "`when` is false: event.data.amount > 1000");
     assert!(service.requests()[0].starts_with("GET /invoices/42 "));
-    assert_eq!((logged.status, logged.error, logged.tasks_spawned), (RunStatus::Completed, None, tasks));
+    assert_eq!((logged.status, logged.error.as_str(), logged.tasks_spawned), (RunStatus::Completed, "", tasks));
     assert_eq!((logged.workflow_id.as_str(), logged.version_used, logged.incarnation), (ID, 3, 7));
-    assert_eq!((logged.scheduled_for, logged.fired_at), (1_795_420_800_000_000, 1_795_420_800_004_000));
+    assert_eq!(logged.scheduled_for.timestamp_micros(), 1_795_420_800_000_000);
+    assert_eq!(logged.fired_at.timestamp_micros(), 1_795_420_800_004_000);
     assert!(logged.ended_at.is_some_and(|ended| ended >= logged.started_at));
     let context = json!({"invoice": {"open": true, "customer": "Ada"}, "tone": {"friendly": true}});
     assert_eq!(Value::Object(logged.context_snapshot), context);
@@ -102,7 +103,7 @@ async fn a_context_source_that_fails_ends_the_run_and_spawns_nothing() {
         .await;
     let why = format!("context source invoice: {}: answered 404 Not Found", service.url("/none"));
     assert_eq!(failure(result), why);
-    assert_eq!((logged.status, logged.error, logged.tasks_spawned), (RunStatus::Failed, Some(why), vec![]));
+    assert_eq!((logged.status, logged.error, logged.tasks_spawned), (RunStatus::Failed, why, vec![]));
     assert_eq!(world.tasks.marks(), Vec::<String>::new());
     assert_eq!(service.requests().len(), 1, "what can't succeed is not tried again");
 }
@@ -147,7 +148,7 @@ async fn a_failed_task_fails_the_run_and_skips_what_depends_on_it() {
         .await;
     let why = "task breaks failed: broken as told; task breaks-too failed: broken as told";
     assert_eq!(failure(result), why);
-    assert_eq!((logged.status, logged.error.as_deref()), (RunStatus::Failed, Some(why)));
+    assert_eq!((logged.status, logged.error.as_str()), (RunStatus::Failed, why));
     assert_eq!(
         statuses(&logged.tasks_spawned),
         [
@@ -158,7 +159,7 @@ async fn a_failed_task_fails_the_run_and_skips_what_depends_on_it() {
             ("beside", TaskStatus::Completed),
         ]
     );
-    assert_eq!(logged.tasks_spawned[3].detail.as_deref(), Some("depends on after, which was skipped"));
+    assert_eq!(logged.tasks_spawned[3].detail, "depends on after, which was skipped");
     assert_eq!(world.tasks.marks(), [format!(r#"{ID}/beside "y""#)]);
 }
 

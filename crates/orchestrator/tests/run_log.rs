@@ -3,60 +3,64 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use flintwheel_model::run::TriggerKind;
-use flintwheel_orchestrator::record::{RunRecord, RunStatus, TaskKind, TaskRecord, TaskStatus};
-use flintwheel_orchestrator::run_log::{Cursor, RunFilter};
+use chrono::{DateTime, Duration, Utc};
+use flintwheel_client::{Run, RunQuery, RunStatus, SpawnedTask, TaskKind, TaskStatus, TriggerKind};
+use flintwheel_model::DefinitionKey;
+use flintwheel_orchestrator::run_log::Cursor;
 use flintwheel_orchestrator::{RunLog, RunLogError};
 use serde_json::{Map, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-fn begun(run_id: &str, definition: &str, fired_at: i64) -> RunRecord {
-    RunRecord {
+fn at(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).expect("a time")
+}
+
+fn begun(run_id: &str, definition: &str, fired_at: i64) -> Run {
+    Run {
         run_id: run_id.to_owned(),
         workflow_id: format!("flintwheel:billing:{definition}:t:{fired_at}"),
-        namespace: "billing".to_owned(),
-        activity_id: definition.to_owned(),
+        definition: DefinitionKey::new("billing", definition),
         incarnation: u64::MAX,
         version_used: 3,
         trigger_kind: TriggerKind::Time,
-        scheduled_for: 1_795_420_800_000_000,
-        fired_at,
-        started_at: fired_at + 1,
+        scheduled_for: at(-1),
+        fired_at: at(fired_at),
+        started_at: at(fired_at + 1),
         ended_at: None,
         status: RunStatus::Running,
-        error: None,
+        error: String::new(),
         context_snapshot: Map::new(),
         tasks_spawned: Vec::new(),
     }
 }
 
-fn failed(run: &RunRecord) -> RunRecord {
-    RunRecord {
-        ended_at: Some(run.started_at + 5),
+fn failed(run: &Run) -> Run {
+    Run {
+        ended_at: Some(run.started_at + Duration::microseconds(5)),
         status: RunStatus::Failed,
-        error: Some("task a failed: \u{1F525} 'quoted'; DROP TABLE runs".to_owned()),
+        error: "task a failed: \u{1F525} 'quoted'; DROP TABLE runs".to_owned(),
         context_snapshot: Map::from_iter([("invoice".to_owned(), json!({"open": true, "n": [1, null, "ä"]}))]),
-        tasks_spawned: vec![TaskRecord {
+        tasks_spawned: vec![SpawnedTask {
             name: "a".to_owned(),
             kind: TaskKind::Workflow,
             type_name: "Send".to_owned(),
             id: "w/a".to_owned(),
             status: TaskStatus::Failed,
-            detail: Some("no".to_owned()),
+            detail: "no".to_owned(),
         }],
         ..run.clone()
     }
 }
 
-async fn ids(log: &RunLog, filter: &RunFilter, limit: u32) -> Vec<String> {
-    log.list(filter, limit).await.expect("a list").into_iter().map(|run| run.run_id).collect()
+async fn ids(log: &RunLog, query: &RunQuery) -> Vec<String> {
+    log.list(query, None, 10).await.expect("a list").into_iter().map(|run| run.run_id).collect()
 }
 
 /// What a run log is, wherever it is.
 async fn behaves(url: &str) {
     let log = RunLog::open(url).await.expect(url);
-    assert_eq!(log.list(&RunFilter::default(), 10).await.expect("an empty list"), []);
+    assert_eq!(log.list(&RunQuery::default(), None, 10).await.expect("an empty list"), []);
     let run = begun("r1", "reminder", 1000);
     log.write(&run).await.expect("a beginning");
     log.write(&run).await.expect("told again");
@@ -75,28 +79,30 @@ async fn filters_and_pages(log: &RunLog) {
     for (id, definition, fired_at) in [("r2", "reminder", 2000), ("r4", "reminder", 2000), ("r3", "report", 1500)] {
         log.write(&begun(id, definition, fired_at)).await.expect(id);
     }
-    let all = RunFilter::default;
-    let of = |namespace: &str, id: &str| RunFilter {
-        namespace: Some(namespace.to_owned()),
-        definition_id: Some(id.to_owned()),
-        ..RunFilter::default()
+    let all = RunQuery::default;
+    let of = |namespace: &str, id: &str| RunQuery {
+        namespace: namespace.to_owned(),
+        definition_id: id.to_owned(),
+        ..RunQuery::default()
     };
-    for (filter, expected) in [
+    for (query, expected) in [
         (all(), vec!["r4", "r2", "r3", "r1"]),
         (of("billing", "reminder"), vec!["r4", "r2", "r1"]),
+        (of("billing", ""), vec!["r4", "r2", "r3", "r1"]),
         (of("other", "reminder"), vec![]),
-        (RunFilter { since: Some(1500), ..all() }, vec!["r4", "r2", "r3"]),
-        (RunFilter { statuses: vec![RunStatus::Failed], ..all() }, vec!["r1"]),
-        (RunFilter { statuses: vec![RunStatus::Running, RunStatus::Failed], ..of("billing", "report") }, vec!["r3"]),
+        (RunQuery { since: Some(at(1500)), ..all() }, vec!["r4", "r2", "r3"]),
+        (RunQuery { statuses: vec![RunStatus::Failed], ..all() }, vec!["r1"]),
+        (RunQuery { statuses: vec![RunStatus::Running, RunStatus::Failed], ..of("billing", "report") }, vec!["r3"]),
     ] {
-        assert_eq!(ids(log, &filter, 10).await, expected, "{filter:?}");
+        assert_eq!(ids(log, &query).await, expected, "{query:?}");
     }
-    let mut filter = all();
-    for expected in [vec!["r4"], vec!["r2"], vec!["r3"], vec!["r1"], vec![]] {
-        let page = log.list(&filter, 1).await.expect("a page");
-        assert_eq!(page.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), expected);
-        filter.after = page.last().map(|run| Cursor::of(run).to_string().parse().expect("a token")).or(filter.after);
+    let mut after: Option<Cursor> = None;
+    for expected in ["r4", "r2", "r3", "r1"] {
+        let page = log.list(&all(), after.as_ref(), 1).await.expect("a page");
+        assert_eq!(page.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), [expected]);
+        after = Some(Cursor::of(&page[0]).to_string().parse().expect("a token"));
     }
+    assert_eq!(log.list(&all(), after.as_ref(), 1).await.expect("an empty page"), []);
 }
 
 #[tokio::test]

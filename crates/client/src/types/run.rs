@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use flintwheel_model::DefinitionKey;
 pub use flintwheel_model::run::TriggerKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// One execution of the `RunActivity` workflow.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its own id.
     pub run_id: String,
@@ -41,7 +41,7 @@ pub struct Run {
 }
 
 /// How a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     /// Its workflow is at work.
@@ -70,7 +70,7 @@ impl RunStatus {
 }
 
 /// One thing that a run spawned, or would have spawned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpawnedTask {
     /// The task template's name.
     pub name: String,
@@ -88,7 +88,7 @@ pub struct SpawnedTask {
 }
 
 /// What a task is in Temporal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     /// A child workflow.
@@ -98,7 +98,7 @@ pub enum TaskKind {
 }
 
 /// How a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
     /// Waits for the tasks that it depends on.

@@ -14,7 +14,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Executor, SqlSafeStr};
 use tokio::sync::OnceCell;
 
-pub use query::{Cursor, RunFilter};
+pub use query::Cursor;
 
 use address::Address;
 

@@ -9,9 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use flintwheel_client::{Run, RunQuery};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
-use flintwheel_orchestrator::record::RunRecord;
-use flintwheel_orchestrator::run_log::RunFilter;
 use flintwheel_orchestrator::workflow::{RunActivity, RunResult};
 use flintwheel_orchestrator::{Definitions, DefinitionsError, Options, Orchestrator, Queue, RunLog};
 use futures::future::BoxFuture;
@@ -25,7 +24,7 @@ use temporal::TemporalServer;
 /// Where the orchestrator's worker polls.
 pub const QUEUE: &str = "flintwheel";
 
-/// One definition, handed out at version 3 only, after some refusals.
+/// One definition, handed out at version 3 of incarnation 7 only, after some refusals.
 pub struct OneDefinition {
     definition: Option<ActivityDefinition>,
     refusals: AtomicU32,
@@ -35,6 +34,7 @@ impl Definitions for OneDefinition {
     fn get<'a>(
         &'a self,
         definition: &'a DefinitionKey,
+        incarnation: u64,
         version: u64,
     ) -> BoxFuture<'a, Result<ActivityDefinition, DefinitionsError>> {
         let left = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -42,7 +42,9 @@ impl Definitions for OneDefinition {
             (_, Ok(_)) => {
                 Err(DefinitionsError::Unavailable { definition: definition.clone(), why: "not yet".to_owned() })
             }
-            (Some(found), Err(_)) if version == 3 && found.metadata.id == definition.id => Ok(found.clone()),
+            (Some(found), Err(_)) if (incarnation, version) == (7, 3) && found.metadata.id == definition.id => {
+                Ok(found.clone())
+            }
             _ => Err(DefinitionsError::NotFound { definition: definition.clone(), version }),
         };
         Box::pin(async move { answer })
@@ -148,7 +150,7 @@ impl World {
     }
 
     /// Runs this definition to its end: what Temporal says, and what the run log says. The history is kept under `name`.
-    pub async fn run(&self, name: &str, spec: Value) -> (Result<RunResult, WorkflowGetResultError>, RunRecord) {
+    pub async fn run(&self, name: &str, spec: Value) -> (Result<RunResult, WorkflowGetResultError>, Run) {
         let orchestrator = self.orchestrate(spec).await;
         let id = "flintwheel:billing:reminder:e:1";
         let run = self.start(id, argument(id)).await;
@@ -159,8 +161,8 @@ impl World {
     }
 
     /// The one run in the log.
-    pub async fn only_run(&self) -> RunRecord {
-        let mut runs = self.log.list(&RunFilter::default(), 10).await.expect("runs");
+    pub async fn only_run(&self) -> Run {
+        let mut runs = self.log.list(&RunQuery::default(), None, 10).await.expect("runs");
         assert_eq!(runs.len(), 1, "{runs:?}");
         runs.remove(0)
     }

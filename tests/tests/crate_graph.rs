@@ -1,6 +1,6 @@
 //! Which crate may use which: the edges of the workspace stand in `tests/crate-graph.txt`, so a new one is a line that is reviewed.
 //!
-//! `UPDATE_CRATE_GRAPH=1 cargo test -p flintwheel-tests --test crate_graph` writes the file anew.
+//! `UPDATE_GOLDEN=1 cargo test -p flintwheel-tests --test crate_graph` writes the file anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const ONLY_IN: [(&str, &str); 4] =
 fn the_edges_between_crates_are_the_reviewed_ones() {
     let file = root().join("tests/crate-graph.txt");
     let found = graph();
-    if std::env::var_os("UPDATE_CRATE_GRAPH").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&file, &found).expect("the file can be written");
     }
     let reviewed = std::fs::read_to_string(&file).unwrap_or_default();

@@ -12,7 +12,9 @@ pub fn run() -> Result<()> {
     proto::check()?;
     if shell::succeeds(shell::cargo().args(["deny", "--version"])) {
         say("licences, bans, sources");
-        shell::run(tools.cargo().args(["deny", "--workspace", "check", "bans", "licenses", "sources"]))?;
+        let mut deny = tools.cargo();
+        deny.args(["deny", "--log-level", "error", "--workspace", "check", "bans", "licenses", "sources"]);
+        shell::run(&mut deny)?;
     } else {
         say("skipped: licences and bans (`cargo install cargo-deny` adds them)");
     }

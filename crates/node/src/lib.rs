@@ -1,1 +1,25 @@
-//! placeholder
+//! A node: the actors of its shards and dispatchers, its doors (gRPC and HTTP), its configuration.
+//!
+//! Everything that runs meets here. What is decided, and how it is written, is the business of the pure crates below.
+
+pub mod actors;
+pub mod admission;
+pub mod api;
+pub mod clock;
+pub mod cloudevents;
+pub mod config;
+mod decide;
+pub mod dispatch;
+pub mod engine;
+pub mod error;
+pub mod grpc;
+pub mod http;
+pub mod ingress;
+pub mod metrics;
+mod plans;
+pub mod run;
+pub mod server;
+pub mod shared;
+
+pub use error::RunError;
+pub use run::Node;

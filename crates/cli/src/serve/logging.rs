@@ -1,0 +1,16 @@
+//! The log: on stderr, as text or as JSON.
+
+use anyhow::{Context, Result, anyhow};
+use flintwheel_node::config::{LogFormat, Settings};
+use tracing_subscriber::EnvFilter;
+
+/// Sets the log of this process up. `RUST_LOG` is not read: one way to say it is enough.
+pub fn init(settings: &Settings) -> Result<()> {
+    let filter = EnvFilter::try_new(&settings.log_level).with_context(|| format!("log_level = {:?}", settings.log_level))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match settings.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    set.map_err(|error| anyhow!("the log can't be set up: {error}"))
+}

@@ -1,0 +1,126 @@
+//! `flintwheel dev|server|worker`: from configuration to running parts, until a signal ends them.
+
+mod dev_server;
+mod flags;
+mod logging;
+mod signals;
+
+pub use flags::ServeArgs;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use flintwheel_client::{Client, Options as ClientOptions};
+use flintwheel_node::Node;
+use flintwheel_node::config::{Config, Settings, SinkKind};
+use flintwheel_orchestrator::{Options, Orchestrator, Queue, RunLog, Runs, ServerDefinitions};
+use flintwheel_temporal::Target;
+
+use dev_server::DevServer;
+
+/// The default port of Temporal's frontend: what a configuration that says nothing resolves to.
+const TEMPORAL_DEFAULT: &str = "localhost:7233";
+
+/// `flintwheel server`: the engine and its doors.
+pub async fn server(args: &ServeArgs) -> Result<()> {
+    let settings = start_up(args)?;
+    let log = RunLog::open(&settings.run_log).await?;
+    let node = start_node(&settings, &log).await?;
+    node.run_until(signals::stop()).await?;
+    log.close().await;
+    Ok(())
+}
+
+/// `flintwheel worker`: the built-in orchestrator, for a server elsewhere.
+pub async fn worker(args: &ServeArgs, address: &str) -> Result<()> {
+    let settings = start_up(args)?;
+    let log = RunLog::open(&settings.run_log).await?;
+    let orchestrator = start_orchestrator(&settings, address, &log)?;
+    signals::stop().await;
+    orchestrator.stop().await;
+    log.close().await;
+    Ok(())
+}
+
+/// `flintwheel dev`: server and worker in one process, and a Temporal dev server where no Temporal is named.
+pub async fn dev(args: &ServeArgs) -> Result<()> {
+    let mut settings = start_up(args)?;
+    let temporal = if needs_temporal(&settings) { Some(DevServer::start(&settings.data_dir).await?) } else { None };
+    if let Some(temporal) = &temporal {
+        settings.temporal.address = Some(temporal.address().to_owned());
+        eprintln!("temporal dev server at {}", temporal.address());
+    }
+    let ended = dev_parts(&settings).await;
+    if let Some(temporal) = temporal {
+        temporal.stop().await;
+    }
+    ended
+}
+
+async fn dev_parts(settings: &Settings) -> Result<()> {
+    let log = RunLog::open(&settings.run_log).await?;
+    let node = start_node(settings, &log).await?;
+    let orchestrator = match settings.sink {
+        SinkKind::Temporal => Some(start_orchestrator(settings, &node.grpc.to_string(), &log)?),
+        SinkKind::Null => None,
+    };
+    eprintln!("flintwheel at {} (gRPC) and http://{}; stop with Ctrl-C", node.grpc, node.http);
+    let ended = node.run_until(signals::stop()).await;
+    if let Some(orchestrator) = orchestrator {
+        orchestrator.stop().await;
+    }
+    log.close().await;
+    Ok(ended?)
+}
+
+/// Configuration read, log set up, TLS ready.
+fn start_up(args: &ServeArgs) -> Result<Settings> {
+    let settings = args.load()?.settings()?;
+    logging::init(&settings)?;
+    // Two providers are linked in; whoever comes first decides for the process. An error means that somebody has.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(settings)
+}
+
+/// The configuration as `flintwheel config view` shows it.
+pub fn load(args: &ServeArgs) -> Result<Config> {
+    args.load()
+}
+
+async fn start_node(settings: &Settings, log: &RunLog) -> Result<Node> {
+    let runs = tonic::service::Routes::new(Runs::service(log.clone()));
+    Ok(Node::start(settings, runs).await?)
+}
+
+fn start_orchestrator(settings: &Settings, address: &str, log: &RunLog) -> Result<Orchestrator> {
+    let target = settings.temporal.resolve()?;
+    let client = Client::connect(ClientOptions::new(address)).context("the way to the flintwheel server")?;
+    let options = Options {
+        connection: target.connection_options(),
+        queues: queues(settings, &target),
+        definitions: Arc::new(ServerDefinitions::new(client)),
+        log: log.clone(),
+    };
+    Ok(Orchestrator::start(options)?)
+}
+
+/// Every task queue that firings of the built-in orchestrator go to.
+fn queues(settings: &Settings, target: &Target) -> Vec<Queue> {
+    let own = |temporal_namespace: Option<&String>, task_queue: Option<&String>| Queue {
+        temporal_namespace: temporal_namespace.map_or_else(|| target.namespace().to_owned(), Clone::clone),
+        task_queue: task_queue.unwrap_or(&settings.task_queue).clone(),
+    };
+    let named = settings.namespaces.values().map(|n| own(n.temporal_namespace.as_ref(), n.task_queue.as_ref()));
+    let mut queues: Vec<Queue> = std::iter::once(own(None, None)).chain(named).collect();
+    queues.sort_by(|a, b| (&a.temporal_namespace, &a.task_queue).cmp(&(&b.temporal_namespace, &b.task_queue)));
+    queues.dedup_by(|a, b| a.temporal_namespace == b.temporal_namespace && a.task_queue == b.task_queue);
+    queues
+}
+
+/// Whether nobody has said where Temporal is: no key, no variable, no profile.
+fn needs_temporal(settings: &Settings) -> bool {
+    let named = settings.temporal.address.is_some() || settings.temporal.profile.is_some();
+    let variable = ["TEMPORAL_ADDRESS", "TEMPORAL_PROFILE"].iter().any(|name| std::env::var_os(name).is_some());
+    let resolved = settings.temporal.resolve().is_ok_and(|target| !target.address().ends_with(TEMPORAL_DEFAULT));
+    settings.sink == SinkKind::Temporal && !named && !variable && !resolved
+}

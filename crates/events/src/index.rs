@@ -1,0 +1,197 @@
+//! All subscriptions of the cluster, found by what an event has: its namespace, its type, and one attribute that a subscription asks for.
+//!
+//! The cost of an event grows with the subscriptions that it may match, not with those there are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::matcher::Matcher;
+
+/// One definition that listens to one event type.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The definition's shard.
+    pub shard: u32,
+    /// Its number there.
+    pub number: u64,
+    /// The version that listens.
+    pub version: u32,
+    /// How it matches.
+    pub matcher: Matcher,
+}
+
+/// Subscriptions by namespace and event type.
+#[derive(Default)]
+pub struct Index {
+    namespaces: HashMap<String, HashMap<String, OfType>>,
+    /// Where a definition's subscriptions stand, by shard and number: namespace and event types.
+    by_definition: HashMap<(u32, u64), (String, Vec<String>)>,
+    len: usize,
+}
+
+/// Subscriptions to one event type.
+#[derive(Default)]
+struct OfType {
+    /// Those that ask for no attribute.
+    plain: Vec<Arc<Subscription>>,
+    /// The others, by the first attribute that they ask for: name, value.
+    by_attribute: HashMap<String, HashMap<String, Vec<Arc<Subscription>>>>,
+}
+
+impl Index {
+    /// Subscriptions there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Nobody listens.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a subscription.
+    pub fn insert(&mut self, namespace: &str, event_type: &str, subscription: Subscription) {
+        let definition = (subscription.shard, subscription.number);
+        let (_, types) = self.by_definition.entry(definition).or_insert_with(|| (namespace.to_owned(), Vec::new()));
+        types.push(event_type.to_owned());
+        let of_namespace = self.namespaces.entry(namespace.to_owned()).or_default();
+        of_namespace.entry(event_type.to_owned()).or_default().insert(subscription);
+        self.len += 1;
+    }
+
+    /// Removes all subscriptions of a definition.
+    pub fn remove(&mut self, shard: u32, number: u64) {
+        let Some((namespace, types)) = self.by_definition.remove(&(shard, number)) else { return };
+        let Some(of_namespace) = self.namespaces.get_mut(&namespace) else { return };
+        for event_type in types {
+            let Some(of_type) = of_namespace.get_mut(&event_type) else { continue };
+            self.len -= of_type.remove_where(|s| s.shard == shard && s.number == number);
+            if of_type.is_empty() {
+                of_namespace.remove(&event_type);
+            }
+        }
+        if of_namespace.is_empty() {
+            self.namespaces.remove(&namespace);
+        }
+    }
+
+    /// Removes all subscriptions of a shard.
+    pub fn remove_shard(&mut self, shard: u32) {
+        let numbers: Vec<u64> =
+            self.by_definition.keys().filter(|(of, _)| *of == shard).map(|(_, number)| *number).collect();
+        numbers.into_iter().for_each(|number| self.remove(shard, number));
+    }
+
+    /// Calls `found` with each subscription that an event of this namespace, type and attributes matches.
+    pub fn matches<'e>(
+        &self,
+        namespace: &str,
+        event_type: &str,
+        attribute: impl Fn(&str) -> Option<&'e str>,
+        mut found: impl FnMut(&Arc<Subscription>),
+    ) {
+        let Some(of_type) = self.namespaces.get(namespace).and_then(|types| types.get(event_type)) else { return };
+        of_type.plain.iter().for_each(&mut found);
+        for (name, by_value) in &of_type.by_attribute {
+            let candidates = attribute(name).and_then(|value| by_value.get(value)).into_iter().flatten();
+            candidates.filter(|s| s.matcher.matches(&attribute)).for_each(&mut found);
+        }
+    }
+}
+
+impl OfType {
+    fn insert(&mut self, subscription: Subscription) {
+        let list = match subscription.matcher.attributes().iter().next() {
+            None => &mut self.plain,
+            Some((name, value)) => self.by_attribute.entry(name.clone()).or_default().entry(value.clone()).or_default(),
+        };
+        list.push(Arc::new(subscription));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.by_attribute.is_empty()
+    }
+
+    /// How many were removed.
+    fn remove_where(&mut self, gone: impl Fn(&Subscription) -> bool) -> usize {
+        let mut removed = drain(&mut self.plain, &gone);
+        self.by_attribute.retain(|_, by_value| {
+            by_value.retain(|_, list| {
+                removed += drain(list, &gone);
+                !list.is_empty()
+            });
+            !by_value.is_empty()
+        });
+        removed
+    }
+}
+
+fn drain(list: &mut Vec<Arc<Subscription>>, gone: impl Fn(&Subscription) -> bool) -> usize {
+    let before = list.len();
+    list.retain(|subscription| !gone(subscription));
+    before - list.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use flintwheel_model::definition::{DedupeKeyStrategy, EventTrigger};
+
+    use super::*;
+
+    fn subscription(shard: u32, number: u64, attributes: &[(&str, &str)]) -> Subscription {
+        let attributes: BTreeMap<_, _> = attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let trigger = EventTrigger { types: vec!["t".into()], attributes };
+        let matcher = Matcher::encode(&trigger, &DedupeKeyStrategy::default());
+        Subscription { shard, number, version: 1, matcher: Matcher::decode(&matcher).expect("just encoded") }
+    }
+
+    fn index() -> Index {
+        let mut index = Index::default();
+        index.insert("a", "t", subscription(0, 1, &[]));
+        index.insert("a", "t", subscription(0, 2, &[("source", "s")]));
+        index.insert("a", "t", subscription(1, 3, &[("source", "s"), ("subject", "x")]));
+        index.insert("a", "u", subscription(1, 4, &[]));
+        index.insert("b", "t", subscription(0, 5, &[]));
+        index
+    }
+
+    fn numbers(index: &Index, namespace: &str, event_type: &str, event: &[(&str, &str)]) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let attribute = |name: &str| event.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        index.matches(namespace, event_type, attribute, |s| numbers.push(s.number));
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn an_event_finds_who_listens_to_its_namespace_type_and_attributes() {
+        let index = index();
+        for (namespace, event_type, event, found) in [
+            ("a", "t", &[][..], &[1][..]),
+            ("a", "t", &[("source", "s")], &[1, 2]),
+            ("a", "t", &[("source", "s"), ("subject", "x")], &[1, 2, 3]),
+            ("a", "t", &[("source", "S"), ("subject", "x")], &[1]),
+            ("a", "u", &[("source", "s")], &[4]),
+            ("b", "t", &[], &[5]),
+            ("b", "u", &[], &[]),
+            ("c", "t", &[], &[]),
+        ] {
+            assert_eq!(numbers(&index, namespace, event_type, event), found, "{namespace} {event_type} {event:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_removed_leaves_nothing_behind() {
+        let mut index = index();
+        index.remove(0, 2);
+        index.remove(0, 99);
+        assert_eq!(numbers(&index, "a", "t", &[("source", "s"), ("subject", "x")]), [1, 3]);
+        index.remove_shard(0);
+        assert_eq!((index.len(), numbers(&index, "b", "t", &[])), (2, vec![]));
+        index.remove(1, 3);
+        index.remove(1, 4);
+        assert!(index.is_empty() && index.namespaces.is_empty() && index.by_definition.is_empty());
+    }
+}

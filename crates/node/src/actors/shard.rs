@@ -1,0 +1,496 @@
+//! One shard's actor: the only one who proposes to it. It turns what is due, what was matched and what the sink answered into entries, each
+//! a batch of all that has come in while the one before was on its way to the disk.
+//!
+//! It keeps nothing that the shard's state does not hold: when it fails, its successor begins with the state.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flintwheel_events::{Matcher, Subscription};
+use flintwheel_raft::Group;
+use flintwheel_shard::entry::{Ack, Body, Decision, Define, Entry, Fire, Ingest, Match, NEVER};
+use flintwheel_shard::reply::{Defined, Definite, Ingested, Outcome, Pausing};
+use flintwheel_shard::{Applied, Machine, query};
+use flintwheel_wheel::Wheel;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::decide::{Armed, decide};
+use crate::error::EngineError;
+use crate::plans::Plans;
+use crate::shared::Shared;
+
+/// Decisions of one entry: large enough that Raft and fsync cost nothing each, small enough that an entry stays below 64 KiB.
+const DECISIONS: usize = 1024;
+/// Matched events of one entry, and their bytes.
+const MATCHES: usize = 4096;
+const EVENT_BYTES: usize = 2 * 1024 * 1024;
+/// Entries of one kind on their way at a time: one on the disk, one behind it. More would only make the batches smaller.
+const IN_FLIGHT: usize = 2;
+/// How far ahead the wheel is filled, in microseconds. A definition beyond it costs its slot and nothing else.
+const HORIZON: i64 = 10 * 60 * 1_000_000;
+/// A cursor that is this far behind is not on its way any more: it is armed again.
+const OVERDUE: i64 = 30 * 1_000_000;
+/// How often all cursors are looked at for that.
+const AUDIT: i64 = 15 * 1_000_000;
+/// When a proposal found no leader.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// What a shard's actor is told.
+pub enum ShardMessage {
+    /// Its next due time has come.
+    Tick,
+    /// Cold work: definitions, triggers, dead letters.
+    Command(Command),
+    /// Matched events.
+    Ingest(IngestJob),
+    /// What the sink answered.
+    Ack(Vec<Ack>),
+    /// An entry has been applied, or not.
+    Done(Done),
+}
+
+/// Work that is proposed as it is.
+pub struct Command {
+    /// The decisions.
+    pub body: Body,
+    /// Told when they are durable and applied.
+    pub reply: oneshot::Sender<Result<Applied, EngineError>>,
+}
+
+/// Events of one batch that matched in this shard.
+pub struct IngestJob {
+    /// Each event once.
+    pub events: Vec<Bytes>,
+    /// Indices are into `events`.
+    pub matches: Vec<Match>,
+    /// Told by match, when durable.
+    pub reply: oneshot::Sender<Result<Vec<Ingested>, EngineError>>,
+    /// Given back when the job is answered.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// The end of a proposal.
+pub struct Done {
+    result: Result<Applied, EngineError>,
+    what: Proposed,
+}
+
+enum Proposed {
+    Command { body: Body, reply: oneshot::Sender<Result<Applied, EngineError>> },
+    Fire { due: Vec<Armed>, decisions: Vec<Decision> },
+    Ingest { jobs: Vec<IngestJob> },
+    Ack { acks: Vec<Ack> },
+}
+
+/// The actor.
+pub struct ShardActor;
+
+/// What it keeps in memory; all of it follows from the shard's state.
+pub struct State {
+    shard: u32,
+    shared: Arc<Shared>,
+    group: Group<Machine>,
+    myself: ActorRef<ShardMessage>,
+    wheel: Wheel<Armed>,
+    plans: Plans,
+    /// Definitions with a nominal time up to here are in the wheel, or on their way.
+    filled_to: i64,
+    next_audit: i64,
+    due: VecDeque<Armed>,
+    ingest: VecDeque<IngestJob>,
+    acks: Vec<Ack>,
+    fires_in_flight: usize,
+    ingests_in_flight: usize,
+    acks_in_flight: usize,
+}
+
+impl Actor for ShardActor {
+    type Msg = ShardMessage;
+    type State = State;
+    type Arguments = (u32, Arc<Shared>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (shard, shared): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let group = shared.group(shard).clone();
+        let now = shared.clock.now();
+        let mut state = State {
+            shard,
+            group,
+            myself: myself.clone(),
+            wheel: Wheel::new(now),
+            plans: Plans::default(),
+            filled_to: i64::MIN,
+            next_audit: now + AUDIT,
+            due: VecDeque::new(),
+            ingest: VecDeque::new(),
+            acks: Vec::new(),
+            fires_in_flight: 0,
+            ingests_in_flight: 0,
+            acks_in_flight: 0,
+            shared,
+        };
+        state.load_subscriptions()?;
+        state.refill(now)?;
+        state.shared.set_actor(shard, myself);
+        state.sleep();
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: ShardMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ShardMessage::Tick => state.tick()?,
+            ShardMessage::Command(command) => state.command(command),
+            ShardMessage::Ingest(job) => {
+                state.ingest.push_back(job);
+                state.propose_ingests();
+            }
+            ShardMessage::Ack(acks) => {
+                state.acks.extend(acks);
+                state.propose_acks();
+            }
+            ShardMessage::Done(done) => state.done(done)?,
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn load_subscriptions(&self) -> Result<(), EngineError> {
+        let found = query::subscriptions(&self.group.state())?;
+        let mut index = self.shared.index.write();
+        index.remove_shard(self.shard);
+        for s in found {
+            let matcher = Matcher::decode(&s.matcher).map_err(EngineError::Read)?;
+            let subscription = Subscription { shard: self.shard, number: s.number, version: s.version, matcher };
+            index.insert(&s.namespace, &s.event_type, subscription);
+        }
+        Ok(())
+    }
+
+    /// Looks at the wheel, the horizon and the audit.
+    fn tick(&mut self) -> Result<(), EngineError> {
+        let now = self.shared.clock.now();
+        if now + HORIZON / 2 > self.filled_to {
+            self.refill(now)?;
+        }
+        if now >= self.next_audit {
+            self.audit(now)?;
+        }
+        let mut due = Vec::new();
+        self.wheel.advance(now, &mut due);
+        self.due.extend(due.into_iter().map(|(_, armed)| armed));
+        self.propose_fires()?;
+        self.sleep();
+        Ok(())
+    }
+
+    fn sleep(&self) {
+        let refill = self.filled_to - HORIZON / 2;
+        let due = self.wheel.next_due_hint().unwrap_or(i64::MAX);
+        self.shared.set_wake_at(self.shard, due.min(refill).min(self.next_audit));
+    }
+
+    /// Arms the definitions whose nominal time has come within the horizon.
+    fn refill(&mut self, now: i64) -> Result<(), EngineError> {
+        let (from, to) = (self.filled_to, now + HORIZON);
+        if self.wheel.is_empty() && self.due.is_empty() && self.fires_in_flight == 0 {
+            self.plans = Plans::default();
+        }
+        let near = self.cursors(|next| next > from && next <= to)?;
+        self.filled_to = to;
+        near.into_iter().try_for_each(|(number, generation, nominal)| self.arm(number, generation, nominal))
+    }
+
+    /// Arms again what should have fired long ago and is not on its way: nobody may be forgotten, whatever went wrong.
+    fn audit(&mut self, now: i64) -> Result<(), EngineError> {
+        self.next_audit = now + AUDIT;
+        let behind = self.cursors(|next| next < now - OVERDUE)?;
+        let oldest = behind.iter().map(|(_, _, nominal)| now - nominal).max().unwrap_or(0);
+        self.shared.metrics.set_oldest_overdue(self.shard, oldest);
+        if self.fires_in_flight > 0 || !self.due.is_empty() {
+            return Ok(());
+        }
+        for (number, generation, nominal) in behind {
+            tracing::warn!(shard = self.shard, number, "a definition was overdue and not armed; armed again");
+            self.arm(number, generation, nominal)?;
+        }
+        Ok(())
+    }
+
+    fn cursors(&self, wanted: impl Fn(i64) -> bool) -> Result<Vec<(u64, u32, i64)>, EngineError> {
+        let found = self.group.read(|machine, _| {
+            let armed = machine.slots().iter().filter(|(_, slot)| slot.is_armed() && wanted(slot.next));
+            armed.map(|(number, slot)| (number, slot.generation, slot.next)).collect()
+        });
+        Ok(found?)
+    }
+
+    fn arm(&mut self, number: u64, generation: u32, nominal: i64) -> Result<(), EngineError> {
+        let Some(version) = self.group.read(|m, _| m.slots().get(number).map(|slot| slot.version))? else {
+            return Ok(());
+        };
+        let Some(stored) = query::version(&self.group.state(), number, version)? else { return Ok(()) };
+        match self.plans.of_document(&stored.document, stored.incarnation) {
+            Ok(plan) => self.insert(Armed { number, nominal, generation, plan }),
+            Err(why) => {
+                let (namespace, id) = (&stored.namespace, &stored.id);
+                tracing::error!(shard = self.shard, %namespace, %id, %why, "a schedule can't be read; it does not fire");
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, armed: Armed) {
+        if armed.nominal <= self.filled_to {
+            self.wheel.insert(self.plans.get(armed.plan).due(armed.nominal), armed);
+        }
+    }
+
+    /// Arms a definition as its cursor stands now.
+    fn arm_from_cursor(&mut self, number: u64) -> Result<(), EngineError> {
+        let slot = self.group.read(|m, _| m.slots().get(number).copied())?;
+        match slot.filter(|slot| slot.is_armed() && slot.next <= self.filled_to) {
+            Some(slot) => self.arm(number, slot.generation, slot.next),
+            None => Ok(()),
+        }
+    }
+
+    fn propose_fires(&mut self) -> Result<(), EngineError> {
+        while self.fires_in_flight < IN_FLIGHT && !self.due.is_empty() {
+            let now = self.shared.clock.now();
+            let (due, decisions) = self.take_due(now)?;
+            if decisions.is_empty() {
+                continue;
+            }
+            let through = if self.due.is_empty() { now } else { i64::MIN };
+            self.fires_in_flight += 1;
+            let body = Body::Fire(Fire { through, decisions: decisions.clone() });
+            self.propose(now, &body, Proposed::Fire { due, decisions });
+        }
+        Ok(())
+    }
+
+    /// Takes from the queue what one entry holds. What a later generation has overtaken is dropped here.
+    fn take_due(&mut self, now: i64) -> Result<(Vec<Armed>, Vec<Decision>), EngineError> {
+        let (mut taken, mut decisions) = (Vec::new(), Vec::new());
+        let (plans, due) = (&self.plans, &mut self.due);
+        self.group.read(|machine, _| {
+            while decisions.len() < DECISIONS
+                && let Some(armed) = due.pop_front()
+            {
+                let slot = machine.slots().get(armed.number);
+                let fresh = slot.is_some_and(|slot| {
+                    slot.is_armed() && slot.generation == armed.generation && slot.next == armed.nominal
+                });
+                if fresh {
+                    let next = decide(&armed, plans.get(armed.plan), now, &mut decisions);
+                    taken.push(Armed { nominal: next, ..armed });
+                }
+            }
+        })?;
+        Ok((taken, decisions))
+    }
+
+    fn propose_ingests(&mut self) {
+        while self.ingests_in_flight < IN_FLIGHT && !self.ingest.is_empty() {
+            let (jobs, body) = self.take_ingest();
+            self.ingests_in_flight += 1;
+            self.propose(self.shared.clock.now(), &Body::Ingest(body), Proposed::Ingest { jobs });
+        }
+    }
+
+    fn take_ingest(&mut self) -> (Vec<IngestJob>, Ingest) {
+        let (mut jobs, mut entry) = (Vec::new(), Ingest { events: Vec::new(), matches: Vec::new() });
+        let mut bytes = 0;
+        while let Some(mut job) = self.ingest.pop_front() {
+            let first = entry.events.len() as u32;
+            bytes += job.events.iter().map(Bytes::len).sum::<usize>();
+            entry.events.append(&mut job.events);
+            entry.matches.extend(job.matches.iter().cloned().map(|m| Match { event: m.event + first, ..m }));
+            jobs.push(job);
+            if entry.matches.len() >= MATCHES || bytes >= EVENT_BYTES {
+                break;
+            }
+        }
+        (jobs, entry)
+    }
+
+    fn propose_acks(&mut self) {
+        if self.acks_in_flight < IN_FLIGHT && !self.acks.is_empty() {
+            let acks = std::mem::take(&mut self.acks);
+            self.acks_in_flight += 1;
+            self.propose(self.shared.clock.now(), &Body::Ack(acks.clone()), Proposed::Ack { acks });
+        }
+    }
+
+    fn command(&self, command: Command) {
+        let Command { body, reply } = command;
+        let bytes = Entry { at: self.shared.clock.now(), body: body.clone() }.encode();
+        self.spawn(bytes, Proposed::Command { body, reply });
+    }
+
+    fn propose(&self, at: i64, body: &Body, what: Proposed) {
+        self.spawn(Entry { at, body: body.clone() }.encode(), what);
+    }
+
+    fn spawn(&self, entry: Bytes, what: Proposed) {
+        let proposal = self.group.propose(entry);
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let result = proposal.await.map_err(EngineError::from);
+            // The actor is gone only when the node stops or it has failed; its successor begins with the state.
+            let _ = myself.cast(ShardMessage::Done(Done { result, what }));
+        });
+    }
+
+    fn done(&mut self, done: Done) -> Result<(), EngineError> {
+        if let Ok(applied) = &done.result {
+            self.shared.dispatchers.notify(&self.shared, self.shard, &applied.chunks);
+        }
+        match done.what {
+            Proposed::Command { body, reply } => self.command_done(&body, done.result, reply)?,
+            Proposed::Fire { due, decisions } => self.fire_done(done.result, due, &decisions)?,
+            Proposed::Ingest { jobs } => self.ingest_done(done.result, jobs),
+            Proposed::Ack { acks } => self.ack_done(done.result, acks),
+        }
+        Ok(())
+    }
+
+    fn command_done(
+        &mut self,
+        body: &Body,
+        result: Result<Applied, EngineError>,
+        reply: oneshot::Sender<Result<Applied, EngineError>>,
+    ) -> Result<(), EngineError> {
+        if let Ok(applied) = &result {
+            self.follow(body, &applied.outcome)?;
+        }
+        // Who asked may have gone; what they asked for is done all the same.
+        let _ = reply.send(result);
+        Ok(())
+    }
+
+    /// Brings wheel and index up to what has changed, before anybody is told that it has.
+    fn follow(&mut self, body: &Body, outcome: &Outcome) -> Result<(), EngineError> {
+        match (body, outcome) {
+            (Body::Define(items), Outcome::Defined(results)) => {
+                for (item, result) in items.iter().zip(results) {
+                    if let Defined::Created(now) | Defined::Configured(now) = result {
+                        self.subscribe(item, now)?;
+                        self.arm_from_cursor(now.number)?;
+                    }
+                }
+            }
+            (Body::Delete(_), Outcome::Deleted(numbers)) => {
+                let mut index = self.shared.index.write();
+                numbers.iter().flatten().for_each(|number| index.remove(self.shard, *number));
+            }
+            (Body::Pause(_), Outcome::Paused(results)) => {
+                for result in results {
+                    if let Pausing::Changed(now) = result {
+                        self.arm_from_cursor(now.number)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.sleep();
+        Ok(())
+    }
+
+    fn subscribe(&self, item: &Define, now: &Definite) -> Result<(), EngineError> {
+        let mut index = self.shared.index.write();
+        index.remove(self.shard, now.number);
+        for (event_type, matcher) in &item.subscriptions {
+            let matcher = Matcher::decode(matcher).map_err(EngineError::Read)?;
+            let subscription = Subscription { shard: self.shard, number: now.number, version: now.version, matcher };
+            index.insert(&item.namespace, event_type, subscription);
+        }
+        Ok(())
+    }
+
+    fn fire_done(
+        &mut self,
+        result: Result<Applied, EngineError>,
+        due: Vec<Armed>,
+        decisions: &[Decision],
+    ) -> Result<(), EngineError> {
+        self.fires_in_flight -= 1;
+        match result {
+            Ok(Applied { outcome: Outcome::Fired { stale }, .. }) => {
+                self.shared.metrics.decided(decisions.len() - stale.len());
+                let stale: Vec<u64> = stale.iter().map(|index| decisions[*index as usize].number).collect();
+                for armed in due {
+                    if stale.contains(&armed.number) {
+                        self.arm_from_cursor(armed.number)?;
+                    } else if armed.nominal != NEVER {
+                        self.insert(armed);
+                    }
+                }
+            }
+            Ok(_) => return Err(EngineError::Read("a fire entry was answered with another outcome".into())),
+            Err(error) => self.fire_failed(&error, decisions)?,
+        }
+        self.propose_fires()?;
+        self.sleep();
+        Ok(())
+    }
+
+    /// Nothing was decided, or nobody knows: what the cursors say now counts.
+    fn fire_failed(&mut self, error: &EngineError, decisions: &[Decision]) -> Result<(), EngineError> {
+        if !error.is_passing() {
+            return Err(error.clone());
+        }
+        let mut numbers: Vec<u64> = decisions.iter().map(|d| d.number).collect();
+        numbers.dedup();
+        numbers.into_iter().try_for_each(|number| self.arm_from_cursor(number))
+    }
+
+    fn ingest_done(&mut self, result: Result<Applied, EngineError>, jobs: Vec<IngestJob>) {
+        self.ingests_in_flight -= 1;
+        match result {
+            Ok(Applied { outcome: Outcome::Ingested(outcomes), .. }) => {
+                let mut outcomes = outcomes.into_iter();
+                for job in jobs {
+                    let of_job = outcomes.by_ref().take(job.matches.len()).collect();
+                    let _ = job.reply.send(Ok(of_job));
+                }
+            }
+            Ok(_) => answer_all(jobs, &EngineError::Read("an ingest entry was answered with another outcome".into())),
+            Err(error) => answer_all(jobs, &error),
+        }
+        self.propose_ingests();
+    }
+
+    fn ack_done(&mut self, result: Result<Applied, EngineError>, acks: Vec<Ack>) {
+        self.acks_in_flight -= 1;
+        match result {
+            Ok(_) => self.shared.metrics.acknowledged(acks.iter().map(|ack| ack.ends.len()).sum()),
+            Err(error) => {
+                tracing::debug!(shard = self.shard, %error, "acknowledgements were not written; they are tried again");
+                let myself = self.myself.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(RETRY).await;
+                    let _ = myself.cast(ShardMessage::Ack(acks));
+                });
+            }
+        }
+        self.propose_acks();
+    }
+}
+
+fn answer_all(jobs: Vec<IngestJob>, error: &EngineError) {
+    for job in jobs {
+        let _ = job.reply.send(Err(error.clone()));
+    }
+}

@@ -1,0 +1,87 @@
+//! What a definition must pass before it is proposed, and what the shard is told of it.
+
+use bytes::Bytes;
+use flintwheel_events::Matcher;
+use flintwheel_model::definition::{ActivityDefinition, DedupeKeyStrategy};
+use flintwheel_model::validate;
+use flintwheel_model::{DefinitionKey, Violation, Violations};
+use flintwheel_schedule::Plan;
+use flintwheel_shard::entry::{Define, NEVER};
+
+/// The path of the schedule in a definition.
+pub const SCHEDULE: &str = "spec.trigger.schedule";
+
+/// A definition without fault, and what follows from it.
+pub struct Admitted {
+    /// Its name.
+    pub key: DefinitionKey,
+    /// Canonical JSON: two documents of the same meaning are the same bytes.
+    pub document: Bytes,
+    /// Whether its triggers act.
+    pub enabled: bool,
+    /// When it is due, if it has a schedule.
+    pub plan: Option<Plan>,
+    subscriptions: Vec<(String, Bytes)>,
+}
+
+/// Checks a definition: all faults at once, those of its schedule too.
+pub fn admit(definition: &ActivityDefinition) -> Result<Admitted, Violations> {
+    let mut faults = validate::check(definition);
+    let schedule = definition.spec.trigger.schedule.as_ref().map(|trigger| Plan::compile(trigger, SCHEDULE));
+    let plan = match schedule.transpose() {
+        Ok(plan) => plan,
+        Err(more) => {
+            faults.0.extend(more.0);
+            None
+        }
+    };
+    faults.into_result()?;
+    let document = serde_json::to_vec(definition).map_err(|e| one("", &format!("can't be written as JSON: {e}")))?;
+    Ok(Admitted {
+        key: DefinitionKey::new(&definition.metadata.namespace, &definition.metadata.id),
+        document: document.into(),
+        enabled: definition.spec.enabled,
+        plan,
+        subscriptions: subscriptions(definition),
+    })
+}
+
+impl Admitted {
+    /// The first nominal due time after `after` (microseconds), or [`NEVER`].
+    pub fn next(&self, after: i64) -> i64 {
+        let plan = self.plan.as_ref().filter(|_| self.enabled);
+        plan.and_then(|plan| plan.next(after)).unwrap_or(NEVER)
+    }
+
+    /// A schedule that has no due time left and no event trigger beside it is a mistake, unless it stands there already.
+    pub fn check_future(&self, after: i64) -> Result<(), Violations> {
+        let over = self.enabled && self.plan.is_some() && self.subscriptions.is_empty() && self.next(after) == NEVER;
+        if over { Err(one(SCHEDULE, "has no due time after now: all of them are in the past")) } else { Ok(()) }
+    }
+
+    /// What the shard is asked to write. `after` is the latest time that has been decided (microseconds).
+    pub fn define(&self, after: i64, incarnation: u64, expected_version: Option<u32>) -> Define {
+        Define {
+            namespace: self.key.namespace.clone(),
+            id: self.key.id.clone(),
+            document: self.document.clone(),
+            enabled: self.enabled,
+            next: self.next(after),
+            subscriptions: if self.enabled { self.subscriptions.clone() } else { Vec::new() },
+            incarnation,
+            expected_version,
+        }
+    }
+}
+
+fn subscriptions(definition: &ActivityDefinition) -> Vec<(String, Bytes)> {
+    let Some(event) = &definition.spec.trigger.event else { return Vec::new() };
+    let default = DedupeKeyStrategy::default();
+    let strategy = definition.spec.dedupe_key_strategy.as_ref().unwrap_or(&default);
+    let matcher: Bytes = Matcher::encode(event, strategy).into();
+    event.types.iter().map(|event_type| (event_type.clone(), matcher.clone())).collect()
+}
+
+fn one(field: &str, message: &str) -> Violations {
+    Violations(vec![Violation::new(field, message)])
+}

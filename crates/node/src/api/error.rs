@@ -1,0 +1,59 @@
+//! Why a request was not carried out, in the terms of whoever asked.
+
+use flintwheel_model::{DefinitionKey, Violations};
+
+use crate::error::EngineError;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The request is at fault; nothing was changed.
+    #[error("{0}")]
+    Invalid(#[from] Violations),
+    /// There is no such definition (or version of it).
+    #[error("{0} does not exist")]
+    NotFound(DefinitionKey),
+    /// It has another version than the caller expected.
+    #[error("{key} has version {actual}, not {expected}; read it again and decide anew")]
+    Conflict {
+        /// Which one.
+        key: DefinitionKey,
+        /// The version that the caller expected; 0 is "does not exist".
+        expected: u64,
+        /// The version it has.
+        actual: u64,
+    },
+    /// The cluster has no room for more namespaces.
+    #[error("namespace {0:?} can't be made: its shard serves 65,536 namespaces already")]
+    TooManyNamespaces(String),
+    /// The engine could not do it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl ApiError {
+    /// A word for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID",
+            Self::NotFound(_) => "DEFINITION_NOT_FOUND",
+            Self::Conflict { .. } => "VERSION_CONFLICT",
+            Self::TooManyNamespaces(_) => "TOO_MANY_NAMESPACES",
+            Self::Engine(EngineError::Busy) => "BUSY",
+            Self::Engine(error) if error.is_passing() => "UNAVAILABLE",
+            Self::Engine(_) => "SHARD_FAILED",
+        }
+    }
+}
+
+impl From<flintwheel_raft::Stopped> for ApiError {
+    fn from(error: flintwheel_raft::Stopped) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<flintwheel_shard::ReadError> for ApiError {
+    fn from(error: flintwheel_shard::ReadError) -> Self {
+        Self::Engine(error.into())
+    }
+}

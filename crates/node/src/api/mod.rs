@@ -1,0 +1,125 @@
+//! What a node can be asked, whatever the door: gRPC and HTTP only translate. Takes and gives the types of `model` and `client`.
+
+mod apply;
+mod dead;
+mod definitions;
+mod error;
+mod occurrences;
+mod selector;
+mod status;
+mod switch;
+
+pub use error::ApiError;
+pub use selector::Selector;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use flintwheel_model::ids::{check_id, check_namespace};
+use flintwheel_model::violation::{Violation, Violations};
+use flintwheel_model::{DefinitionKey, limits};
+
+use crate::ingress::{self, Published};
+use crate::shared::Shared;
+
+/// Most items of one page.
+pub const PAGE: u32 = 1000;
+
+/// One node's engine, as its doors see it.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) node: Arc<NodeInfo>,
+}
+
+/// What a node knows of itself.
+pub struct NodeInfo {
+    /// Of the data directory.
+    pub cluster_id: String,
+    /// Its number in the cluster.
+    pub id: u64,
+    /// Where it listens for gRPC.
+    pub address: String,
+    /// When it started.
+    pub started: DateTime<Utc>,
+    /// Of the data directory; for sizes.
+    pub data_dir: std::path::PathBuf,
+    /// The totals at an earlier moment, for rates.
+    pub(crate) sampled: parking_lot::Mutex<Option<(Instant, (u64, u64, u64))>>,
+}
+
+impl Api {
+    /// Of a running engine.
+    pub fn new(shared: Arc<Shared>, node: NodeInfo) -> Self {
+        Self { shared, node: Arc::new(node) }
+    }
+
+    /// Takes a batch of encoded CloudEvents in; returns when all that fires is durable. Waits while the shards are full.
+    pub async fn publish(&self, namespace: &str, events: &[Bytes]) -> Result<Published, ApiError> {
+        check_namespace(namespace).map_err(|why| one("namespace", why))?;
+        Ok(ingress::publish(&self.shared, namespace, events).await?)
+    }
+
+    /// The counters as OpenMetrics text.
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.set_gauges(&self.snapshot());
+        self.shared.metrics.encode()
+    }
+
+    /// Whether this node takes work: every shard is led, and the clock is believed. `Err` says why not.
+    pub fn ready(&self) -> Result<(), String> {
+        let now = self.snapshot();
+        let total = self.shared.shards();
+        if now.led < total {
+            return Err(format!("{} of {total} shards are led", now.led));
+        }
+        if now.clock_held {
+            return Err("the wall clock has jumped ahead; set it right, or restart this node to accept it".into());
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> i64 {
+        self.shared.clock.now()
+    }
+
+    fn shard_of(&self, key: &DefinitionKey) -> u32 {
+        key.shard(self.shared.shards())
+    }
+}
+
+fn one(field: &str, message: impl Into<String>) -> Violations {
+    Violations(vec![Violation::new(field, message)])
+}
+
+/// A name as it may come from outside.
+fn check_key(key: &DefinitionKey) -> Result<(), Violations> {
+    let mut faults = Violations::default();
+    if let Err(why) = check_namespace(&key.namespace) {
+        faults.push("ref.namespace", why);
+    }
+    if let Err(why) = check_id(&key.id) {
+        faults.push("ref.id", why);
+    }
+    faults.into_result()
+}
+
+fn check_request_id(request_id: &str) -> Result<(), Violations> {
+    if request_id.len() > limits::REQUEST_ID_LEN || request_id.chars().any(char::is_control) {
+        let message =
+            format!("{} bytes; at most {} without control characters", request_id.len(), limits::REQUEST_ID_LEN);
+        return Err(one("request_id", message));
+    }
+    Ok(())
+}
+
+fn time(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// A page's size as asked for: 0 means the default.
+fn page_size(asked: u32) -> usize {
+    (if asked == 0 { 100 } else { asked.min(PAGE) }) as usize
+}

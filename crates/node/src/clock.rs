@@ -1,0 +1,113 @@
+//! The time by which a node fires: the wall clock, as long as it can be believed.
+//!
+//! Time never runs backward, and a jump far ahead does not fire what is due in between: the clock is then held at what the machine's
+//! monotonic clock says, until the wall clock comes back or an operator restarts the node and thereby accepts the new time.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+
+/// A wall clock that is this far ahead of the monotonic one has jumped. NTP slews by far less; a leap of a second or two is not worth
+/// an alarm.
+const JUMP: i64 = 60_000_000;
+
+/// Where time comes from, so that tests can pass their own.
+pub trait Clock: Send + Sync + 'static {
+    /// Microseconds since the Unix epoch; never less than before.
+    fn now(&self) -> i64;
+
+    /// Whether the wall clock has jumped ahead and is not believed.
+    fn is_held(&self) -> bool;
+}
+
+/// The machine's clocks.
+pub struct SystemClock {
+    latest: AtomicI64,
+    held: AtomicBool,
+    /// Wall clock minus boot clock, as believed.
+    offset: Mutex<i64>,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        let offset = wall() - boot();
+        Self { latest: AtomicI64::new(wall()), held: AtomicBool::new(false), offset: Mutex::new(offset) }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> i64 {
+        let now = self.believed(wall(), boot());
+        self.latest.fetch_max(now, Ordering::AcqRel).max(now)
+    }
+
+    fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+}
+
+impl SystemClock {
+    fn believed(&self, wall: i64, boot: i64) -> i64 {
+        let mut offset = self.offset.lock();
+        let expected = boot + *offset;
+        let jumped = wall - expected > JUMP;
+        if jumped != self.held.swap(jumped, Ordering::AcqRel) {
+            report(jumped, wall - expected);
+        }
+        if jumped {
+            return expected;
+        }
+        // Follow the wall clock: small corrections add up, and going back is handled by never returning less than before.
+        *offset = wall - boot;
+        wall
+    }
+}
+
+fn report(jumped: bool, by: i64) {
+    let seconds = by / 1_000_000;
+    if jumped {
+        tracing::error!(
+            seconds,
+            "the wall clock has jumped ahead; firing goes on by the monotonic clock. Set the clock right, or restart this node to accept it"
+        );
+    } else {
+        tracing::warn!("the wall clock can be believed again");
+    }
+}
+
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Counts while the machine is suspended, unlike `Instant`.
+fn boot() -> i64 {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_ahead_is_held_and_a_return_is_believed() {
+        let clock = SystemClock { latest: AtomicI64::new(0), held: AtomicBool::new(false), offset: Mutex::new(1000) };
+        assert_eq!(clock.believed(1_010, 10), 1_010);
+        assert_eq!(clock.believed(1_010 + 5, 20), 1_015, "a small correction is followed");
+        assert_eq!(clock.believed(3_600_000_000, 30), 1_025, "an hour ahead is not");
+        assert!(clock.is_held());
+        assert_eq!(clock.believed(1_040, 40), 1_040);
+        assert!(!clock.is_held());
+    }
+
+    #[test]
+    fn time_never_runs_backward() {
+        let clock = SystemClock::default();
+        let now = clock.now();
+        clock.latest.store(now + 1_000_000_000, Ordering::Release);
+        assert_eq!(clock.now(), now + 1_000_000_000);
+    }
+}

@@ -1,0 +1,62 @@
+//! The table of keys: name in the file, default, meaning. Variables and flags follow from the name.
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// In the file; a dot stands for a section.
+    pub name: &'static str,
+    /// Empty: not set.
+    pub default: &'static str,
+    /// What it means, for `--help` and the manual.
+    pub help: &'static str,
+    /// Never shown.
+    pub secret: bool,
+}
+
+impl Key {
+    /// The environment variable: `FLINTWHEEL_TEMPORAL_ADDRESS`.
+    pub fn variable(&self) -> String {
+        format!("FLINTWHEEL_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag: `--temporal-address`.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.long())
+    }
+
+    /// The flag without its dashes.
+    pub fn long(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+}
+
+const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key { name, default, help, secret: false }
+}
+
+/// All keys.
+pub const KEYS: &[Key] = &[
+    key("data_dir", "flintwheel-data", "Directory of all state of this node"),
+    key("grpc_listen", "127.0.0.1:7733", "Address and port of the gRPC door; port 0 takes a free one"),
+    key("http_listen", "127.0.0.1:7734", "Address and port of the HTTP door; port 0 takes a free one"),
+    key("shards", "16", "Partitions of the definitions, 1 to 4096; fixed when the data directory is made"),
+    key("sink", "temporal", "Where firings go: `temporal`, or `null` to count them only"),
+    key("workflow_prefix", "flintwheel", "First part of every workflow id"),
+    key("task_queue", "flintwheel", "Task queue of the built-in orchestrator"),
+    key("account_retention", "7d", "For how long occurrences and old versions of definitions are kept"),
+    key("run_log", "", "Where runs are logged: sqlite:PATH or postgres://... (default: runs.db in the data directory)"),
+    key("log_level", "info", "Filter of the log: error, warn, info, debug, trace, or `module=level,...`"),
+    key("log_format", "text", "Form of the log on stderr: `text` or `json`"),
+    key("temporal.address", "", "host:port of Temporal (default: its profile, then localhost:7233)"),
+    key("temporal.namespace", "", "Temporal's namespace (default: its profile, then `default`)"),
+    key("temporal.profile", "", "Profile in Temporal's configuration file"),
+    key("temporal.config_file", "", "Temporal's configuration file (default: as the Temporal CLI finds it)"),
+    Key { name: "temporal.api_key", default: "", help: "Temporal's API key", secret: true },
+    key("temporal.tls", "", "`true` or `false`: TLS to Temporal whatever its profile says"),
+    key("temporal.tls_ca_path", "", "PEM file with the certificates that Temporal's is checked against"),
+    key("temporal.tls_cert_path", "", "PEM file with this client's certificate"),
+    key("temporal.tls_key_path", "", "PEM file with this client's key"),
+    key("temporal.tls_server_name", "", "The name that Temporal's certificate must have"),
+    key("temporal.connections", "4", "HTTP/2 connections to Temporal, 1 to 64"),
+    key("temporal.start_timeout", "10s", "For one start call, connecting included"),
+];

@@ -1,0 +1,192 @@
+//! The values in their types.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use flintwheel_model::Span;
+use flintwheel_temporal::TemporalOptions;
+use flintwheel_temporal::options::{Secret, TlsOverrides};
+
+use super::{Config, ConfigError};
+
+/// Where firings go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    /// To a Temporal cluster.
+    Temporal,
+    /// Nowhere: they are counted.
+    Null,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A namespace with a route of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceSettings {
+    /// Temporal's namespace (default: that of `[temporal]`).
+    pub temporal_namespace: Option<String>,
+    /// Task queue of the built-in orchestrator (default: that of the node).
+    pub task_queue: Option<String>,
+}
+
+/// The configuration of a node, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Directory of all state.
+    pub data_dir: PathBuf,
+    /// The gRPC door.
+    pub grpc_listen: SocketAddr,
+    /// The HTTP door.
+    pub http_listen: SocketAddr,
+    /// Partitions.
+    pub shards: u32,
+    /// Where firings go.
+    pub sink: SinkKind,
+    /// First part of every workflow id.
+    pub workflow_prefix: String,
+    /// Of the built-in orchestrator.
+    pub task_queue: String,
+    /// For how long occurrences and old versions are kept.
+    pub account_retention: Span,
+    /// URL of the run log.
+    pub run_log: String,
+    /// Filter of the log.
+    pub log_level: String,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// How to reach Temporal.
+    pub temporal: TemporalOptions,
+    /// Namespaces with a route of their own.
+    pub namespaces: BTreeMap<String, NamespaceSettings>,
+}
+
+struct Reader<'a> {
+    config: &'a Config,
+    faults: Vec<String>,
+}
+
+pub(super) fn read(config: &Config) -> Result<Settings, ConfigError> {
+    let mut r = Reader { config, faults: Vec::new() };
+    let data_dir = PathBuf::from(r.text("data_dir"));
+    let settings = Settings {
+        grpc_listen: r.parsed("grpc_listen", "an address with a port such as 127.0.0.1:7733"),
+        http_listen: r.parsed("http_listen", "an address with a port such as 127.0.0.1:7734"),
+        shards: r.number("shards", 1, 4096) as u32,
+        sink: r.word("sink", &[("temporal", SinkKind::Temporal), ("null", SinkKind::Null)]),
+        workflow_prefix: r.prefix(),
+        task_queue: r.text("task_queue"),
+        account_retention: r.span("account_retention", 3600, 3650 * 86_400),
+        run_log: r.optional("run_log").unwrap_or_else(|| format!("sqlite:{}", data_dir.join("runs.db").display())),
+        log_level: r.text("log_level"),
+        log_format: r.word("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        temporal: r.temporal(),
+        namespaces: config.namespaces().clone(),
+        data_dir,
+    };
+    if r.faults.is_empty() { Ok(settings) } else { Err(ConfigError(r.faults)) }
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, name: &str, allowed: &str) {
+        let setting = self.config.get(name);
+        self.faults.push(format!("{}: {name} = {:?} is not {allowed}", setting.origin, setting.value));
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.config.get(name).value.clone()
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.optional(name).map(PathBuf::from)
+    }
+
+    /// Falls back to the default after a fault, so that the others are found too.
+    fn parsed<T: FromStr>(&mut self, name: &str, allowed: &str) -> T {
+        if let Ok(value) = self.config.get(name).value.parse() {
+            return value;
+        }
+        self.fault(name, allowed);
+        let key = super::KEYS.iter().find(|key| key.name == name).expect("asked for by its name in the table");
+        key.default.parse().ok().expect("defaults are valid")
+    }
+
+    fn number(&mut self, name: &str, least: u64, most: u64) -> u64 {
+        match self.config.get(name).value.parse() {
+            Ok(number) if (least..=most).contains(&number) => number,
+            Ok(_) => {
+                self.fault(name, &format!("in {least} to {most}"));
+                least
+            }
+            Err(_) => {
+                self.fault(name, "a number");
+                least
+            }
+        }
+    }
+
+    fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> T {
+        let found = words.iter().find(|(word, _)| *word == self.config.get(name).value);
+        if found.is_none() {
+            let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.fault(name, &format!("one of {}", allowed.join(", ")));
+        }
+        found.unwrap_or(&words[0]).1
+    }
+
+    fn span(&mut self, name: &str, least: u64, most: u64) -> Span {
+        let (least, most) = (Span::from_secs(least), Span::from_secs(most));
+        match self.config.get(name).value.parse::<Span>() {
+            Ok(span) if (least..=most).contains(&span) => span,
+            _ => {
+                self.fault(name, &format!("a duration in {least} to {most}"));
+                least
+            }
+        }
+    }
+
+    fn prefix(&mut self) -> String {
+        let prefix = self.text("workflow_prefix");
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !(1..=63).contains(&prefix.len()) || !prefix.chars().all(plain) {
+            self.fault("workflow_prefix", "1 to 63 characters of A-Z a-z 0-9 . _ -");
+        }
+        prefix
+    }
+
+    fn temporal(&mut self) -> TemporalOptions {
+        let enabled =
+            self.optional("temporal.tls").map(|_| self.word("temporal.tls", &[("true", true), ("false", false)]));
+        TemporalOptions {
+            config_file: self.path("temporal.config_file"),
+            profile: self.optional("temporal.profile"),
+            address: self.optional("temporal.address"),
+            namespace: self.optional("temporal.namespace"),
+            api_key: self.optional("temporal.api_key").map(Secret::from),
+            tls: TlsOverrides {
+                enabled,
+                server_ca_cert: self.path("temporal.tls_ca_path"),
+                client_cert: self.path("temporal.tls_cert_path"),
+                client_key: self.path("temporal.tls_key_path"),
+                server_name: self.optional("temporal.tls_server_name"),
+            },
+            connections: NonZeroUsize::new(self.number("temporal.connections", 1, 64) as usize)
+                .unwrap_or(NonZeroUsize::MIN),
+            start_timeout: self.span("temporal.start_timeout", 1, 60).into(),
+            ..TemporalOptions::default()
+        }
+    }
+}

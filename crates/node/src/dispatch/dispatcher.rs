@@ -1,0 +1,444 @@
+//! One namespace's dispatcher. It begins with what stands in the outbox, and is told of what comes after; a firing that it sends twice is one
+//! start, for its ids are the same.
+
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flintwheel_model::firing::{Start, StartOutcome};
+use flintwheel_shard::entry::{Ack, AckEnd};
+use flintwheel_shard::occurrence::{End, Key};
+use flintwheel_shard::query;
+use flintwheel_shard::reply::OutboxRef;
+use flintwheel_temporal::Found;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::gate::{Gate, backoff};
+use super::launch::Launch;
+use super::route::Route;
+use super::sink::Sink;
+use crate::actors::shard::ShardMessage;
+use crate::error::EngineError;
+use crate::shared::Shared;
+
+/// Firings kept ready to be sent; below it the next chunk is read.
+const READY: usize = 1024;
+/// Chunks known by name. What comes beyond is found in the outbox again when these are done, so that an outage costs no memory here.
+const KNOWN: usize = 65_536;
+/// Compiled definitions kept; a namespace with more firing at once compiles some anew.
+const LAUNCHES: usize = 65_536;
+/// Answers of a chunk that is not done yet are written after this, so that a restart does not send them all again.
+const FLUSH: Duration = Duration::from_secs(1);
+/// A firing that is started later than this after its due time is noted as late, with the reason.
+const LATE: i64 = 1_000_000;
+/// Temporal keeps closed workflows at least this long; a firing that is younger need not be looked up.
+const SHORTEST_RETENTION: i64 = 3600 * 1_000_000;
+
+/// What a dispatcher is told.
+pub enum DispatchMessage {
+    /// A chunk of firings has been decided.
+    Work {
+        /// By which shard.
+        shard: u32,
+        /// Where it stands.
+        chunk: OutboxRef,
+    },
+    /// The sink has answered.
+    Finished(Box<Finished>),
+    /// Look again: a wait is over.
+    Wake,
+    /// Write down the answers of chunks that are not done.
+    Flush,
+}
+
+/// An answer of the sink.
+pub struct Finished {
+    firing: Firing,
+    outcome: StartOutcome,
+    /// When the call was made, in microseconds since the epoch.
+    called: i64,
+}
+
+/// One firing on its way.
+struct Firing {
+    chunk: (u32, u64),
+    record: u32,
+    start: Start,
+    decided: i64,
+    due: i64,
+    attempts: u32,
+    /// Why it was not started at the first try, and when that was.
+    held: Option<(String, i64)>,
+}
+
+/// A firing that waits for its own next try.
+struct Waiting {
+    until: Instant,
+    firing: Firing,
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.until == other.until
+    }
+}
+impl Eq for Waiting {}
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Waiting {
+    /// The soonest is the greatest: `BinaryHeap` gives the greatest first.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.until.cmp(&self.until)
+    }
+}
+
+/// A chunk that has been read and is not done.
+struct Active {
+    lane: u32,
+    left: usize,
+    ends: Vec<AckEnd>,
+}
+
+/// The actor.
+pub struct DispatcherActor;
+
+/// What it keeps in memory; all of it follows from the outbox.
+pub struct State {
+    namespace: String,
+    shared: Arc<Shared>,
+    route: Route,
+    myself: ActorRef<DispatchMessage>,
+    gate: Gate,
+    queue: VecDeque<(u32, OutboxRef)>,
+    queued: HashSet<(u32, u64)>,
+    /// There is more in the outbox than `queue` holds.
+    overflowed: bool,
+    active: HashMap<(u32, u64), Active>,
+    ready: VecDeque<Firing>,
+    waiting: BinaryHeap<Waiting>,
+    in_flight: usize,
+    launches: HashMap<(u32, u64, u32), Arc<Launch>>,
+}
+
+impl Actor for DispatcherActor {
+    type Msg = DispatchMessage;
+    type State = State;
+    type Arguments = (String, Arc<Shared>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (namespace, shared): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let mut state = State {
+            route: shared.dispatchers.routes.of(&namespace).clone(),
+            myself: myself.clone(),
+            gate: Gate::default(),
+            queue: VecDeque::new(),
+            queued: HashSet::new(),
+            overflowed: false,
+            active: HashMap::new(),
+            ready: VecDeque::new(),
+            waiting: BinaryHeap::new(),
+            in_flight: 0,
+            launches: HashMap::new(),
+            namespace,
+            shared,
+        };
+        // Told of new work from here on; what is there already is read after, so that nothing falls between.
+        state.shared.dispatchers.set(&state.namespace, myself.clone());
+        state.reload();
+        myself.send_interval(FLUSH, || DispatchMessage::Flush);
+        myself.cast(DispatchMessage::Wake)?;
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: DispatchMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            DispatchMessage::Work { shard, chunk } => state.enqueue(shard, chunk),
+            DispatchMessage::Finished(finished) => state.finished(*finished)?,
+            DispatchMessage::Wake => {}
+            DispatchMessage::Flush => state.flush()?,
+        }
+        state.pump()?;
+        Ok(())
+    }
+}
+
+impl State {
+    fn enqueue(&mut self, shard: u32, chunk: OutboxRef) {
+        if self.overflowed || self.queue.len() >= KNOWN {
+            self.overflowed = true;
+        } else if !self.active.contains_key(&(shard, chunk.seq)) && self.queued.insert((shard, chunk.seq)) {
+            self.queue.push_back((shard, chunk));
+        }
+    }
+
+    /// Finds open chunks in the outbox, oldest of each shard first, taking turns between shards.
+    fn reload(&mut self) {
+        self.overflowed = false;
+        let mut by_shard: Vec<VecDeque<(u32, OutboxRef)>> =
+            (0..self.shared.shards()).map(|shard| self.open_chunks(shard)).collect();
+        while by_shard.iter().any(|chunks| !chunks.is_empty()) && !self.overflowed {
+            for chunks in &mut by_shard {
+                if let Some((shard, chunk)) = chunks.pop_front() {
+                    self.enqueue(shard, chunk);
+                }
+            }
+        }
+    }
+
+    fn open_chunks(&self, shard: u32) -> VecDeque<(u32, OutboxRef)> {
+        let open = self.shared.group(shard).read(|machine, _| {
+            let Some(lane) = machine.lanes().iter().position(|name| *name == self.namespace) else {
+                return VecDeque::new();
+            };
+            let lane = lane as u32;
+            let open = machine.outbox().range(lane, 0).take(KNOWN);
+            open.map(|(seq, open)| (shard, OutboxRef { lane, seq, records: open.records })).collect()
+        });
+        // A shard that has stopped dispatches nothing.
+        open.unwrap_or_default()
+    }
+
+    /// Keeps firings ready, and sends as many as the gate lets through.
+    fn pump(&mut self) -> Result<(), EngineError> {
+        let now = Instant::now();
+        while self.waiting.peek().is_some_and(|w| w.until <= now) {
+            if let Some(waiting) = self.waiting.pop() {
+                self.ready.push_front(waiting.firing);
+            }
+        }
+        loop {
+            self.read_ahead()?;
+            let room = self.gate.room(self.in_flight, now).min(self.ready.len());
+            if room == 0 {
+                return Ok(());
+            }
+            for firing in self.ready.drain(..room).collect::<Vec<_>>() {
+                self.send(firing);
+            }
+        }
+    }
+
+    fn read_ahead(&mut self) -> Result<(), EngineError> {
+        while self.ready.len() < READY {
+            if self.queue.is_empty() && self.overflowed {
+                self.reload();
+            }
+            let Some((shard, chunk)) = self.queue.pop_front() else { return Ok(()) };
+            self.queued.remove(&(shard, chunk.seq));
+            if matches!(self.route.sink, Sink::Null) {
+                self.count(shard, chunk)?;
+            } else {
+                self.read(shard, chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sink that only counts needs no starts.
+    fn count(&mut self, shard: u32, chunk: OutboxRef) -> Result<(), EngineError> {
+        let at = self.shared.clock.now();
+        let ends = (0..chunk.records).map(|record| AckEnd { record, at, refused: None, note: String::new() });
+        let ack = Ack { lane: chunk.lane, seq: chunk.seq, ends: ends.collect() };
+        self.shared.metrics.started(ack.ends.len());
+        self.shared.send(shard, ShardMessage::Ack(vec![ack]))
+    }
+
+    /// Makes starts of a chunk's firings.
+    fn read(&mut self, shard: u32, chunk: OutboxRef) -> Result<(), EngineError> {
+        let group = self.shared.group(shard).clone();
+        let open = group.read(|machine, _| machine.outbox().get(chunk.lane, chunk.seq).cloned())?;
+        let Some(open) = open else { return Ok(()) };
+        let Some((stored, payloads)) = query::outbox_chunk(&group.state(), chunk.lane, chunk.seq)? else {
+            return Ok(());
+        };
+        let mut active = Active { lane: chunk.lane, left: open.left as usize, ends: Vec::new() };
+        for (index, record) in stored.records.iter().enumerate() {
+            let number = index as u32;
+            if open.ends.get(index).is_some_and(|end| *end != End::Pending) {
+                continue;
+            }
+            let launch = self.launch(shard, record.number, record.version)?;
+            let start = launch.and_then(|l| {
+                l.start(&self.shared.dispatchers.prefix, &self.route, record, stored.at, payloads.of(number))
+            });
+            match start {
+                Ok(start) => {
+                    let due = if let Key::Time { due, .. } = record.key { due } else { stored.at };
+                    let chunk = (shard, chunk.seq);
+                    let decided = stored.at;
+                    self.ready.push_back(Firing {
+                        chunk,
+                        record: number,
+                        start,
+                        decided,
+                        due,
+                        attempts: 0,
+                        held: None,
+                    });
+                }
+                Err(why) => {
+                    active.left -= 1;
+                    let at = self.shared.clock.now();
+                    active.ends.push(AckEnd { record: number, at, refused: Some(why), note: String::new() });
+                }
+            }
+        }
+        self.active.insert((shard, chunk.seq), active);
+        self.settle((shard, chunk.seq))
+    }
+
+    /// The definition's version, compiled; the inner error is what the firing is refused with.
+    fn launch(&mut self, shard: u32, number: u64, version: u32) -> Result<Result<Arc<Launch>, String>, EngineError> {
+        if let Some(launch) = self.launches.get(&(shard, number, version)) {
+            return Ok(Ok(Arc::clone(launch)));
+        }
+        let stored = query::version(&self.shared.group(shard).state(), number, version)?;
+        let Some(stored) = stored else {
+            return Ok(Err(format!("version {version} of the definition is not kept any more")));
+        };
+        let launch = match Launch::new(&stored, version) {
+            Ok(launch) => Arc::new(launch),
+            Err(why) => return Ok(Err(why)),
+        };
+        if self.launches.len() >= LAUNCHES {
+            self.launches.clear();
+        }
+        self.launches.insert((shard, number, version), Arc::clone(&launch));
+        Ok(Ok(launch))
+    }
+
+    fn send(&mut self, firing: Firing) {
+        self.in_flight += 1;
+        let (route, shared, myself) = (self.route.clone(), Arc::clone(&self.shared), self.myself.clone());
+        tokio::spawn(async move {
+            let called = shared.clock.now();
+            let outcome = start(&route, &firing, called).await;
+            // The actor is gone only when the node stops or it has failed; its successor sends the firing again.
+            let _ = myself.cast(DispatchMessage::Finished(Box::new(Finished { firing, outcome, called })));
+        });
+    }
+
+    fn finished(&mut self, finished: Finished) -> Result<(), EngineError> {
+        self.in_flight -= 1;
+        let Finished { firing, outcome, called } = finished;
+        self.shared.metrics.answered(&outcome);
+        match outcome {
+            StartOutcome::Started { .. } => {
+                self.gate.succeeded();
+                self.shared.metrics.started(1);
+                self.shared.metrics.lag(called - firing.due);
+                self.end(&firing, called, None)
+            }
+            StartOutcome::Conflict { start_request_id, run_id } => {
+                self.gate.succeeded();
+                let who = format!("request {start_request_id}, run {run_id}");
+                let why = format!("conflict: {} was started by somebody else ({who})", firing.start.workflow_id);
+                self.end(&firing, called, Some(why))
+            }
+            StartOutcome::Refused { reason } => {
+                self.gate.succeeded();
+                self.end(&firing, called, Some(reason))
+            }
+            StartOutcome::Retry { reason, target_wide } => {
+                self.retry(firing, reason, called, target_wide);
+                Ok(())
+            }
+        }
+    }
+
+    fn retry(&mut self, mut firing: Firing, reason: String, called: i64, target_wide: bool) {
+        let spread = rand::random::<f64>();
+        let wait = if target_wide {
+            let wait = self.gate.failed(Instant::now(), spread);
+            if let Some(wait) = wait {
+                let (namespace, waiting) = (&self.namespace, self.ready.len() + self.in_flight);
+                tracing::warn!(%namespace, %reason, ?wait, waiting, "the sink can't take starts; firings wait in the outbox");
+            }
+            wait
+        } else {
+            Some(backoff(firing.attempts, spread))
+        };
+        firing.attempts += 1;
+        firing.held.get_or_insert((reason, called));
+        if target_wide {
+            // In its place again: the oldest first. What is ready is short, so is the search.
+            let place = self.ready.partition_point(|other| other.due <= firing.due);
+            self.ready.insert(place, firing);
+        } else {
+            let until = Instant::now() + wait.unwrap_or_default();
+            self.waiting.push(Waiting { until, firing });
+        }
+        if let Some(wait) = wait {
+            self.myself.send_after(wait, || DispatchMessage::Wake);
+        }
+    }
+
+    fn end(&mut self, firing: &Firing, at: i64, refused: Option<String>) -> Result<(), EngineError> {
+        let late = at - firing.due.max(firing.decided) > LATE;
+        let note = match &firing.held {
+            Some((why, since)) if late => {
+                format!("late: {why}, waiting since {}", flintwheel_model::ids::rfc3339(*since))
+            }
+            _ => String::new(),
+        };
+        if let Some(active) = self.active.get_mut(&firing.chunk) {
+            active.left -= 1;
+            active.ends.push(AckEnd { record: firing.record, at, refused, note });
+        }
+        self.settle(firing.chunk)
+    }
+
+    /// Hands a chunk's answers over when it is done.
+    fn settle(&mut self, chunk: (u32, u64)) -> Result<(), EngineError> {
+        if self.active.get(&chunk).is_none_or(|active| active.left > 0) {
+            return Ok(());
+        }
+        let Some(active) = self.active.remove(&chunk) else { return Ok(()) };
+        self.acknowledge(chunk, active.lane, active.ends)
+    }
+
+    fn flush(&mut self) -> Result<(), EngineError> {
+        let partial: Vec<_> = self.active.iter_mut().filter(|(_, active)| !active.ends.is_empty()).collect();
+        let answers: Vec<_> = partial.into_iter().map(|(c, a)| (*c, a.lane, std::mem::take(&mut a.ends))).collect();
+        answers.into_iter().try_for_each(|(chunk, lane, ends)| self.acknowledge(chunk, lane, ends))
+    }
+
+    fn acknowledge(&self, (shard, seq): (u32, u64), lane: u32, ends: Vec<AckEnd>) -> Result<(), EngineError> {
+        self.shared.send(shard, ShardMessage::Ack(vec![Ack { lane, seq, ends }]))
+    }
+}
+
+/// Sends a start; one that has waited longer than Temporal may remember is looked up first.
+async fn start(route: &Route, firing: &Firing, now: i64) -> StartOutcome {
+    let waited = now - firing.decided;
+    if waited >= SHORTEST_RETENTION
+        && let Sink::Temporal(sink) = &route.sink
+    {
+        match sink.lookup(&firing.start.temporal_namespace, &firing.start.workflow_id).await {
+            Ok(Some(found)) => return known(found, &firing.start),
+            Ok(None) => {}
+            Err(error) => return StartOutcome::Retry { reason: error.to_string(), target_wide: true },
+        }
+    }
+    route.sink.start(&firing.start).await
+}
+
+/// A workflow that Temporal still remembers under our id.
+fn known(found: Found, start: &Start) -> StartOutcome {
+    let ours = found.start_request_ids.is_empty() || found.start_request_ids.contains(&start.request_id);
+    if ours {
+        return StartOutcome::Started { run_id: found.run_id };
+    }
+    StartOutcome::Conflict { start_request_id: found.start_request_ids.join(", "), run_id: found.run_id }
+}

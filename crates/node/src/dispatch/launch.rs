@@ -1,0 +1,166 @@
+//! From a firing to a start: a pure function of the account record, the definition's version and the payload, so that a second sending of it
+//! is the same start.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use flintwheel_model::definition::{ActivityDefinition, StartWorkflow};
+use flintwheel_model::event::Event;
+use flintwheel_model::firing::Start;
+use flintwheel_model::ids::{self, rfc3339};
+use flintwheel_model::{DefinitionKey, FiringKey, limits, template};
+use flintwheel_shard::occurrence::{Key, Record};
+use flintwheel_shard::records::Version;
+use serde_json::{Value, json};
+
+use super::route::Route;
+use crate::cloudevents;
+
+/// The workflow type of the built-in orchestrator.
+const RUN_ACTIVITY: &str = "RunActivity";
+
+/// A definition's version, ready to start workflows.
+#[derive(Debug)]
+pub struct Launch {
+    key: DefinitionKey,
+    name: String,
+    labels: BTreeMap<String, String>,
+    version: u32,
+    incarnation: u64,
+    workflow: Option<StartWorkflow>,
+}
+
+impl Launch {
+    /// Of a stored version.
+    pub fn new(stored: &Version, version: u32) -> Result<Self, String> {
+        let definition: ActivityDefinition =
+            serde_json::from_slice(&stored.document).map_err(|e| format!("the definition can't be read: {e}"))?;
+        Ok(Self {
+            key: DefinitionKey::new(&stored.namespace, &stored.id),
+            name: definition.metadata.name,
+            labels: definition.metadata.labels,
+            version,
+            incarnation: stored.incarnation,
+            workflow: definition.spec.start_workflow,
+        })
+    }
+
+    /// The start of one firing. `decided` is when it was decided (microseconds).
+    pub fn start(
+        &self,
+        prefix: &str,
+        route: &Route,
+        record: &Record,
+        decided: i64,
+        payload: Option<&Bytes>,
+    ) -> Result<Start, String> {
+        let workflow_id = ids::workflow_id(prefix, &self.key, &firing_key(&record.key));
+        let (event, input) = self.payload(record, payload)?;
+        let trace = event.as_ref().map(trace).unwrap_or_default();
+        let vars = self.vars(record, decided, event.map(|e| e.to_json()), input);
+        let mut start = Start {
+            temporal_namespace: route.temporal_namespace.clone(),
+            request_id: ids::request_id(&workflow_id, self.incarnation),
+            workflow_id,
+            workflow_type: RUN_ACTIVITY.to_owned(),
+            task_queue: route.task_queue.clone(),
+            input: Vec::new(),
+            memo: Vec::new(),
+            execution_timeout: None,
+            run_timeout: None,
+            task_timeout: None,
+            trace,
+        };
+        match &self.workflow {
+            None => start.input = vec![self.run_activity(&start.workflow_id, vars)],
+            Some(workflow) => fill(&mut start, workflow, &vars)?,
+        }
+        let size: usize = start.input.iter().map(Bytes::len).sum();
+        if size > limits::INPUT_BYTES {
+            return Err(format!("the workflow's input has {size} bytes; at most {}", limits::INPUT_BYTES));
+        }
+        Ok(start)
+    }
+
+    fn payload(&self, record: &Record, payload: Option<&Bytes>) -> Result<(Option<Event>, Option<Value>), String> {
+        match (&record.key, payload) {
+            (Key::Event(_), Some(bytes)) => Ok((Some(cloudevents::event(bytes).map_err(|e| e.to_string())?), None)),
+            (Key::Manual(_), Some(bytes)) if !bytes.is_empty() => {
+                let input = serde_json::from_slice(bytes).map_err(|e| format!("the input can't be read: {e}"))?;
+                Ok((None, Some(input)))
+            }
+            (Key::Event(_), None) => Err("the event of this firing is gone".to_owned()),
+            _ => Ok((None, None)),
+        }
+    }
+
+    fn vars(&self, record: &Record, decided: i64, event: Option<Value>, input: Option<Value>) -> Value {
+        let (kind, scheduled_for) = match &record.key {
+            Key::Time { nominal, .. } => ("time", *nominal),
+            Key::Event(_) => ("event", decided),
+            Key::Manual(_) => ("manual", decided),
+        };
+        let mut vars = json!({
+            "scheduled_for": rfc3339(scheduled_for),
+            "fired_at": rfc3339(decided),
+            "trigger": {"kind": kind},
+            "definition": {
+                "namespace": self.key.namespace, "id": self.key.id, "name": self.name, "labels": self.labels,
+                "version": self.version,
+            },
+        });
+        if let Some(event) = event {
+            vars["event"] = event;
+        }
+        vars["input"] = input.unwrap_or(Value::Null);
+        vars
+    }
+
+    /// The one argument of the built-in orchestrator.
+    fn run_activity(&self, workflow_id: &str, mut vars: Value) -> Bytes {
+        let mut trigger = json!({
+            "kind": vars["trigger"]["kind"], "scheduled_for": vars["scheduled_for"], "fired_at": vars["fired_at"],
+        });
+        for name in ["event", "input"] {
+            if let Some(value) = vars.as_object_mut().and_then(|v| v.remove(name)).filter(|v| !v.is_null()) {
+                trigger[name] = value;
+            }
+        }
+        let argument = json!({
+            "namespace": self.key.namespace, "definition_id": self.key.id, "version": self.version,
+            "incarnation": self.incarnation, "workflow_id": workflow_id, "trigger": trigger,
+        });
+        argument.to_string().into()
+    }
+}
+
+fn fill(start: &mut Start, workflow: &StartWorkflow, vars: &Value) -> Result<(), String> {
+    start.workflow_type.clone_from(&workflow.type_name);
+    start.task_queue.clone_from(&workflow.task_queue);
+    for (i, argument) in workflow.input.iter().enumerate() {
+        let rendered = template::render(argument, vars).map_err(|e| format!("input[{i}]{}: {e}", e.path))?;
+        start.input.push(rendered.to_string().into());
+    }
+    for (name, value) in &workflow.memo {
+        let rendered = template::render(value, vars).map_err(|e| format!("memo.{name}{}: {e}", e.path))?;
+        start.memo.push((name.clone(), rendered.to_string().into()));
+    }
+    start.execution_timeout = workflow.execution_timeout.map(Into::into);
+    start.run_timeout = workflow.run_timeout.map(Into::into);
+    start.task_timeout = workflow.task_timeout.map(Into::into);
+    Ok(())
+}
+
+/// The firing key of an account record.
+pub fn firing_key(key: &Key) -> FiringKey {
+    match key {
+        Key::Time { nominal, .. } => FiringKey::Time(*nominal),
+        Key::Event(key) => FiringKey::Event(key.clone()),
+        Key::Manual(request) => FiringKey::Manual(request.clone()),
+    }
+}
+
+fn trace(event: &Event) -> Vec<(String, String)> {
+    let attribute = |name: &str| event.attribute(name).map(|value| (name.to_owned(), value));
+    ["traceparent", "tracestate"].into_iter().filter_map(attribute).collect()
+}

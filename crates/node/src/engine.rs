@@ -1,0 +1,161 @@
+//! A node without its doors: data opened, actors started, log and state looked after, everything closed in turn.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use flintwheel_raft::{Groups, OpenOptions};
+use flintwheel_shard::Machine;
+use flintwheel_shard::entry::{Body, Expire};
+use flintwheel_store::DataDir;
+use flintwheel_temporal::TemporalSink;
+use ractor::{Actor, ActorRef};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::actors::supervisor::{self, Supervisor, SupervisorMessage};
+use crate::actors::ticker;
+use crate::api::{Api, NodeInfo};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{NamespaceSettings, Settings, SinkKind};
+use crate::dispatch::{Dispatchers, Route, Routes, Sink};
+use crate::error::{RunError, failed};
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+
+/// The only node of a cluster of one.
+const NODE: u64 = 1;
+/// How often log and state are looked after.
+const MAINTAIN: Duration = Duration::from_secs(1);
+/// How often old time buckets are dropped.
+const EXPIRE: Duration = Duration::from_secs(60);
+
+/// A running engine.
+pub struct Engine {
+    api: Api,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<Result<(), RunError>>,
+    groups: Arc<Groups<Machine>>,
+    supervisor: ActorRef<SupervisorMessage>,
+}
+
+impl Engine {
+    /// Starts the engine; returns when it takes work. `address` is what it tells others of itself.
+    pub async fn start(settings: &Settings, address: String) -> Result<Self, RunError> {
+        Self::start_with(settings, address, Arc::new(SystemClock::default())).await
+    }
+
+    /// The same by another clock.
+    pub async fn start_with(settings: &Settings, address: String, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
+        let routes = routes(settings)?;
+        let data = DataDir::open(&settings.data_dir, NODE, None).map_err(|e| failed("data_dir", &e))?;
+        let cluster_id = data.identity().cluster.to_string();
+        let options = OpenOptions::new(data, settings.shards);
+        let groups = Arc::new(Groups::<Machine>::open(options).await.map_err(|e| failed("data_dir", &e))?);
+        let dispatchers = Dispatchers::new(settings.workflow_prefix.clone(), routes);
+        let shared = Arc::new(Shared::new(Arc::clone(&groups), clock, Metrics::new(settings.shards), dispatchers));
+        let (supervisor, _) = Supervisor::spawn(None, Supervisor, Arc::clone(&shared))
+            .await
+            .map_err(|e| failed("the actors did not start", &e))?;
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let retention = i64::try_from(settings.account_retention.micros()).unwrap_or(i64::MAX);
+        tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(maintain(Arc::clone(&groups)), stopping.clone()));
+        tasks.spawn(endless(expire(Arc::clone(&shared), retention), stopping));
+        let info = NodeInfo {
+            cluster_id,
+            id: NODE,
+            address,
+            started: Utc::now(),
+            data_dir: settings.data_dir.clone(),
+            sampled: parking_lot::Mutex::default(),
+        };
+        Ok(Self { api: Api::new(shared, info), stop, tasks, groups, supervisor })
+    }
+
+    /// What it can be asked.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Waits until a part of it fails, which is never in good times.
+    pub async fn failed(&mut self) -> RunError {
+        match self.tasks.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => failed("a part of the engine failed", &error),
+            Some(Ok(Ok(()))) | None => RunError("a part of the engine ended".into()),
+        }
+    }
+
+    /// Ends the actors, flushes the state so that the next start has nothing to apply again, and closes the databases.
+    pub async fn close(mut self) -> Result<(), RunError> {
+        // Nobody listens any more if all tasks have ended.
+        let _ = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+        supervisor::stop(&self.supervisor, &self.api.shared).await;
+        drop(self.api);
+        let flushed = self.groups.flush().await;
+        flushed.map_err(|e| failed("the state was not flushed; the next start applies the log again", &e))?;
+        match Arc::try_unwrap(self.groups) {
+            Ok(groups) => groups.shutdown().await.map_err(|e| failed("the databases were not closed", &e)),
+            // A request that was cut off holds on; all is on disk, and the process ends.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Where the firings of each namespace go.
+fn routes(settings: &Settings) -> Result<Routes, RunError> {
+    let (sink, default_namespace) = match settings.sink {
+        SinkKind::Null => (Sink::Null, "null".to_owned()),
+        SinkKind::Temporal => {
+            let target = settings.temporal.resolve().map_err(|e| failed("temporal", &e))?;
+            let namespace = target.namespace().to_owned();
+            let sink = TemporalSink::new(target).map_err(|e| failed("temporal", &e))?;
+            (Sink::Temporal(Arc::new(sink)), namespace)
+        }
+    };
+    let route = |own: &NamespaceSettings| Route {
+        sink: sink.clone(),
+        temporal_namespace: own.temporal_namespace.as_ref().unwrap_or(&default_namespace).clone(),
+        task_queue: own.task_queue.as_ref().unwrap_or(&settings.task_queue).clone(),
+    };
+    let named: HashMap<String, Route> =
+        settings.namespaces.iter().map(|(name, own)| (name.clone(), route(own))).collect();
+    Ok(Routes::new(route(&NamespaceSettings::default()), named))
+}
+
+/// Work without an end of its own, until the engine stops.
+async fn endless(work: impl Future<Output = ()>, mut stopping: watch::Receiver<bool>) -> Result<(), RunError> {
+    tokio::select! {
+        () = work => Err(RunError("work without an end has ended".into())),
+        // An error means that the engine is gone: stop as well.
+        _ = stopping.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
+async fn maintain(groups: Arc<Groups<Machine>>) {
+    let mut every = tokio::time::interval(MAINTAIN);
+    loop {
+        every.tick().await;
+        if let Err(error) = groups.maintain().await {
+            tracing::error!(%error, "the state was not flushed");
+        }
+    }
+}
+
+async fn expire(shared: Arc<Shared>, retention: i64) {
+    let mut every = tokio::time::interval(EXPIRE);
+    loop {
+        every.tick().await;
+        let before = shared.clock.now() - retention;
+        let expire = Expire { account_before: before, versions_before: before };
+        for shard in 0..shared.shards() {
+            if let Err(error) = shared.command(shard, Body::Expire(expire), 0).await {
+                tracing::warn!(shard, %error, "old data was not dropped; tried again in a minute");
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Why the engine did not do what it was asked, or did not start. Never a fault in the user's definition or event: those are `Violations`.
+
+use std::fmt::Display;
+
+use flintwheel_raft::{ProposeError, Stopped};
+use flintwheel_shard::ReadError;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The shard's actor is being restarted; try again shortly.
+    #[error("shard {shard} is restarting")]
+    Restarting {
+        /// Which one.
+        shard: u32,
+    },
+    /// The node is shutting down.
+    #[error("this node is stopping")]
+    Stopping,
+    /// The shard has no leader right now; try again shortly.
+    #[error("the shard has no leader right now")]
+    NotLed,
+    /// The shard can't go on here: its log holds what this program does not know, or its disk failed.
+    #[error("the shard has stopped: {0}")]
+    ShardStopped(String),
+    /// The state could not be read.
+    #[error("{0}")]
+    Read(String),
+    /// The work was not admitted in time.
+    #[error("too much work is waiting")]
+    Busy,
+}
+
+impl EngineError {
+    /// Whether the same request may succeed shortly.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Restarting { .. } | Self::NotLed | Self::Busy | Self::Stopping)
+    }
+}
+
+impl From<ReadError> for EngineError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error.0)
+    }
+}
+
+impl From<Stopped> for EngineError {
+    fn from(error: Stopped) -> Self {
+        Self::ShardStopped(error.reason.to_string())
+    }
+}
+
+impl From<ProposeError> for EngineError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { .. } | ProposeError::Unknown => Self::NotLed,
+            ProposeError::Busy { .. } => Self::Busy,
+            // Every batch is cut far below the limit, so this is a mistake of ours: say it, and let the shard's actor fail.
+            ProposeError::TooLarge { .. } => Self::ShardStopped(error.to_string()),
+            ProposeError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RunError(pub(crate) String);
+
+pub(crate) fn failed(what: &str, why: &dyn Display) -> RunError {
+    RunError(format!("{what}: {why}"))
+}

@@ -1,0 +1,209 @@
+//! `DefinitionService`: definitions stored, looked at, stopped, and run by hand.
+
+use flintwheel_client::convert::{definition, json, occurrence, record, time};
+use flintwheel_client::{ApplyOptions, BATCH_ITEMS, Code, ListQuery, NextTimes, PageRequest, Triggered, reason};
+use flintwheel_model::{ActivityDefinition, DefinitionKey, Violation, Violations};
+use flintwheel_proto::v1;
+use flintwheel_proto::v1::batch_apply_item_result::Outcome;
+use flintwheel_proto::v1::definition_service_server::DefinitionService;
+use flintwheel_proto::v1::next_times_request::Target;
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use crate::api::{Api, ApiError};
+use crate::server::{Doors, Fault, PAGE_BYTES};
+
+/// See the module.
+pub struct Definitions(pub Doors);
+
+/// What was changed is answered; what was only asked is read off the runtime.
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl DefinitionService for Definitions {
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
+        let v1::ApplyRequest { definition, validate_only, request_id, expected_version } = request.into_inner();
+        let definition = read_definition(definition)?;
+        let options = ApplyOptions { validate_only, request_id, expected_version };
+        let applied = self.0.api.apply(&definition, &options).await.map_err(Fault::from)?;
+        Ok(Response::new(v1::ApplyResponse { result: Some(record::applied_to_proto(&applied)) }))
+    }
+
+    async fn batch_apply(&self, request: Request<v1::BatchApplyRequest>) -> Answer<v1::BatchApplyResponse> {
+        let v1::BatchApplyRequest { items, validate_only } = request.into_inner();
+        if items.len() > BATCH_ITEMS {
+            let message = format!("{} definitions; a batch has at most {BATCH_ITEMS}", items.len());
+            return Err(Fault::field("items", message).into());
+        }
+        let results = batch(&self.0.api, items, validate_only).await;
+        Ok(Response::new(fitting(v1::BatchApplyResponse { results })))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::GetResponse> {
+        let v1::GetRequest { r#ref, version, incarnation } = request.into_inner();
+        let key = read_key(r#ref)?;
+        let record = self.0.read(move |api| api.get(&key, version, incarnation)).await?;
+        let record = record::to_proto(&record).map_err(Fault::from)?;
+        Ok(Response::new(v1::GetResponse { record: Some(record) }))
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
+        let v1::ListRequest { namespace, label_selector, page_size, page_token, paused } = request.into_inner();
+        let query = ListQuery { namespace, label_selector, paused };
+        let page = PageRequest { size: page_size, token: page_token };
+        let ask = move |api: &Api, page: &PageRequest| {
+            let page = api.list(&query, page)?;
+            let records = page.items.iter().map(record::to_proto).collect::<Result<_, Violations>>()?;
+            Ok(v1::ListResponse { records, next_page_token: page.next.unwrap_or_default() })
+        };
+        Ok(Response::new(self.0.page(page, ask, Message::encoded_len).await?))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
+        let v1::DeleteRequest { r#ref, expected_version, validate_only, .. } = request.into_inner();
+        let key = read_key(r#ref)?;
+        let version = self.0.api.delete(&key, expected_version, validate_only).await.map_err(Fault::from)?;
+        Ok(Response::new(v1::DeleteResponse { version }))
+    }
+
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::PauseResponse> {
+        let v1::PauseRequest { r#ref, note } = request.into_inner();
+        let switched = self.0.api.pause(&read_key(r#ref)?, &note).await.map_err(Fault::from)?;
+        let status = Some(record::status_to_proto(&switched.status));
+        Ok(Response::new(v1::PauseResponse { status, changed: switched.changed }))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Answer<v1::ResumeResponse> {
+        let v1::ResumeRequest { r#ref, note } = request.into_inner();
+        let switched = self.0.api.resume(&read_key(r#ref)?, &note).await.map_err(Fault::from)?;
+        let status = Some(record::status_to_proto(&switched.status));
+        Ok(Response::new(v1::ResumeResponse { status, changed: switched.changed }))
+    }
+
+    async fn trigger(&self, request: Request<v1::TriggerRequest>) -> Answer<v1::TriggerResponse> {
+        let v1::TriggerRequest { r#ref, request_id, input } = request.into_inner();
+        let key = read_key(r#ref)?;
+        let input = input.map(|input| json::from_proto(input, "input")).transpose().map_err(Fault::from)?;
+        let triggered = self.0.api.trigger(&key, &request_id, input.as_ref()).await.map_err(Fault::from)?;
+        let Triggered { firing_key, workflow_id, duplicate } = triggered;
+        Ok(Response::new(v1::TriggerResponse { firing_key, workflow_id, duplicate }))
+    }
+
+    async fn next_times(&self, request: Request<v1::NextTimesRequest>) -> Answer<v1::NextTimesResponse> {
+        let request = request.into_inner();
+        let next = self.0.read(move |api| next_times(api, request)).await?;
+        Ok(Response::new(record::next_times_to_proto(&next)))
+    }
+
+    async fn list_occurrences(
+        &self,
+        request: Request<v1::ListOccurrencesRequest>,
+    ) -> Answer<v1::ListOccurrencesResponse> {
+        let mut request = request.into_inner();
+        let query = occurrence::query_from_proto(&request).map_err(Fault::from)?;
+        let page = PageRequest { size: request.page_size, token: std::mem::take(&mut request.page_token) };
+        let ask = move |api: &Api, page: &PageRequest| {
+            let page = api.occurrences(&query, page)?;
+            let occurrences = page.items.iter().map(occurrence::to_proto).collect();
+            Ok(v1::ListOccurrencesResponse { occurrences, next_page_token: page.next.unwrap_or_default() })
+        };
+        Ok(Response::new(self.0.page(page, ask, Message::encoded_len).await?))
+    }
+}
+
+fn read_key(proto: Option<v1::DefinitionRef>) -> Result<DefinitionKey, Fault> {
+    Ok(definition::key_from_proto(proto, "ref")?)
+}
+
+fn read_definition(proto: Option<v1::ActivityDefinition>) -> Result<ActivityDefinition, Fault> {
+    let proto = proto.ok_or_else(|| Fault::field("definition", "is required"))?;
+    Ok(definition::from_proto(proto)?)
+}
+
+fn next_times(api: &Api, request: v1::NextTimesRequest) -> Result<NextTimes, ApiError> {
+    let v1::NextTimesRequest { target, count, after } = request;
+    let fault = |field, message: &str| Violations(vec![Violation::new(field, message)]);
+    let after = after.map(|after| time::instant(after).ok_or_else(|| fault("after", "is no time"))).transpose()?;
+    match target {
+        Some(Target::Definition(proto)) => api.next_times_of(&definition::from_proto(proto)?, count, after),
+        Some(Target::Ref(proto)) => api.next_times(&definition::key_from_proto(Some(proto), "ref")?, count, after),
+        None => Err(fault("target", "is required: a stored definition's ref, or a definition").into()),
+    }
+}
+
+/// Applies what can be read; each item has its own result, in order.
+async fn batch(api: &Api, items: Vec<v1::BatchApplyItem>, validate_only: bool) -> Vec<v1::BatchApplyItemResult> {
+    let mut readable = Vec::with_capacity(items.len());
+    let mut unreadable = Vec::new();
+    for item in items {
+        let v1::BatchApplyItem { definition, request_id, expected_version } = item;
+        match read_definition(definition) {
+            Ok(definition) => {
+                readable.push((definition, ApplyOptions { validate_only, request_id, expected_version }));
+                unreadable.push(None);
+            }
+            Err(fault) => unreadable.push(Some(fault)),
+        }
+    }
+    let mut applied = api.batch_apply(&readable).await.into_iter();
+    let result = |fault: Option<Fault>| {
+        let outcome = match fault {
+            Some(fault) => Outcome::Fault(fault.error.to_proto()),
+            None => match applied.next() {
+                Some(Ok(applied)) => Outcome::Applied(record::applied_to_proto(&applied)),
+                Some(Err(error)) => Outcome::Fault(Fault::from(error).error.to_proto()),
+                None => Outcome::Fault(unanswered().error.to_proto()),
+            },
+        };
+        v1::BatchApplyItemResult { outcome: Some(outcome) }
+    };
+    unreadable.into_iter().map(result).collect()
+}
+
+fn unanswered() -> Fault {
+    Fault::new(Code::Internal, reason::INTERNAL, "the engine did not say what became of this definition")
+}
+
+/// Where so much is wrong with so many that the answer would not fit into a message, each item tells its first fault and how many more
+/// there are.
+fn fitting(mut answer: v1::BatchApplyResponse) -> v1::BatchApplyResponse {
+    if answer.encoded_len() <= PAGE_BYTES {
+        return answer;
+    }
+    for result in &mut answer.results {
+        let Some(Outcome::Fault(fault)) = &mut result.outcome else { continue };
+        let more = fault.violations.len().saturating_sub(1);
+        fault.violations.truncate(1);
+        if let Some(first) = fault.violations.first().filter(|_| more > 0) {
+            fault.message = format!("{}: {}; and {more} more: apply this one alone to see them", first.field, first.message);
+        }
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faulty(violations: usize) -> v1::BatchApplyItemResult {
+        let violation = |i| v1::FieldViolation { field: format!("f[{i}]"), message: "x".repeat(100), part: None };
+        let violations = (0..violations).map(violation).collect();
+        let fault = v1::Fault { message: "y".repeat(5000), violations, ..Default::default() };
+        v1::BatchApplyItemResult { outcome: Some(Outcome::Fault(fault)) }
+    }
+
+    #[test]
+    fn an_answer_that_fits_is_left_as_it_is() {
+        let answer = v1::BatchApplyResponse { results: vec![faulty(5); 10] };
+        assert_eq!(fitting(answer.clone()), answer);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_says_how_much_it_leaves_out() {
+        let answer = fitting(v1::BatchApplyResponse { results: vec![faulty(64); 1000] });
+        assert!(answer.encoded_len() <= PAGE_BYTES);
+        let Some(Outcome::Fault(fault)) = &answer.results[999].outcome else { panic!("a fault") };
+        assert_eq!(fault.violations.len(), 1);
+        assert!(fault.message.contains("and 63 more"), "{}", fault.message);
+    }
+}

@@ -1,0 +1,58 @@
+//! `grpc.health.v1`: the node as a whole and each service follow whether the node takes work.
+
+use std::time::Duration;
+
+use flintwheel_proto::v1::admin_service_server::AdminServiceServer;
+use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
+use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
+use flintwheel_proto::v1::event_service_server::EventServiceServer;
+use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::admin::Admin;
+use super::dead::DeadLetters;
+use super::definition::Definitions;
+use super::event::Events;
+use crate::api::Api;
+
+/// How often the node is asked whether it takes work.
+const EVERY: Duration = Duration::from_millis(250);
+/// The name of the node as a whole is empty.
+const NAMES: [&str; 5] = [
+    "",
+    DefinitionServiceServer::<Definitions>::NAME,
+    EventServiceServer::<Events>::NAME,
+    DeadLetterServiceServer::<DeadLetters>::NAME,
+    AdminServiceServer::<Admin>::NAME,
+];
+
+/// The service; a task keeps it up to date until `stopping` is cancelled. Then it says so, and ends whoever watches.
+pub fn service(api: Api, stopping: CancellationToken) -> HealthServer<impl Health> {
+    let reporter = HealthReporter::new();
+    tokio::spawn(follow(reporter.clone(), api, stopping));
+    HealthServer::new(HealthService::from_health_reporter(reporter))
+}
+
+async fn follow(mut reporter: HealthReporter, api: Api, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(EVERY);
+    let mut told = None;
+    while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        let status = if api.ready().is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        if told.replace(status) != Some(status) {
+            tell(&reporter, status).await;
+        }
+    }
+    tell(&reporter, ServingStatus::NotServing).await;
+    for name in NAMES {
+        reporter.clear_service_status(name).await;
+    }
+}
+
+async fn tell(reporter: &HealthReporter, status: ServingStatus) {
+    for name in NAMES {
+        reporter.set_service_status(name, status).await;
+    }
+}

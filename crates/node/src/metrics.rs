@@ -1,0 +1,205 @@
+//! What a node counts, for `/metrics` and `status`. Labels are few and bounded: never a definition, a workflow or an event.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use flintwheel_model::firing::StartOutcome;
+use parking_lot::Mutex;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Seconds from due time to the start call.
+const LAG_BUCKETS: [f64; 16] =
+    [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Result_ {
+    result: &'static str,
+}
+
+/// See the module.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    decisions: Counter,
+    started: Counter,
+    acknowledged: Counter,
+    answers: Family<Result_, Counter>,
+    lag: Histogram,
+    events: Family<Result_, Counter>,
+    actor_failures: Counter,
+    outbox: Gauge,
+    dead: Gauge,
+    definitions: Gauge,
+    paused: Gauge,
+    oldest: Gauge<f64, AtomicU64>,
+    ready: Gauge,
+    clock_held: Gauge,
+    overdue: Vec<AtomicI64>,
+}
+
+impl Metrics {
+    /// For this many shards.
+    pub fn new(shards: u32) -> Self {
+        let mut registry = Registry::with_prefix("flintwheel");
+        let metrics = Self {
+            decisions: Counter::default(),
+            started: Counter::default(),
+            acknowledged: Counter::default(),
+            answers: Family::default(),
+            lag: Histogram::new(LAG_BUCKETS),
+            events: Family::default(),
+            actor_failures: Counter::default(),
+            outbox: Gauge::default(),
+            dead: Gauge::default(),
+            definitions: Gauge::default(),
+            paused: Gauge::default(),
+            oldest: Gauge::default(),
+            ready: Gauge::default(),
+            clock_held: Gauge::default(),
+            overdue: (0..shards).map(|_| AtomicI64::new(0)).collect(),
+            registry: Mutex::default(),
+        };
+        metrics.register(&mut registry);
+        *metrics.registry.lock() = registry;
+        metrics
+    }
+
+    fn register(&self, r: &mut Registry) {
+        let build = Info::new([
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("tzdata", flintwheel_schedule::TZDATA_VERSION.to_owned()),
+        ]);
+        r.register("build", "Version of the program and of its time-zone database", build);
+        r.register("decisions", "Due times decided, durably", self.decisions.clone());
+        r.register("fires", "Workflows started, by this node", self.started.clone());
+        r.register("acked", "Answers of the sink written down, durably", self.acknowledged.clone());
+        r.register("start_answers", "Answers of the sink to start calls", self.answers.clone());
+        r.register_with_unit(
+            "fire_lag",
+            "From due time to the start call that succeeded",
+            Unit::Seconds,
+            self.lag.clone(),
+        );
+        r.register("events_received", "Events taken in, by what became of them", self.events.clone());
+        r.register("actor_failures", "Actors that failed and were started anew", self.actor_failures.clone());
+        r.register("outbox_pending", "Firings decided and not ended", self.outbox.clone());
+        r.register("dead_letters", "Firings that the sink refused for good", self.dead.clone());
+        r.register("definitions", "Definitions", self.definitions.clone());
+        r.register("definitions_paused", "Definitions that are paused", self.paused.clone());
+        r.register_with_unit(
+            "oldest_overdue",
+            "Age of the oldest due time not decided",
+            Unit::Seconds,
+            self.oldest.clone(),
+        );
+        r.register("ready", "Whether this node takes work", self.ready.clone());
+        r.register(
+            "clock_held",
+            "Whether the wall clock has jumped ahead and is not believed",
+            self.clock_held.clone(),
+        );
+    }
+
+    /// Due times decided.
+    pub fn decided(&self, count: usize) {
+        self.decisions.inc_by(count as u64);
+    }
+
+    /// Workflows started.
+    pub fn started(&self, count: usize) {
+        self.started.inc_by(count as u64);
+    }
+
+    /// Answers written down.
+    pub fn acknowledged(&self, count: usize) {
+        self.acknowledged.inc_by(count as u64);
+    }
+
+    /// From due time to start call, in microseconds.
+    pub fn lag(&self, micros: i64) {
+        self.lag.observe(micros as f64 / 1e6);
+    }
+
+    /// One answer of the sink.
+    pub fn answered(&self, outcome: &StartOutcome) {
+        let result = match outcome {
+            StartOutcome::Started { .. } => "started",
+            StartOutcome::Conflict { .. } => "conflict",
+            StartOutcome::Retry { .. } => "retry",
+            StartOutcome::Refused { .. } => "refused",
+        };
+        self.answers.get_or_create(&Result_ { result }).inc();
+    }
+
+    /// Events, by what became of them: `matched`, `unmatched`, `duplicate`, `rejected`.
+    pub fn events(&self, result: &'static str, count: u32) {
+        if count > 0 {
+            self.events.get_or_create(&Result_ { result }).inc_by(count.into());
+        }
+    }
+
+    /// An actor failed.
+    pub fn actor_failed(&self) {
+        self.actor_failures.inc();
+    }
+
+    /// Age of a shard's oldest due time that is not decided, in microseconds.
+    pub fn set_oldest_overdue(&self, shard: u32, micros: i64) {
+        self.overdue[shard as usize].store(micros, Ordering::Relaxed);
+    }
+
+    /// Over all shards, in microseconds.
+    pub fn oldest_overdue(&self) -> i64 {
+        self.overdue.iter().map(|age| age.load(Ordering::Relaxed)).max().unwrap_or(0)
+    }
+
+    /// What is measured when it is asked for.
+    pub fn set_gauges(&self, now: &Snapshot) {
+        self.outbox.set(now.outbox as i64);
+        self.dead.set(now.dead as i64);
+        self.definitions.set(now.definitions as i64);
+        self.paused.set(now.paused as i64);
+        self.ready.set(now.ready.into());
+        self.clock_held.set(now.clock_held.into());
+        self.oldest.set(self.oldest_overdue() as f64 / 1e6);
+    }
+
+    /// OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry.lock()).expect("writing to a string never fails");
+        out
+    }
+
+    /// Totals for rates: decisions, starts, events.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let of = |result| self.events.get_or_create(&Result_ { result }).get();
+        let events = ["matched", "unmatched", "duplicate", "rejected"].map(of).iter().sum();
+        (self.decisions.get(), self.started.get(), events)
+    }
+}
+
+/// The state of the node at one moment, summed over its shards.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snapshot {
+    /// Definitions.
+    pub definitions: u64,
+    /// Of them, paused.
+    pub paused: u64,
+    /// Of them, with a due time ahead.
+    pub armed: u64,
+    /// Firings decided and not ended.
+    pub outbox: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// The node takes work.
+    pub ready: bool,
+    /// The wall clock is not believed.
+    pub clock_held: bool,
+    /// Shards with a leader.
+    pub led: u32,
+}

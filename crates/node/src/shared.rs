@@ -1,0 +1,138 @@
+//! What all actors and doors of a node share: the groups, the subscription index, the clock, the ways to each actor.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use flintwheel_events::Index;
+use flintwheel_raft::{Group, Groups};
+use flintwheel_shard::Machine;
+use parking_lot::RwLock;
+use ractor::ActorRef;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::actors::shard::{Command, IngestJob, ShardMessage};
+use crate::clock::Clock;
+use crate::dispatch::Dispatchers;
+use crate::error::EngineError;
+use crate::metrics::Metrics;
+
+/// Work of one shard that is admitted and not yet answered, in KiB. Beyond it producers wait, then are told to come back.
+const ADMITTED_KIB: usize = 16 * 1024;
+
+/// See the module.
+pub struct Shared {
+    /// One Raft group a shard.
+    pub groups: Arc<Groups<Machine>>,
+    /// All subscriptions.
+    pub index: RwLock<Index>,
+    /// The time by which this node fires.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The ways to the dispatchers.
+    pub dispatchers: Dispatchers,
+    doors: Vec<Door>,
+    /// The node closes: an actor that ends is not started anew.
+    pub stopping: AtomicBool,
+    /// Woken when a shard's next due time has come nearer.
+    pub sooner: Notify,
+}
+
+/// The way to one shard's actor.
+struct Door {
+    actor: ArcSwapOption<ActorRef<ShardMessage>>,
+    admitted: Arc<Semaphore>,
+    wake_at: AtomicI64,
+}
+
+impl Shared {
+    /// Before any actor runs.
+    pub fn new(
+        groups: Arc<Groups<Machine>>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        dispatchers: Dispatchers,
+    ) -> Self {
+        let door = || Door {
+            actor: ArcSwapOption::empty(),
+            admitted: Arc::new(Semaphore::new(ADMITTED_KIB)),
+            wake_at: AtomicI64::new(i64::MAX),
+        };
+        let doors = (0..groups.shards()).map(|_| door()).collect();
+        Self {
+            groups,
+            index: RwLock::default(),
+            clock,
+            metrics,
+            dispatchers,
+            doors,
+            stopping: AtomicBool::new(false),
+            sooner: Notify::new(),
+        }
+    }
+
+    /// Shards of the cluster.
+    pub fn shards(&self) -> u32 {
+        self.groups.shards()
+    }
+
+    /// A shard's Raft group.
+    pub fn group(&self, shard: u32) -> &Group<Machine> {
+        self.groups.group(shard)
+    }
+
+    /// A shard's actor has (re)started.
+    pub fn set_actor(&self, shard: u32, actor: ActorRef<ShardMessage>) {
+        self.door(shard).actor.store(Some(Arc::new(actor)));
+    }
+
+    /// Room for this many bytes of work at a shard: waits while it is full.
+    pub async fn admit(&self, shard: u32, bytes: usize) -> Result<OwnedSemaphorePermit, EngineError> {
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(ADMITTED_KIB as u32);
+        let admitted = Arc::clone(&self.door(shard).admitted);
+        admitted.acquire_many_owned(kib).await.map_err(|_| EngineError::Stopping)
+    }
+
+    /// Sends a message to a shard's actor.
+    pub fn send(&self, shard: u32, message: ShardMessage) -> Result<(), EngineError> {
+        let actor = self.door(shard).actor.load();
+        let actor = actor.as_ref().ok_or(EngineError::Restarting { shard })?;
+        actor.cast(message).map_err(|_| EngineError::Restarting { shard })
+    }
+
+    /// Proposes cold work (definitions, triggers ...) and waits until it is durable and applied.
+    pub async fn command(
+        &self,
+        shard: u32,
+        body: flintwheel_shard::entry::Body,
+        bytes: usize,
+    ) -> Result<flintwheel_shard::Applied, EngineError> {
+        let _permit = self.admit(shard, bytes).await?;
+        let (reply, answer) = oneshot::channel();
+        self.send(shard, ShardMessage::Command(Command { body, reply }))?;
+        answer.await.map_err(|_| EngineError::Restarting { shard })?
+    }
+
+    /// Hands matched events to a shard.
+    pub fn ingest(&self, shard: u32, job: IngestJob) -> Result<(), EngineError> {
+        self.send(shard, ShardMessage::Ingest(job))
+    }
+
+    /// When the shard's wheel is to be looked at next (microseconds).
+    pub fn wake_at(&self, shard: u32) -> i64 {
+        self.door(shard).wake_at.load(Ordering::Acquire)
+    }
+
+    /// Sets it, and wakes the ticker where it has come nearer.
+    pub fn set_wake_at(&self, shard: u32, at: i64) {
+        let before = self.door(shard).wake_at.swap(at, Ordering::AcqRel);
+        if at < before {
+            self.sooner.notify_one();
+        }
+    }
+
+    fn door(&self, shard: u32) -> &Door {
+        &self.doors[shard as usize]
+    }
+}

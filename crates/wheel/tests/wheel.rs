@@ -124,7 +124,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn gives_out_what_a_sorted_map_would(start in 0..4_102_444_800_000_000_i64, steps in prop::collection::vec(step(), 1..200)) {

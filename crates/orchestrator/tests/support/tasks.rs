@@ -1,6 +1,6 @@
 //! A worker with things for runs to spawn, as a user would write it; it tells the test what happens.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,18 +18,18 @@ pub const TASK_QUEUE: &str = "tasks";
 
 /// Runs until the test's process ends.
 pub struct TaskWorker {
-    marks: mpsc::UnboundedReceiver<String>,
+    marks: mpsc::Receiver<String>,
 }
 
 impl TaskWorker {
     /// Starts it on a thread of its own.
     pub fn start(client: Client) -> Self {
-        let (sender, marks) = mpsc::unbounded_channel();
+        let (sender, marks) = mpsc::channel(100);
         let runtime = tokio::runtime::Handle::current();
         std::thread::spawn(move || {
             runtime.block_on(async {
                 let options = WorkerOptions::new(TASK_QUEUE)
-                    .register_activities(Marks { sender: Arc::new(Mutex::new(sender)) })
+                    .register_activities(Marks { sender })
                     .register_workflow::<Mark>()
                     .and_then(|options| options.register_workflow::<Gate>())
                     .expect("workflows")
@@ -54,7 +54,7 @@ impl TaskWorker {
 
 /// Leaves marks.
 pub struct Marks {
-    sender: Arc<Mutex<mpsc::UnboundedSender<String>>>,
+    sender: mpsc::Sender<String>,
 }
 
 #[activities]
@@ -66,7 +66,7 @@ impl Marks {
             return Err(ActivityError::application(ApplicationFailure::non_retryable("broken as told")));
         }
         let mark = format!("{} {text}", ctx.info().activity_id);
-        _ = self.sender.lock().expect("not poisoned").send(mark);
+        _ = self.sender.send(mark).await;
         Ok(text)
     }
 }

@@ -22,4 +22,4 @@ pub use log_db::{LogDb, LogStats};
 pub use options::{ColumnSpec, Purpose, StateOptions};
 pub use space::{FreeSpace, free_space};
 pub use state_batch::StateBatch;
-pub use state_db::{Column, StateDb, StateStats};
+pub use state_db::{Column, StateDb, StateStats, Visit};

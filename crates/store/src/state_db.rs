@@ -22,6 +22,9 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column(pub usize);
 
+/// Sees keys (without their group) and values, one after the other, until it breaks.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// The state of all groups of a node.
 pub struct StateDb {
     db: DBWithThreadMode<SingleThreaded>,
@@ -82,15 +85,19 @@ impl StateDb {
         value.map_err(|e| self.failed("read", &e))
     }
 
-    /// Visits the keys of `group` in `[from, to)` in ascending order until `visit` breaks. It sees the state as of the call.
+    /// Visits the keys of `group` in `[from, to)` in ascending order until `visit` breaks; none where `from` is not before
+    /// `to`. It sees the state as of the call.
     pub fn scan(
         &self,
         group: u32,
         column: Column,
         from: &[u8],
         to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
+        if from >= to {
+            return Ok(());
+        }
         let (mut start, mut end) = (Vec::new(), Vec::new());
         let mut options = ReadOptions::default();
         options.set_iterate_range(group_key(&mut start, group, from)..group_key(&mut end, group, to));
@@ -214,7 +221,9 @@ mod tests {
         let row = |key: &[u8]| (key.to_vec(), vec![2]);
         assert_eq!(scan(&db, 2, b"", b"z"), [row(b"a"), row(b"b"), row(b"c")]);
         assert_eq!(scan(&db, 2, b"b", b"c"), [row(b"b")]);
-        assert_eq!(scan(&db, 4, b"", b"z"), []);
+        for (group, from, to) in [(4, "", "z"), (2, "b", "b"), (2, "c", "a")] {
+            assert_eq!(scan(&db, group, from.as_bytes(), to.as_bytes()), []);
+        }
         let mut seen = 0;
         let visit = &mut |_: &[u8], _: &[u8]| {
             seen += 1;

@@ -1,0 +1,98 @@
+//! One shard's group, as its actor sees it: propose, read, watch.
+
+use crate::error::{ProposeError, Stopped};
+use crate::group_log::GroupLog;
+use crate::leadership::Leadership;
+use crate::machine::Machine;
+use crate::propose::{InFlight, propose};
+use crate::state::GroupState;
+use crate::state_machine::StateMachine;
+use crate::types::{LogId, Types};
+use bytes::Bytes;
+use flintwheel_shard::{Read, Replicated};
+use openraft::Raft;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A shard's group on this node. Clones are the same group; drop them before the databases are to be closed.
+pub struct Group<M: Replicated> {
+    pub(crate) inner: Arc<Inner<M>>,
+}
+
+pub(crate) struct Inner<M: Replicated> {
+    /// None if its machine stopped before it could start.
+    pub(crate) raft: Option<Raft<Types, StateMachine<M>>>,
+    pub(crate) machine: Arc<Machine<M>>,
+    pub(crate) log: Arc<GroupLog>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+}
+
+/// Where a group stands. Positions are indexes of log entries, `None` before the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// This node's part in it.
+    pub leadership: Leadership,
+    /// The last entry in the log.
+    pub last_log: Option<u64>,
+    /// The last entry that the machine has applied.
+    pub applied: Option<u64>,
+    /// The last entry whose effects are in the state's files: after a crash, what comes after it is applied again.
+    pub flushed: Option<u64>,
+    /// The last entry that was removed from the log.
+    pub purged: Option<u64>,
+    /// Bytes proposed and not yet answered.
+    pub in_flight: usize,
+}
+
+impl<M: Replicated> Clone for Group<M> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<M: Replicated> Group<M> {
+    /// The shard's number.
+    pub fn shard(&self) -> u32 {
+        self.inner.machine.group
+    }
+
+    /// Proposes an entry. When the future yields the machine's reply, the entry is durable and applied. Several may be under way: they
+    /// are applied in the order of the calls, whether or not anybody waits for the futures.
+    pub fn propose(&self, entry: Bytes) -> impl Future<Output = Result<M::Reply, ProposeError>> + Send + use<M> {
+        propose(self.inner.raft.as_ref(), &self.inner.machine, &self.inner.in_flight, entry)
+    }
+
+    /// Looks at the machine and the committed state, which fit together: no entry is applied meanwhile. Be short: applying waits for
+    /// `look`, and `look` for an apply under way; walk over much with [`Group::state`] instead. Only a leader's view is current.
+    pub fn read<R>(&self, look: impl FnOnce(&M, &dyn Read) -> R) -> Result<R, Stopped> {
+        match self.inner.machine.stopped() {
+            Some(stopped) => Err(stopped),
+            None => Ok(self.inner.machine.read(|machine, state| look(machine, state))),
+        }
+    }
+
+    /// The committed state, to read from without holding anything up. Each call sees what is committed by then. Calls block on the disk.
+    pub fn state(&self) -> GroupState {
+        self.inner.machine.state()
+    }
+
+    /// This node's part in the shard, as it changes.
+    pub fn watch_leader(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Where the group stands now.
+    pub fn status(&self) -> GroupStatus {
+        let index = |id: Option<LogId>| id.map(|id| id.index());
+        GroupStatus {
+            leadership: self.inner.leadership.borrow().clone(),
+            last_log: index(self.inner.log.last()),
+            applied: index(self.inner.machine.applied().last),
+            flushed: index(self.inner.machine.flushed().last),
+            purged: index(self.inner.log.purged()),
+            in_flight: self.inner.in_flight.bytes(),
+        }
+    }
+}

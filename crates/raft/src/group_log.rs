@@ -1,0 +1,223 @@
+//! One group's log as it stands: positions and newest entries in memory, the rest read from the log database.
+//!
+//! Memory is changed at once; the writer thread brings the same changes to disk, in the same order.
+
+use crate::codec::{self, DecodeError, place};
+use crate::tail::{Tail, weight};
+use crate::types::{Entry, LogId, Vote, next_index};
+use flintwheel_store::{LogDb, StoreError};
+use parking_lot::Mutex;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+/// The named values of a group in the log database.
+pub(crate) mod tag {
+    pub(crate) const VOTE: u8 = b'v';
+    pub(crate) const COMMITTED: u8 = b'c';
+    pub(crate) const PURGED: u8 = b'p';
+    /// How many shards the node has; of [`NODE`](super::NODE).
+    pub(crate) const SHARDS: u8 = b's';
+}
+
+/// The group under which the node keeps what is of no group.
+pub(crate) const NODE: u32 = u32::MAX;
+
+/// One group's log.
+pub(crate) struct GroupLog {
+    pub(crate) group: u32,
+    db: Arc<LogDb>,
+    positions: Mutex<Positions>,
+}
+
+struct Positions {
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    purged: Option<LogId>,
+    /// The last entry, or what was purged last if there is none.
+    last: Option<LogId>,
+    tail: Tail,
+}
+
+/// Why a group's log can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what} of group {group} in the log can't be read: {source}")]
+    Decode { group: u32, what: String, source: DecodeError },
+    #[error("the log of group {group} has a hole: entry {wanted} is missing, the next one is {found}")]
+    Hole { group: u32, wanted: u64, found: u64 },
+}
+
+impl From<LogError> for io::Error {
+    fn from(error: LogError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl GroupLog {
+    /// Reads the positions of `group` and checks that its entries begin where they were purged. Keeps about `tail_bytes` in memory.
+    pub(crate) fn open(db: Arc<LogDb>, group: u32, tail_bytes: usize) -> Result<Self, LogError> {
+        let read = Reader { db: &db, group };
+        let vote = read.meta(tag::VOTE, "the vote", codec::decode_vote)?;
+        let committed = read.meta(tag::COMMITTED, "the committed position", codec::decode_position)?;
+        let purged = read.meta(tag::PURGED, "the purged position", codec::decode_position)?;
+        let last = match db.last_entry(group)? {
+            Some((index, bytes)) => Some(read.entry(index, &bytes)?.log_id),
+            None => purged,
+        };
+        let wanted = next_index(purged.as_ref());
+        if let Some(found) = db.first_index(group, 0)?
+            && found > wanted
+        {
+            return Err(LogError::Hole { group, wanted, found });
+        }
+        let positions = Positions { vote, committed, purged, last, tail: Tail::new(tail_bytes) };
+        Ok(Self { group, db, positions: Mutex::new(positions) })
+    }
+
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        self.positions.lock().vote
+    }
+
+    pub(crate) fn set_vote(&self, vote: Vote) {
+        self.positions.lock().vote = Some(vote);
+    }
+
+    pub(crate) fn committed(&self) -> Option<LogId> {
+        self.positions.lock().committed
+    }
+
+    pub(crate) fn set_committed(&self, committed: Option<LogId>) {
+        self.positions.lock().committed = committed;
+    }
+
+    pub(crate) fn purged(&self) -> Option<LogId> {
+        self.positions.lock().purged
+    }
+
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.positions.lock().last
+    }
+
+    /// Appends entries that follow each other. Returns the epoch to report with [`GroupLog::set_durable`].
+    pub(crate) fn append(&self, entries: &[Entry]) -> Result<u64, LogError> {
+        let mut positions = self.positions.lock();
+        for entry in entries {
+            let found = entry.log_id.index();
+            if let Some(last) = positions.tail.last()
+                && found != last.log_id.index() + 1
+            {
+                return Err(LogError::Hole { group: self.group, wanted: last.log_id.index() + 1, found });
+            }
+            positions.last = Some(entry.log_id);
+            positions.tail.push(entry.clone());
+        }
+        Ok(positions.tail.epoch())
+    }
+
+    /// The entries before `end`, appended in `epoch`, are on disk.
+    pub(crate) fn set_durable(&self, epoch: u64, end: u64) {
+        self.positions.lock().tail.set_durable(epoch, end);
+    }
+
+    /// Removes the entries after `last`. Returns the indexes to remove from disk.
+    pub(crate) fn truncate_after(&self, last: Option<LogId>) -> Range<u64> {
+        let mut positions = self.positions.lock();
+        let removed = next_index(last.as_ref())..next_index(positions.last.as_ref());
+        if !removed.is_empty() {
+            positions.tail.truncate(removed.start);
+            positions.last = last.max(positions.purged);
+        }
+        removed
+    }
+
+    /// Removes the entries up to and including `upto`. Returns the indexes to remove from disk.
+    pub(crate) fn purge(&self, upto: LogId) -> Range<u64> {
+        let mut positions = self.positions.lock();
+        let removed = next_index(positions.purged.as_ref())..upto.index() + 1;
+        positions.purged = positions.purged.max(Some(upto));
+        positions.last = positions.last.max(Some(upto));
+        positions.tail.purge(removed.end);
+        removed
+    }
+
+    /// The entries that the log has at `indexes`, up to about `limit` bytes but at least one: those in memory, and where older
+    /// ones begin that are to be read with [`GroupLog::read_disk`] first.
+    pub(crate) fn read_memory(&self, indexes: Range<u64>, limit: usize) -> Found {
+        let positions = self.positions.lock();
+        let start = indexes.start.max(next_index(positions.purged.as_ref()));
+        let end = indexes.end.min(next_index(positions.last.as_ref())).max(start);
+        let in_memory = positions.tail.first_index().unwrap_or(end).clamp(start, end);
+        let mut room = Room(limit);
+        let entries = if in_memory == start {
+            positions.tail.range(in_memory..end).take_while(|entry| room.takes(entry)).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        Found { entries, on_disk: start..in_memory }
+    }
+
+    /// Reads entries from disk, up to about `limit` bytes but at least one. Blocks. Those at the front may have been purged meanwhile.
+    pub(crate) fn read_disk(&self, indexes: Range<u64>, limit: usize) -> Result<Vec<Entry>, LogError> {
+        let read = Reader { db: &self.db, group: self.group };
+        let (mut entries, mut failed, mut room) = (Vec::<Entry>::new(), None, Room(limit));
+        self.db.entries(self.group, indexes.clone(), |index, bytes| {
+            let wanted = entries.last().map_or(index, |last| last.log_id.index() + 1);
+            match read.entry(index, bytes) {
+                _ if index != wanted => failed = Some(LogError::Hole { group: self.group, wanted, found: index }),
+                Err(error) => failed = Some(error),
+                Ok(entry) if room.takes(&entry) => {
+                    entries.push(entry);
+                    return ControlFlow::Continue(());
+                }
+                Ok(_) => {}
+            }
+            ControlFlow::Break(())
+        })?;
+        failed.map_or(Ok(entries), Err)
+    }
+}
+
+/// What memory had to say about a range of the log.
+pub(crate) struct Found {
+    /// The entries, if the range begins in memory.
+    pub(crate) entries: Vec<Entry>,
+    /// The part of the range that is only on disk.
+    pub(crate) on_disk: Range<u64>,
+}
+
+/// Takes entries until they weigh too much; the first always fits.
+struct Room(usize);
+
+impl Room {
+    fn takes(&mut self, entry: &Entry) -> bool {
+        let fits = self.0 > 0;
+        self.0 = self.0.saturating_sub(weight(entry));
+        fits
+    }
+}
+
+struct Reader<'a> {
+    db: &'a LogDb,
+    group: u32,
+}
+
+impl Reader<'_> {
+    fn meta<T>(
+        &self,
+        tag: u8,
+        what: &str,
+        decode: fn(u64, &[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, LogError> {
+        let bytes = self.db.meta(self.group, tag)?;
+        let value = bytes.map(|bytes| decode(place(self.group, tag.into()), &bytes)).transpose();
+        value.map_err(|source| LogError::Decode { group: self.group, what: what.to_owned(), source })
+    }
+
+    fn entry(&self, index: u64, bytes: &[u8]) -> Result<Entry, LogError> {
+        let entry = codec::decode_entry(place(self.group, index), index, bytes);
+        entry.map_err(|source| LogError::Decode { group: self.group, what: format!("entry {index}"), source })
+    }
+}

@@ -1,0 +1,93 @@
+//! Flushing the state and shortening the log: once for all groups, when enough has gathered.
+//!
+//! The state has no write-ahead log; what it has in memory, a crash takes back and the Raft log gives again. So the log is removed only
+//! below what a flush has made durable.
+
+use crate::codec::Applied;
+use crate::group::Group;
+use crate::groups::Groups;
+use flintwheel_shard::Replicated;
+use flintwheel_store::StoreError;
+use openraft::async_runtime::WatchReceiver;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// What [`Groups::maintain`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Whether the state was flushed.
+    pub flushed: bool,
+    /// How long that took.
+    pub took: Duration,
+    /// Bytes of log that a crash would have made the node apply again.
+    pub log_bytes: u64,
+}
+
+/// When the state was flushed last.
+pub(crate) struct Maintenance {
+    last: Mutex<LastFlush>,
+}
+
+struct LastFlush {
+    at: Instant,
+    log_bytes: u64,
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Self { last: Mutex::new(LastFlush { at: Instant::now(), log_bytes: 0 }) }
+    }
+}
+
+impl<M: Replicated> Groups<M> {
+    /// Flushes the state and removes log below it, if enough log has gathered or the last time is long ago and anything has changed.
+    /// Call it about once a second. An error is final: the database takes no more writes, and the next apply ends the process.
+    pub async fn maintain(&self) -> Result<Maintained, StoreError> {
+        let last = self.maintenance.last.lock().await;
+        let log_bytes = self.shared.writer.bytes_written().saturating_sub(last.log_bytes);
+        let limits = &self.shared.limits;
+        let due =
+            log_bytes >= limits.replay_bytes || (last.at.elapsed() >= limits.flush_interval && self.has_changed());
+        drop(last);
+        if due { self.flush().await } else { Ok(Maintained { log_bytes, ..Maintained::default() }) }
+    }
+
+    /// Flushes the state now and removes log below it.
+    pub async fn flush(&self) -> Result<Maintained, StoreError> {
+        let mut last = self.maintenance.last.lock().await;
+        let written = self.shared.writer.bytes_written();
+        let applied: Vec<_> = self.iter().map(|group| group.inner.machine.applied()).collect();
+        let started = Instant::now();
+        let state = self.shared.state.clone();
+        tokio::task::spawn_blocking(move || state.flush())
+            .await
+            .expect("flushing does not panic, and is not cancelled")?;
+        let took = started.elapsed();
+        futures::future::join_all(self.iter().zip(applied).map(|(group, applied)| mark(group, applied))).await;
+        let log_bytes = written.saturating_sub(last.log_bytes);
+        *last = LastFlush { at: Instant::now(), log_bytes: written };
+        tracing::debug!(?took, log_bytes, "the state was flushed");
+        Ok(Maintained { flushed: true, took, log_bytes })
+    }
+
+    fn has_changed(&self) -> bool {
+        self.iter().any(|group| group.inner.machine.applied().last != group.inner.machine.flushed().last)
+    }
+}
+
+/// Tells the group that `applied` is durable; openraft then takes its mark as a snapshot and removes the log below.
+async fn mark<M: Replicated>(group: &Group<M>, applied: Applied) {
+    let upto = applied.last;
+    group.inner.machine.set_flushed(applied);
+    let Some(raft) = &group.inner.raft else { return };
+    let mut metrics = raft.metrics();
+    if metrics.borrow_watched().snapshot >= upto || raft.trigger().snapshot().await.is_err() {
+        return;
+    }
+    // A group that ends meanwhile closes its metrics or says that it is not running.
+    while metrics.borrow_and_update().snapshot < upto && metrics.borrow_watched().running_state.is_ok() {
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! openraft's view of a group's machine: it streams committed entries in and gets positions and snapshots out.
+
+use crate::apply_pool::{ApplyPool, NotDone};
+use crate::error::Stopped;
+use crate::machine::Machine;
+use crate::snapshot::{Mark, MarkBuilder, install, mark};
+use crate::tail::weight;
+use crate::types::{LogId, SnapshotMeta, StoredMembership, Types};
+use flintwheel_shard::Replicated;
+use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::alias::SnapshotOf;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use std::io;
+use std::sync::Arc;
+
+/// Entries of about this many bytes are applied in one write: enough that its fixed costs vanish, little enough that nobody waits long.
+const BATCH: usize = 1 << 20;
+
+/// One group's machine and the threads that drive it.
+pub(crate) struct StateMachine<M> {
+    pub(crate) machine: Arc<Machine<M>>,
+    pub(crate) pool: ApplyPool,
+}
+
+impl<M: Replicated> StateMachine<M> {
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Machine<M>) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let machine = self.machine.clone();
+        let done = self.pool.run(move || job(&machine)).await;
+        done.unwrap_or_else(|not_done: NotDone| {
+            self.machine.stop(Stopped::because(format!("applying was not finished: {not_done}")));
+            Err(io::Error::other(not_done))
+        })
+    }
+
+    async fn apply_batch(&self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
+        self.on_pool(|machine| machine.apply(entries).map_err(io::Error::other)).await
+    }
+}
+
+impl<M: Replicated> RaftStateMachine<Types> for StateMachine<M> {
+    type SnapshotData = Mark;
+    type SnapshotBuilder = MarkBuilder<M>;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let applied = self.machine.applied();
+        Ok((applied.last, applied.membership))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(entry) = entries.next().await {
+            let entry = entry?;
+            bytes += weight(&entry.0);
+            batch.push(entry);
+            if bytes >= BATCH {
+                self.apply_batch(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.apply_batch(batch).await }
+    }
+
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<MarkBuilder<M>> {
+        Some(MarkBuilder { machine: self.machine.clone(), flush: force })
+    }
+
+    async fn get_snapshot_builder(&mut self) -> MarkBuilder<M> {
+        MarkBuilder { machine: self.machine.clone(), flush: true }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Mark) -> Result<(), io::Error> {
+        let meta = meta.clone();
+        self.on_pool(move |machine| install(machine, &meta, snapshot)).await
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, Mark>>, io::Error> {
+        if self.machine.flushed().last.is_none() {
+            return Ok(None);
+        }
+        self.on_pool(|machine| mark(machine)).await.map(Some)
+    }
+}

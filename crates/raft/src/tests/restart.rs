@@ -1,0 +1,111 @@
+//! Closing and opening again: what is kept, what is replayed, and what is refused.
+
+use super::toy::{self, Toy};
+use crate::{Groups, Leadership, OpenError, OpenOptions, ProposeError};
+use bytes::Bytes;
+use std::path::Path;
+
+async fn refused(options: OpenOptions) -> OpenError {
+    match Groups::<Toy>::open(options).await {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error,
+    }
+}
+
+/// The state as it is on disk now goes to `to`, while the groups are closed.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn after_a_shutdown_all_is_there_and_nothing_is_replayed() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 2).await;
+    let last = [toy::propose(&groups, 0, 10).await, toy::propose(&groups, 1, 20).await];
+    let term = |groups: &Groups<Toy>| match groups.group(0).status().leadership {
+        Leadership::Leader { term } => term,
+        other => panic!("{other:?}"),
+    };
+    let before = term(&groups);
+    groups.shutdown().await.unwrap();
+    let groups = toy::open(root.path(), 2).await;
+    for shard in [0, 1] {
+        let want = Toy { since_open: 0, ..last[shard as usize] };
+        assert_eq!((toy::machine(&groups, shard), toy::stored(&groups, shard)), (want, want));
+    }
+    assert!(term(&groups) > before);
+    assert_eq!(toy::propose(&groups, 0, 1).await.count, 11);
+    groups.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_shutdown_proposals_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    let group = groups.group(0).clone();
+    let mut leadership = group.watch_leader();
+    groups.shutdown().await.unwrap();
+    assert!(matches!(group.propose(Bytes::from_static(b"late")).await, Err(ProposeError::Stopped(_))));
+    leadership.wait_for(|seen| !seen.is_leader()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_number_of_shards_can_not_change() {
+    let root = tempfile::tempdir().unwrap();
+    toy::open(root.path(), 2).await.shutdown().await.unwrap();
+    let error = refused(toy::options(root.path(), 3)).await;
+    assert!(matches!(error, OpenError::Shards { found: 2, wanted: 3 }), "{error}");
+    toy::open(root.path(), 2).await.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn options_out_of_range_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let error = refused(toy::options(root.path(), 0)).await;
+    assert_eq!(error.to_string(), "shards = 0: allowed is 1 to 4096");
+}
+
+#[tokio::test]
+async fn a_state_older_than_the_log_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let old = tempfile::tempdir().unwrap();
+    toy::open(root.path(), 1).await.shutdown().await.unwrap();
+    copy(&root.path().join("state"), old.path());
+    let groups = toy::open(root.path(), 1).await;
+    toy::propose(&groups, 0, 1000).await;
+    groups.shutdown().await.unwrap();
+    std::fs::remove_dir_all(root.path().join("state")).unwrap();
+    copy(old.path(), &root.path().join("state"));
+    let error = refused(toy::options(root.path(), 1)).await;
+    let text = error.to_string();
+    assert!(matches!(error, OpenError::Inconsistent { shard: 0, .. }), "{text}");
+    assert!(text.contains("the state is older than the log"), "{text}");
+}
+
+#[tokio::test]
+async fn a_log_that_lost_entries_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    toy::propose(&groups, 0, 10).await;
+    groups.shutdown().await.unwrap();
+    std::fs::remove_dir_all(root.path().join("log")).unwrap();
+    let error = refused(toy::options(root.path(), 1)).await.to_string();
+    assert!(error.contains("entries of the log are lost"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_directory_is_unlocked_again() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    groups.shutdown().await.unwrap();
+    let moved = root.path().join("moved");
+    std::fs::rename(root.path().join("log"), &moved).unwrap();
+    refused(toy::options(root.path(), 1)).await;
+    std::fs::remove_dir_all(root.path().join("log")).unwrap();
+    std::fs::rename(&moved, root.path().join("log")).unwrap();
+    toy::open(root.path(), 1).await.shutdown().await.unwrap();
+}

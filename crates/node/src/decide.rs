@@ -1,6 +1,6 @@
 //! What becomes of a definition that is due: one decision where it is on time, a chain of them where it is late. Pure: time is passed in.
 
-use flintwheel_schedule::catchup::{CatchUp, Outcome, SkipReason};
+use flintwheel_schedule::catchup::{CatchUp, LATE_AFTER, Outcome, SkipReason};
 use flintwheel_shard::entry::{Decision, NEVER};
 use flintwheel_shard::occurrence::Reason;
 
@@ -27,8 +27,10 @@ pub struct Armed {
 pub fn decide(armed: &Armed, timing: &Timing, now: i64, out: &mut Vec<Decision>) -> i64 {
     let due = timing.due(armed.nominal);
     let next = timing.plan.next(armed.nominal).unwrap_or(NEVER);
-    let on_time = now - due < flintwheel_schedule::catchup::LATE_AFTER && (next == NEVER || timing.due(next) > now);
-    if on_time {
+    let late = now - due;
+    let window = i64::try_from(timing.misfire.window.micros()).unwrap_or(i64::MAX);
+    let on_time = late < LATE_AFTER && late <= window;
+    if on_time && (next == NEVER || timing.due(next) > now) {
         out.push(decision(armed, armed.nominal, due, next, None, 1));
         return next;
     }
@@ -99,6 +101,12 @@ mod tests {
             (vec![(600, None, 1)], 660),
             "less than a minute is not late"
         );
+    }
+
+    #[test]
+    fn a_window_shorter_than_a_minute_counts_too() {
+        assert_eq!(decided(MisfireMode::All, 30, 640), (vec![(600, Some(Reason::Late), 1)], 660));
+        assert_eq!(decided(MisfireMode::All, 30, 630), (vec![(600, None, 1)], 660));
     }
 
     #[test]

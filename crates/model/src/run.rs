@@ -71,8 +71,8 @@ impl TriggerKind {
     }
 }
 
-/// What templates and expressions see: `scheduled_for`, `fired_at`, `trigger.kind`, `definition`, and `event`, `input`, `context` where
-/// there is one. The times are RFC 3339 texts in UTC.
+/// What templates and expressions see: `scheduled_for`, `fired_at`, `trigger.kind`, `definition`, `input` (null where there is none), and
+/// `event` and `context` where there is one. The times are RFC 3339 texts in UTC.
 pub fn variables(
     metadata: &Metadata,
     version: u64,
@@ -83,6 +83,7 @@ pub fn variables(
         "scheduled_for": rfc3339(trigger.scheduled_for.timestamp_micros()),
         "fired_at": rfc3339(trigger.fired_at.timestamp_micros()),
         "trigger": {"kind": trigger.kind.as_str()},
+        "input": trigger.input,
         "definition": {
             "namespace": metadata.namespace,
             "id": metadata.id,
@@ -92,7 +93,7 @@ pub fn variables(
         },
     });
     let context = context.map(|fields| Value::Object(fields.clone()));
-    for (name, value) in [("event", trigger.event.clone()), ("input", trigger.input.clone()), ("context", context)] {
+    for (name, value) in [("event", trigger.event.clone()), ("context", context)] {
         if let Some(value) = value {
             vars[name] = value;
         }
@@ -143,7 +144,7 @@ mod tests {
         ] {
             assert_eq!(vars.pointer(pointer), Some(&value), "{pointer}");
         }
-        assert_eq!(vars.get("input"), None);
+        assert_eq!(vars.get("input"), Some(&Value::Null));
         assert_eq!(variables(&metadata, 3, &read.trigger, None).get("context"), None);
     }
 }

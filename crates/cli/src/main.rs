@@ -1,1 +1,36 @@
-fn main(){}
+//! `flintwheel`: the server, the orchestration worker and the command line in one program.
+//!
+//! Knows commands, files and terminals; what a definition means, and how it travels, is the business of the crates below.
+
+mod commands;
+mod config;
+mod exit;
+mod output;
+mod read;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    // One provider for all TLS of the process; that it is set already can't be, nothing has run yet.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::say(format_args!("error: no threads to work with: {error}"));
+            return ExitCode::from(exit::Exit::Failed as u8);
+        }
+    };
+    let outcome = runtime.block_on(commands::run(cli));
+    // A read of standard input that is still waiting must not hold the process.
+    runtime.shutdown_background();
+    let exit = outcome.unwrap_or_else(|failure| {
+        if !failure.text.is_empty() {
+            output::say(&failure.text);
+        }
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}

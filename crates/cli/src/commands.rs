@@ -1,0 +1,99 @@
+//! The commands, one file each.
+
+mod apply;
+mod completion;
+mod dead;
+mod delete;
+mod describe;
+mod diff;
+mod dry_run;
+mod get;
+mod list;
+mod next;
+mod occurrences;
+mod pages;
+mod prune;
+mod publish;
+mod runs;
+mod schema;
+mod show;
+mod status;
+mod switch;
+mod trigger;
+mod version;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Outcome;
+
+/// A trigger engine for Temporal: activity definitions say when and what, Flintwheel starts it once.
+#[derive(Debug, Parser)]
+#[command(name = "flintwheel", version, propagate_version = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create or change definitions from files
+    Apply(apply::Args),
+    /// Show what apply would change
+    Diff(diff::Args),
+    /// Show definitions by name
+    Get(get::Args),
+    /// List definitions
+    List(list::Args),
+    /// Show one definition with its state, coming times and last occurrences
+    Describe(describe::Args),
+    /// Delete definitions
+    Delete(delete::Args),
+    /// Stop definitions from firing until they are resumed
+    Pause(switch::Args),
+    /// Let paused definitions fire again
+    Resume(switch::Args),
+    /// Fire a definition now
+    Trigger(trigger::Args),
+    /// Show coming due times
+    Next(next::Args),
+    /// Show what the orchestrator ran
+    Runs(runs::Args),
+    /// Show how due times, events and manual triggers ended, and why
+    Occurrences(occurrences::Args),
+    /// Publish events
+    Publish(publish::Args),
+    /// Look at firings that Temporal refused, send them again, or drop them
+    Dead(dead::Args),
+    /// Show how the cluster stands
+    Status(status::Args),
+    /// Print the JSON Schema of a definition, for editors
+    Schema,
+    /// Print a completion script for a shell
+    Completion(completion::Args),
+    /// Print the versions of this program and of the server
+    Version(version::Args),
+}
+
+/// Carries out one command.
+pub async fn run(cli: Cli) -> Outcome {
+    match cli.command {
+        Command::Apply(args) => apply::run(args).await,
+        Command::Diff(args) => diff::run(args).await,
+        Command::Get(args) => get::run(args).await,
+        Command::List(args) => list::run(args).await,
+        Command::Describe(args) => describe::run(args).await,
+        Command::Delete(args) => delete::run(args).await,
+        Command::Pause(args) => switch::pause(args).await,
+        Command::Resume(args) => switch::resume(args).await,
+        Command::Trigger(args) => trigger::run(args).await,
+        Command::Next(args) => next::run(args).await,
+        Command::Runs(args) => runs::run(args).await,
+        Command::Occurrences(args) => occurrences::run(args).await,
+        Command::Publish(args) => publish::run(args).await,
+        Command::Dead(args) => dead::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Schema => schema::run(),
+        Command::Completion(args) => completion::run(&args),
+        Command::Version(args) => version::run(args).await,
+    }
+}

@@ -1,0 +1,35 @@
+//! `flintwheel get ID...`.
+
+use chrono::Utc;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::show;
+use crate::config::Connection;
+use crate::exit::{Exit, Outcome};
+use crate::output::{OutputArgs, Printer};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// ID, or NAMESPACE/ID
+    #[arg(required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Calls under way at once.
+const UNDER_WAY: usize = 16;
+
+pub async fn run(args: Args) -> Outcome {
+    let session = args.connection.open()?;
+    let keys = session.keys(&args.names)?;
+    let calls = keys.iter().map(|key| session.client.get(key));
+    let records: Vec<_> = stream::iter(calls).buffered(UNDER_WAY).try_collect().await?;
+    let format = args.output.output;
+    let mut printer = if keys.len() == 1 { Printer::one(format) } else { Printer::list(format) };
+    show::records(&mut printer, &records, Utc::now())?;
+    printer.finish()?;
+    Ok(Exit::Ok)
+}

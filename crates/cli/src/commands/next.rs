@@ -1,0 +1,85 @@
+//! `flintwheel next`.
+
+use chrono::{DateTime, Utc};
+use flintwheel_client::{NextOf, NextTimes};
+
+use crate::config::Connection;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{OutputArgs, Printer, Zone, compact, say};
+use crate::read::{Files, Input, key};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// ID, or NAMESPACE/ID, of a stored definition
+    #[arg(required_unless_present = "filename", conflicts_with = "filename")]
+    name: Option<String>,
+    #[command(flatten)]
+    files: Files,
+    /// How many times
+    #[arg(short, long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: u32,
+    /// After this time (RFC 3339) rather than after now
+    #[arg(long, value_name = "TIME")]
+    after: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub async fn run(args: Args) -> Outcome {
+    let session = args.connection.open()?;
+    let mut printer = Printer::list(args.output.output);
+    if let Some(name) = &args.name {
+        let key = session.key(name)?;
+        let next = session.client.next_times(NextOf::Stored(&key), args.count, args.after).await?;
+        print(&mut printer, &key.to_string(), &next)?;
+    }
+    let input =
+        Input::read(&args.files, &session.namespace).map_err(|faults| Failure::faults(&faults, "nothing was asked"))?;
+    for definition in input.definitions() {
+        let next = session.client.next_times(NextOf::Given(definition), args.count, args.after).await?;
+        print(&mut printer, &key(definition).to_string(), &next)?;
+    }
+    printer.finish()?;
+    Ok(Exit::Ok)
+}
+
+fn print(printer: &mut Printer, name: &str, next: &NextTimes) -> Result<(), Failure> {
+    if next.times.is_empty() {
+        say(format_args!("{name} has no due time to come"));
+    }
+    if !printer.is_table() {
+        return next.times.iter().try_for_each(|time| printer.value(&time.nominal.to_rfc3339(), time));
+    }
+    let now = Utc::now();
+    printer.rows(&["DEFINITION", "DUE", "IN", "JITTER"], &rows(name, next, now))
+}
+
+fn rows(name: &str, next: &NextTimes, now: DateTime<Utc>) -> Vec<Vec<String>> {
+    let zone = Zone::named(&next.timezone);
+    let row = |time: &flintwheel_client::DueTime| {
+        let away = (time.due - now).to_std().map(compact).unwrap_or_default();
+        let jitter = (time.due - time.nominal).to_std().ok().filter(|jitter| !jitter.is_zero());
+        vec![name.to_owned(), zone.exact(time.nominal), away, jitter.map(compact).unwrap_or_default()]
+    };
+    next.times.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use flintwheel_client::DueTime;
+
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_the_schedules_zone_with_their_jitter() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
+        let nominal = time("2026-11-24T08:00:00Z");
+        let times = vec![DueTime { nominal, due: nominal }, DueTime { nominal, due: time("2026-11-24T08:01:12Z") }];
+        let next = NextTimes { times, timezone: "Europe/Berlin".into() };
+        let rows = rows("a/b", &next, time("2026-11-24T07:30:00Z"));
+        assert_eq!(rows[0], ["a/b", "2026-11-24 09:00:00 +0100", "30m", ""]);
+        assert_eq!(rows[1], ["a/b", "2026-11-24 09:00:00 +0100", "31m", "1m12s"]);
+    }
+}

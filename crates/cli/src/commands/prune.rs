@@ -1,0 +1,108 @@
+//! Deleting several definitions, for `apply --prune` and `delete`.
+
+use std::collections::{BTreeSet, HashSet};
+
+use flintwheel_client::{Client, Code, Error, ListQuery};
+use flintwheel_model::DefinitionKey;
+use futures::{StreamExt, stream};
+use serde::Serialize;
+
+use super::dry_run::DryRun;
+use super::{pages::Pages, show};
+use crate::config::Session;
+use crate::exit::{Exit, Failure, exit_of};
+use crate::output::{Printer, Progress, confirm, plural, say};
+use crate::read::key;
+
+/// Calls under way at once.
+const UNDER_WAY: usize = 32;
+
+/// Deletes what matches the selector, in the namespaces of what is to be kept, and is not among that.
+pub async fn run(
+    session: &Session,
+    selector: &str,
+    keep: &[DefinitionKey],
+    dry_run: DryRun,
+    yes: bool,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let namespaces: BTreeSet<&str> = keep.iter().map(|key| key.namespace.as_str()).collect();
+    let keep: HashSet<&DefinitionKey> = keep.iter().collect();
+    let mut gone = Vec::new();
+    for namespace in namespaces {
+        let found = matching(&session.client, namespace, selector).await?;
+        gone.extend(found.into_iter().filter(|key| !keep.contains(key)));
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    if dry_run == DryRun::None {
+        confirm(&format!("Prune {}?", plural(gone.len() as u64, "definition")), yes)?;
+    }
+    match delete(&session.client, &gone, dry_run, "pruned", false, printer).await? {
+        Exit::Ok => Ok(()),
+        exit => Err(Failure { exit, text: String::new() }),
+    }
+}
+
+/// The definitions of a namespace whose labels match.
+pub async fn matching(client: &Client, namespace: &str, selector: &str) -> Result<Vec<DefinitionKey>, Failure> {
+    let query =
+        ListQuery { namespace: namespace.to_owned(), label_selector: selector.to_owned(), ..ListQuery::default() };
+    let (mut pages, mut keys) = (Pages::new(0), Vec::new());
+    while let Some(records) = pages.next(|page| client.list(&query, page)).await? {
+        keys.extend(records.iter().map(|record| key(&record.definition)));
+    }
+    Ok(keys)
+}
+
+/// What was deleted, for JSON.
+#[derive(Serialize)]
+struct Deleted<'a> {
+    #[serde(flatten)]
+    definition: &'a DefinitionKey,
+    version: u64,
+}
+
+/// Deletes each by itself and tells what became of it. The first failure decides how the command ends.
+pub async fn delete(
+    client: &Client,
+    keys: &[DefinitionKey],
+    dry_run: DryRun,
+    word: &str,
+    ignore_missing: bool,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let progress = Progress::of(keys.len() as u64, "deleting");
+    let calls = keys.iter().map(|key| async move { (key, client.delete(key, dry_run == DryRun::Server).await) });
+    let mut done = stream::iter(calls).buffered(UNDER_WAY);
+    let mut exit = Exit::Ok;
+    while let Some((key, result)) = done.next().await {
+        progress.add(1);
+        match result {
+            Ok(version) => print(printer, key, version, word, dry_run)?,
+            Err(error) if ignore_missing && error.code == Code::NotFound => {}
+            Err(error) => {
+                progress.say(format_args!("error: {}: {error}", show::name(key)));
+                exit = first(exit, &error);
+            }
+        }
+    }
+    progress.done();
+    if exit != Exit::Ok {
+        say("not all of it was deleted");
+    }
+    Ok(exit)
+}
+
+fn first(exit: Exit, error: &Error) -> Exit {
+    if exit == Exit::Ok { exit_of(error.code) } else { exit }
+}
+
+fn print(printer: &mut Printer, key: &DefinitionKey, version: u64, word: &str, dry_run: DryRun) -> Result<(), Failure> {
+    let name = show::name(key);
+    match printer.is_table() {
+        true => printer.line(&format!("{name} {word}{}", dry_run.suffix())),
+        false => printer.value(&name, &Deleted { definition: key, version }),
+    }
+}

@@ -1,0 +1,152 @@
+//! Definitions in the forms that `get`, `list` and their kin print.
+
+use chrono::{DateTime, Utc};
+use flintwheel_client::{DefinitionRecord, DefinitionStatus};
+use flintwheel_model::DefinitionKey;
+use flintwheel_model::definition::Trigger;
+
+use crate::exit::Failure;
+use crate::output::{Printer, Zone, ago, when};
+use crate::read::key;
+
+/// As `-o name` and messages write it.
+pub fn name(key: &DefinitionKey) -> String {
+    format!("activitydefinition/{key}")
+}
+
+/// Prints some records in the printer's form.
+pub fn records(printer: &mut Printer, records: &[DefinitionRecord], now: DateTime<Utc>) -> Result<(), Failure> {
+    if printer.is_table() {
+        let wide = printer.is_wide();
+        let rows: Vec<_> = records.iter().map(|record| row(record, wide, now)).collect();
+        return printer.rows(head(wide), &rows);
+    }
+    records.iter().try_for_each(|record| printer.value(&name(&key(&record.definition)), record))
+}
+
+fn head(wide: bool) -> &'static [&'static str] {
+    let all = &[
+        "NAMESPACE",
+        "ID",
+        "STATE",
+        "TRIGGER",
+        "NEXT",
+        "LAST",
+        "VERSION",
+        "FIRED",
+        "SKIPPED",
+        "FAILED",
+        "LABELS",
+        "NAME",
+    ];
+    if wide { all } else { &all[..7] }
+}
+
+fn row(record: &DefinitionRecord, wide: bool, now: DateTime<Utc>) -> Vec<String> {
+    let (metadata, status) = (&record.definition.metadata, &record.status);
+    let zone = Zone::of(&record.definition);
+    let mut row = vec![
+        metadata.namespace.clone(),
+        metadata.id.clone(),
+        state(record).to_owned(),
+        trigger(&record.definition.spec.trigger),
+        status.next_due.map(|time| when(time, now, zone)).unwrap_or_default(),
+        status.last_fired.map(|time| ago(time, now)).unwrap_or_default(),
+        status.version.to_string(),
+    ];
+    if wide {
+        let labels: Vec<_> = metadata.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let counts = &status.counts;
+        row.extend([counts.fired, counts.skipped, counts.failed].map(|count| count.to_string()));
+        row.extend([labels.join(","), metadata.name.clone()]);
+    }
+    row
+}
+
+/// One word for how a definition stands.
+pub fn state(record: &DefinitionRecord) -> &'static str {
+    let DefinitionStatus { paused, armed, .. } = &record.status;
+    match (paused, record.definition.spec.enabled, armed) {
+        (Some(_), ..) => "paused",
+        (None, false, _) => "disabled",
+        (None, true, true) => "armed",
+        // By hand only, or its schedule has ended.
+        (None, true, false) => "idle",
+    }
+}
+
+/// What sets a definition off, in one cell.
+pub fn trigger(trigger: &Trigger) -> String {
+    let mut parts = Vec::new();
+    if let Some(schedule) = &trigger.schedule {
+        parts.extend(schedule.cron.iter().cloned());
+        parts.extend(schedule.interval.iter().map(|interval| format!("every {}", interval.every)));
+        parts.extend(schedule.at.iter().map(|time| format!("at {}", Zone::UTC.short(*time))));
+    }
+    if let Some(event) = &trigger.event {
+        parts.extend(event.types.iter().map(|name| format!("event {name}")));
+    }
+    match parts.len() {
+        0 => "by hand".to_owned(),
+        1 => parts.remove(0),
+        more => format!("{} (+{} more)", parts[0], more - 1),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use flintwheel_client::{Counts, Paused};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    pub fn record(spec: Value) -> DefinitionRecord {
+        let mut document = json!({
+            "apiVersion": "flintwheel.dev/v1", "kind": "ActivityDefinition",
+            "metadata": {"namespace": "billing", "id": "a", "name": "An example", "labels": {"team": "x"}},
+            "spec": {"start_workflow": {"type": "W", "task_queue": "q"}}
+        });
+        for (field, value) in spec.as_object().expect("an object") {
+            document["spec"][field] = value.clone();
+        }
+        let time = |text: &str| text.parse().expect("a time");
+        DefinitionRecord {
+            definition: serde_json::from_value(document).expect("a definition"),
+            status: DefinitionStatus {
+                version: 3,
+                generation: 5,
+                incarnation: 1,
+                created_at: time("2026-11-01T00:00:00Z"),
+                updated_at: time("2026-11-02T00:00:00Z"),
+                next_due: Some(time("2026-11-24T08:00:00Z")),
+                last_fired: Some(time("2026-11-23T08:00:00Z")),
+                paused: None,
+                counts: Counts { fired: 20, skipped: 1, failed: 0, dropped: 0 },
+                armed: true,
+            },
+        }
+    }
+
+    #[test]
+    fn a_row_says_what_and_when() {
+        let now = "2026-11-23T18:00:00Z".parse().expect("a time");
+        let record = record(json!({"trigger": {"schedule": {"cron": "0 9 * * *", "timezone": "Europe/Berlin"}}}));
+        let expected = ["billing", "a", "armed", "0 9 * * *", "2026-11-24 09:00 CET (in 14h)", "10h ago", "3"];
+        assert_eq!(row(&record, false, now), expected);
+        assert_eq!(row(&record, true, now)[7..], ["20", "1", "0", "team=x", "An example"]);
+        assert_eq!(head(true).len(), row(&record, true, now).len());
+        assert_eq!(head(false).len(), expected.len());
+    }
+
+    #[test]
+    fn states_and_triggers_have_words() {
+        let mut other = record(json!({"enabled": false}));
+        assert_eq!((state(&other), trigger(&other.definition.spec.trigger).as_str()), ("disabled", "by hand"));
+        other.status.paused = Some(Paused { note: String::new(), at: other.status.created_at });
+        assert_eq!(state(&other), "paused");
+        let mut idle =
+            record(json!({"trigger": {"schedule": {"interval": {"every": "5m"}}, "event": {"types": ["a", "b"]}}}));
+        idle.status.armed = false;
+        assert_eq!((state(&idle), trigger(&idle.definition.spec.trigger).as_str()), ("idle", "every 5m (+2 more)"));
+    }
+}

@@ -1,0 +1,13 @@
+//! What is wrong with a definition, as far as that can be told without a server and without a clock.
+
+use flintwheel_client::convert;
+use flintwheel_model::{ActivityDefinition, Violation};
+
+/// All faults: of its fields, of its schedule, and what can't travel.
+pub(super) fn check(definition: &ActivityDefinition) -> Vec<Violation> {
+    let mut faults = flintwheel_model::validate::check(definition).0;
+    if let Err(more) = convert::definition::to_proto(definition) {
+        faults.extend(more.0);
+    }
+    faults
+}

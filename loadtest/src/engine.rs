@@ -58,9 +58,15 @@ impl Engine {
     /// Starts it after a kill, with the same data and doors; returns how long it took to be ready.
     pub async fn start_again(&mut self) -> Result<Duration> {
         let begun = Instant::now();
-        self.process = Some(Process::spawn(&self.program, self.arguments(), &self.log())?);
-        self.wait_ready(Duration::from_secs(60)).await?;
+        self.spawn()?;
+        self.wait_ready(Duration::from_secs(120)).await?;
         Ok(begun.elapsed())
+    }
+
+    /// The same without waiting.
+    pub fn spawn(&mut self) -> Result<()> {
+        self.process = Some(Process::spawn(&self.program, self.arguments(), &self.log())?);
+        Ok(())
     }
 
     /// SIGKILL.

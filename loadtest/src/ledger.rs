@@ -226,31 +226,31 @@ mod tests {
 
     #[test]
     fn each_planted_fault_is_caught_and_nothing_else_is() {
-        let must = expected(ID, true);
-        let may = expected(ID, false);
-        let on_time = started(ID, 4_000);
-        let repeated = StartLine { calls: 3, ..started(ID, 0) };
-        let foreign = StartLine { conflicts: 1, ..on_time.clone() };
+        let must = || vec![expected(ID, true)];
+        let may = || vec![expected(ID, false)];
+        let on_time = || started(ID, 4_000);
+        let repeated = StartLine { calls: 3, ..on_time() };
+        let foreign = StartLine { conflicts: 1, ..on_time() };
         let respelled = started("flintwheel:default:a:t:2026-11-23T09:00:00.000+01:00", 0);
         let stranger = started("flintwheel:default:b:t:2026-11-23T08:00:00Z", 0);
         let off_beat = started("flintwheel:default:a:t:2026-11-23T08:00:01Z", 0);
-        let cases: [(&str, &[Expected], &[StartLine], [u64; 4]); 13] = [
-            ("all well", &[must.clone()], &[on_time.clone()], [0, 0, 0, 0]),
-            ("exactly on time", &[must.clone()], &[started(ID, 0)], [0, 0, 0, 0]),
-            ("sent again with the same ids", &[must.clone()], &[repeated], [0, 0, 0, 0]),
-            ("unacknowledged and not started", &[may.clone()], &[], [0, 0, 0, 0]),
-            ("unacknowledged and started", &[may.clone()], &[on_time.clone()], [0, 0, 0, 0]),
-            ("lost", &[must.clone()], &[], [1, 0, 0, 0]),
-            ("two runs", &[must.clone()], &[on_time.clone(), on_time.clone()], [0, 1, 0, 0]),
-            ("unacknowledged, two runs", &[may.clone()], &[on_time.clone(), on_time.clone()], [0, 1, 0, 0]),
-            ("another request id", &[must.clone()], &[foreign], [0, 1, 0, 0]),
-            ("a microsecond early", &[must.clone()], &[started(ID, -1)], [0, 0, 1, 0]),
-            ("a stranger", &[must.clone()], &[on_time.clone(), stranger], [0, 0, 0, 1]),
-            ("a time that was never due", &[must.clone()], &[on_time.clone(), off_beat], [0, 0, 0, 1]),
-            ("one firing under two ids", &[must.clone()], &[on_time.clone(), respelled], [0, 1, 0, 1]),
+        let cases = [
+            ("all well", must(), vec![on_time()], [0, 0, 0, 0]),
+            ("exactly on time", must(), vec![started(ID, 0)], [0, 0, 0, 0]),
+            ("sent again with the same ids", must(), vec![repeated], [0, 0, 0, 0]),
+            ("unacknowledged and not started", may(), vec![], [0, 0, 0, 0]),
+            ("unacknowledged and started", may(), vec![on_time()], [0, 0, 0, 0]),
+            ("lost", must(), vec![], [1, 0, 0, 0]),
+            ("two runs", must(), vec![on_time(), on_time()], [0, 1, 0, 0]),
+            ("unacknowledged, two runs", may(), vec![on_time(), on_time()], [0, 1, 0, 0]),
+            ("another request id", must(), vec![foreign], [0, 1, 0, 0]),
+            ("a microsecond early", must(), vec![started(ID, -1)], [0, 0, 1, 0]),
+            ("a stranger", must(), vec![on_time(), stranger], [0, 0, 0, 1]),
+            ("a time that was never due", must(), vec![on_time(), off_beat], [0, 0, 0, 1]),
+            ("one firing under two ids", must(), vec![on_time(), respelled], [0, 1, 0, 1]),
         ];
         for (name, asked, seen, faults) in cases {
-            let verdict = judge(asked, seen);
+            let verdict = judge(&asked, &seen);
             assert_eq!(counts(&verdict), faults, "{name}: {verdict}");
             assert_eq!(verdict.is_clean(), faults == [0; 4], "{name}");
         }

@@ -4,12 +4,17 @@
 //! It knows the engine only from outside: its gRPC and HTTP doors, its command line, and what arrives at Temporal.
 
 pub mod bare;
+pub mod clock;
+pub mod door;
 pub mod engine;
+pub mod events;
 pub mod http;
 pub mod ledger;
 pub mod metrics;
+pub mod nats;
 pub mod plan;
 pub mod process;
+pub mod prove;
 pub mod raw_temporal;
 pub mod report;
 pub mod rhythm;

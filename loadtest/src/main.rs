@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use flintwheel_loadtest::bare::{self, BareLoad};
+use flintwheel_loadtest::prove::{self, Proof, Scale};
 use flintwheel_loadtest::raw_temporal::RawTemporal;
+use flintwheel_loadtest::report::{append_evidence, machine};
 use flintwheel_loadtest::standin::{Standin, StandinOptions, serve_control};
 use tokio::net::TcpListener;
 
@@ -34,6 +38,18 @@ enum Command {
         #[arg(long)]
         namespace: Vec<String>,
     },
+    /// Puts a flintwheel through something and says whether it held: exit code 0 if every bar holds, 1 if one does not
+    Prove {
+        /// Which proof; `list` names them
+        #[arg(value_parser = choice)]
+        proof: Choice,
+        /// As little as still shows that it works; its figures are no evidence
+        #[arg(long)]
+        quick: bool,
+        /// A file to append the row of figures to, such as docs/evidence.md
+        #[arg(long)]
+        evidence: Option<PathBuf>,
+    },
     /// Starts workflows in a plain loop, to see what the other side can take
     Bare {
         /// A Temporal server, or a stand-in
@@ -57,19 +73,68 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy)]
+enum Choice {
+    List,
+    One(Proof),
+}
+
+fn choice(text: &str) -> Result<Choice, String> {
+    if text == "list" {
+        return Ok(Choice::List);
+    }
+    let names = || Proof::value_variants().iter().map(Proof::to_string).collect::<Vec<_>>().join(", ");
+    Proof::from_str(text, true).map(Choice::One).map_err(|_| format!("no such proof; there are {}", names()))
+}
+
+fn list() {
+    for proof in Proof::value_variants() {
+        let value = proof.to_possible_value().expect("no proof is hidden");
+        println!("{:<12}{}", value.get_name(), value.get_help().map(ToString::to_string).unwrap_or_default());
+    }
+}
+
 #[tokio::main]
-async fn main() -> Result<()> {
-    match Arguments::parse().command {
-        Command::Standin { listen, control, namespace } => standin(listen, control, namespace).await,
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether all is as it must be.
+async fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Prove { proof: Choice::List, .. } => {
+            list();
+            Ok(true)
+        }
+        Command::Prove { proof: Choice::One(proof), quick, evidence } => prove_one(proof, quick, evidence).await,
+        Command::Standin { listen, control, namespace } => standin(listen, control, namespace).await.map(|()| true),
         Command::Bare { address, namespace, connections, in_flight, seconds, input_bytes } => {
             let client = Arc::new(RawTemporal::new(address, connections)?);
             let load = BareLoad { in_flight, length: Duration::from_secs(seconds), input_bytes };
             let prefix = format!("bare-{}", std::process::id());
             let result = bare::run(client, &namespace, &prefix, load).await?;
             println!("{} starts in {:.1?}: {:.0}/s", result.started, result.elapsed, result.rate());
-            Ok(())
+            Ok(true)
         }
     }
+}
+
+async fn prove_one(proof: Proof, quick: bool, evidence: Option<PathBuf>) -> Result<bool> {
+    let report = prove::run(proof, if quick { Scale::Quick } else { Scale::Full }).await?;
+    println!("{report}");
+    let row = report.evidence_row(&chrono::Utc::now().format("%Y-%m-%d").to_string(), &machine());
+    println!("{row}");
+    if let Some(path) = evidence {
+        append_evidence(&path, &row)?;
+    }
+    Ok(report.passed())
 }
 
 async fn standin(listen: SocketAddr, control: Option<SocketAddr>, namespaces: Vec<String>) -> Result<()> {

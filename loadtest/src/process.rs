@@ -32,8 +32,9 @@ impl Process {
             File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).kill_on_drop(true);
-        // A developer's own Temporal settings are no part of a proof.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TEMPORAL_")) {
+        // A developer's own settings are no part of a proof.
+        let theirs = |name: &str| name.starts_with("TEMPORAL_") || name.starts_with("FLINTWHEEL_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| theirs(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         let child = command.spawn().with_context(|| format!("start {}", program.display()))?;

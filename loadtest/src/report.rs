@@ -36,15 +36,16 @@ struct Check {
 #[derive(Clone, Debug)]
 pub struct Report {
     name: &'static str,
+    shows: &'static str,
     figures: Vec<(String, String)>,
     checks: Vec<Check>,
     notes: Vec<String>,
 }
 
 impl Report {
-    /// Of the proof of this name.
-    pub fn new(name: &'static str) -> Self {
-        Self { name, figures: Vec::new(), checks: Vec::new(), notes: Vec::new() }
+    /// Of the proof of this name, which shows this.
+    pub fn new(name: &'static str, shows: &'static str) -> Self {
+        Self { name, shows, figures: Vec::new(), checks: Vec::new(), notes: Vec::new() }
     }
 
     /// A figure for the table.
@@ -77,12 +78,18 @@ impl Report {
         self.checks.iter().all(|check| check.met || check.kind == Kind::Aim)
     }
 
-    /// One line of the table in `docs/evidence.md`.
+    /// One line of the table in `docs/evidence.md`: proof, what it shows, bar or aim, figure, verdict, date and machine.
     pub fn evidence_row(&self, date: &str, machine: &str) -> String {
+        let checks = |text: fn(&Check) -> String| self.checks.iter().map(text).collect::<Vec<_>>().join("; ");
         let figures: Vec<String> = self.figures.iter().map(|(what, value)| format!("{what}: {value}")).collect();
-        let checks: Vec<String> =
-            self.checks.iter().map(|check| format!("{} {}", verdict(check), check.what)).collect();
-        let cells = [self.name, date, machine, &figures.join("; "), &checks.join("; "), &self.notes.join(" ")];
+        let cells = [
+            self.name,
+            self.shows,
+            &checks(|check| format!("{}: {}", check.kind, check.what)),
+            &figures.join("; "),
+            &checks(|check| verdict(check).to_owned()),
+            &format!("{date}, {machine}"),
+        ];
         format!("| {} |", cells.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | "))
     }
 }
@@ -98,7 +105,7 @@ fn verdict(check: &Check) -> &'static str {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let width = self.figures.iter().map(|(what, _)| what.chars().count()).max().unwrap_or(0);
-        writeln!(f, "\nproof: {}", self.name)?;
+        writeln!(f, "\nproof: {} ({})", self.name, self.shows)?;
         for (what, value) in &self.figures {
             writeln!(f, "  {what:<width$}  {value}")?;
         }
@@ -154,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_missed_bar_fails_and_a_missed_aim_does_not() {
-        let mut report = Report::new("x");
+        let mut report = Report::new("x", "it works");
         report.at_least(Kind::Aim, "rate", 5.0, 10.0);
         assert!(report.passed());
         report.at_most(Kind::Bar, "lost", 1.0, 0.0);
@@ -165,10 +172,10 @@ mod tests {
 
     #[test]
     fn the_evidence_row_is_one_line_of_six_cells() {
-        let mut report = Report::new("x");
-        report.figure("rate", "1|2");
-        report.note("two\nlines");
-        assert_eq!(report.evidence_row("d", "m"), "| x | d | m | rate: 1\\|2 |  | two lines |");
+        let mut report = Report::new("x", "it works");
+        report.figure("rate", "1|2\n");
+        report.at_least(Kind::Bar, "rate", 2.0, 1.0);
+        assert_eq!(report.evidence_row("d", "m"), "| x | it works | bar: rate 2 >= 1 | rate: 1\\|2  | PASS | d, m |");
     }
 
     #[test]

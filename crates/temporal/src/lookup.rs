@@ -137,11 +137,7 @@ impl TemporalSink {
 
     /// How many workflows a visibility query matches. Visibility lags behind starts by up to a few seconds.
     pub async fn count(&self, namespace: &str, query: &str) -> Result<u64, CallError> {
-        let message = CountWorkflowExecutionsRequest {
-            namespace: namespace.to_owned(),
-            query: query.to_owned(),
-            ..Default::default()
-        };
+        let message = CountWorkflowExecutionsRequest { namespace: namespace.to_owned(), query: query.to_owned() };
         let mut client = self.client();
         let answer = self.call(client.count_workflow_executions(self.request(namespace, message))).await?;
         Ok(u64::try_from(answer.count).unwrap_or(0))
@@ -160,7 +156,6 @@ impl TemporalSink {
             page_size: i32::from(page_size),
             next_page_token: page_token,
             query: query.to_owned(),
-            ..Default::default()
         };
         let mut client = self.client();
         let answer = self.call(client.list_workflow_executions(self.request(namespace, message))).await?;

@@ -318,33 +318,33 @@ mod tests {
         let broken = toml("[profile.default\n");
         let codec = ("TEMPORAL_CODEC_ENDPOINT", "http://codec");
         let unverified = ("TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "true");
-        let cases: [(TemporalOptions, &[(&str, &str)], &str, &str); 13] = [
-            (address("localhost"), &[], "address", "has no port"),
-            (address("localhost:"), &[], "address", "has no port"),
-            (address("localhost:0"), &[], "address", "has no port"),
-            (address("localhost:99999"), &[], "address", "has no port"),
-            (address("ftp://localhost:1"), &[], "address", "not http or https"),
-            (address("bad host:1"), &[], "profile", "address"),
-            (file("/nonexistent/t.toml"), &[], "config_file", "/nonexistent/t.toml"),
-            (file(&broken.path().to_string_lossy()), &[], "profile", "TOML"),
+        let cases = [
+            (address("localhost"), vec![], "address", "has no port"),
+            (address("localhost:"), vec![], "address", "has no port"),
+            (address("localhost:0"), vec![], "address", "has no port"),
+            (address("localhost:99999"), vec![], "address", "has no port"),
+            (address("ftp://localhost:1"), vec![], "address", "not http or https"),
+            (address("bad host:1"), vec![], "profile", "address"),
+            (file("/nonexistent/t.toml"), vec![], "config_file", "/nonexistent/t.toml"),
+            (file(&broken.path().to_string_lossy()), vec![], "profile", "TOML"),
             (
                 TemporalOptions { profile: Some("nope".to_owned()), ..TemporalOptions::default() },
-                &[],
+                vec![],
                 "profile",
                 "nope",
             ),
-            (TemporalOptions::default(), &[codec], "codec", "remote codec"),
-            (TemporalOptions::default(), &[unverified], "tls.disable_host_verification", "not supported"),
+            (TemporalOptions::default(), vec![codec], "codec", "remote codec"),
+            (TemporalOptions::default(), vec![unverified], "tls.disable_host_verification", "not supported"),
             (
                 tls(TlsOverrides { client_cert: Some("/nonexistent/c.pem".into()), ..TlsOverrides::default() }),
-                &[],
+                vec![],
                 "tls.client_cert",
                 "/nonexistent/c.pem",
             ),
-            (header("bad name", "v"), &[], "headers.bad name", "metadata key"),
+            (header("bad name", "v"), vec![], "headers.bad name", "metadata key"),
         ];
         for (options, variables, field, message) in cases {
-            let error = resolve(&options, variables).expect_err(field);
+            let error = resolve(&options, &variables).expect_err(field);
             assert_eq!(error.field, field, "{error}");
             assert!(error.message.to_lowercase().contains(&message.to_lowercase()), "{error}");
         }

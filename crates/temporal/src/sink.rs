@@ -89,3 +89,25 @@ impl TemporalSink {
         Ok(answer?.into_inner())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Secret, TemporalOptions};
+
+    #[tokio::test]
+    async fn every_call_carries_the_headers_the_key_and_the_namespace() {
+        let options = TemporalOptions {
+            api_key: Some(Secret::from("k".to_owned())),
+            headers: [("x-team".to_owned(), Secret::from("a".to_owned()))].into(),
+            ..TemporalOptions::default()
+        };
+        let target = options.resolve_in(Some(&Default::default())).expect("options");
+        let request = TemporalSink::new(target).expect("sink").request("prod", ());
+        let header = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("authorization"), Some("Bearer k"));
+        assert_eq!(header("x-team"), Some("a"));
+        assert_eq!(header("temporal-namespace"), Some("prod"));
+        assert!(header("grpc-timeout").is_some());
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -25,6 +25,7 @@ use super::faults::Fate;
 use super::record::{Answer, Call};
 use super::status::{Refusal, already_started, namespace_not_found};
 use super::wire::{Reply, StartRequest, StartResponse, read, reply};
+use crate::clock::now_us;
 use crate::start_line::StartLine;
 
 const SERVICE: &str = "/temporal.api.workflowservice.v1.WorkflowService/";
@@ -176,9 +177,4 @@ fn described(line: StartLine, run_id: String) -> DescribeWorkflowExecutionRespon
 
 fn broken(error: io::Error) -> Refusal {
     Refusal::new(Code::Internal, format!("the stand-in can't keep its record: {error}"))
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_micros() as i64
 }

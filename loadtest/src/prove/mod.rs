@@ -1,0 +1,77 @@
+//! The proofs: each sets up an engine and what surrounds it, puts it through something, and reports figures against bars.
+
+mod crash;
+mod dispatch;
+mod firing;
+mod footprint;
+mod ingest;
+mod lag;
+mod outage;
+mod outage_report;
+mod scene;
+
+use anyhow::Result;
+
+use crate::report::Report;
+
+/// A proof by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Proof {
+    /// Kills at random moments: nothing missing, twice or early
+    Crash,
+    /// Temporal stopped and frozen: nothing lost, memory flat, drained in order
+    Outage,
+    /// Starts per second, beside a bare client loop
+    Dispatch,
+    /// Decisions per second, durable, without a sink
+    Firing,
+    /// Events per second, acknowledged and durable, beside NATS JetStream
+    Ingest,
+    /// A million definitions: time to load, memory, disk, time to be ready again
+    Footprint,
+    /// From due to the start call
+    Lag,
+}
+
+impl std::fmt::Display for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(clap::ValueEnum::to_possible_value(self).expect("no proof is hidden").get_name())
+    }
+}
+
+/// How much of it: all, or as little as still shows that it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// What the bars are meant for.
+    Full,
+    /// A minute or two.
+    Quick,
+}
+
+impl Scale {
+    /// One of two values.
+    pub fn pick<T>(self, full: T, quick: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        }
+    }
+}
+
+/// Runs one.
+pub async fn run(proof: Proof, scale: Scale) -> Result<Report> {
+    match proof {
+        Proof::Crash => crash::run(scale).await,
+        Proof::Outage => outage::run(scale).await,
+        Proof::Dispatch => dispatch::run(scale).await,
+        Proof::Firing => firing::run(scale).await,
+        Proof::Ingest => ingest::run(scale).await,
+        Proof::Footprint => footprint::run(scale).await,
+        Proof::Lag => lag::run(scale).await,
+    }
+}
+
+/// Tells a person who waits what is going on; the report itself goes to standard output.
+fn progress(text: impl std::fmt::Display) {
+    eprintln!("{} {text}", chrono::Local::now().format("%H:%M:%S"));
+}

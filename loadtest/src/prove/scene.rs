@@ -1,0 +1,126 @@
+//! What most proofs need: a directory, something to start workflows in, an engine, and the ledger at the end.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::progress;
+use crate::StartLine;
+use crate::door::{Applied, Door};
+use crate::engine::{Engine, EngineOptions, Sink};
+use crate::events::EventLog;
+use crate::ledger::{Expected, Ledger, Verdict};
+use crate::plan::Planned;
+use crate::standin::StandinProcess;
+use crate::temporal_dev::TemporalDev;
+
+/// As a node has by default.
+pub(super) const SHARDS: u32 = 16;
+/// Temporal's.
+pub(super) const NAMESPACE: &str = "default";
+/// Another one there.
+pub(super) const OTHER_NAMESPACE: &str = "other";
+
+/// A directory for a run: under `$FLINTWHEEL_PROVE_DIR`, or where temporary files go. It must be on a real disk.
+pub(super) fn directory() -> Result<TempDir> {
+    let root = std::env::var_os("FLINTWHEEL_PROVE_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    tempfile::Builder::new()
+        .prefix("flintwheel-prove-")
+        .tempdir_in(&root)
+        .with_context(|| format!("a directory in {}", root.display()))
+}
+
+/// An engine with its data in `dir`.
+pub(super) async fn engine(dir: &Path, sink: Sink) -> Result<(Engine, Door)> {
+    engine_with(dir, sink, Vec::new()).await
+}
+
+/// The same with more on its command line.
+pub(super) async fn engine_with(dir: &Path, sink: Sink, more: Vec<String>) -> Result<(Engine, Door)> {
+    let options = EngineOptions { data_dir: dir.join("engine"), sink, shards: SHARDS, more };
+    let engine = Engine::start(options).await?;
+    let door = Door::new(engine.grpc())?;
+    Ok((engine, door))
+}
+
+/// What workflows are started in.
+pub(super) enum Target {
+    Standin(Box<StandinProcess>),
+    Real(Box<TemporalDev>),
+}
+
+impl Target {
+    pub(super) async fn standin(dir: &Path) -> Result<Self> {
+        Ok(Self::Standin(Box::new(StandinProcess::start(dir).await?)))
+    }
+
+    pub(super) async fn real(dir: &Path) -> Result<Self> {
+        Ok(Self::Real(Box::new(TemporalDev::start(dir, &[OTHER_NAMESPACE]).await?)))
+    }
+
+    pub(super) fn sink(&self) -> Sink {
+        let address = match self {
+            Self::Standin(standin) => standin.address(),
+            Self::Real(server) => server.address(),
+        };
+        Sink::Temporal { address, namespace: NAMESPACE.to_owned() }
+    }
+
+    /// All that was started, in both namespaces.
+    pub(super) async fn started(&self, dir: &Path) -> Result<Vec<StartLine>> {
+        match self {
+            Self::Real(server) => {
+                let mut lines = server.started(NAMESPACE).await?;
+                lines.extend(server.started(OTHER_NAMESPACE).await?);
+                Ok(lines)
+            }
+            Self::Standin(standin) => {
+                let path = dir.join("started.tsv");
+                standin.export(&path).await?;
+                let text = std::fs::read_to_string(&path)?;
+                text.lines().map(|line| line.parse().map_err(Into::into)).collect()
+            }
+        }
+    }
+}
+
+/// What was asked for, as the ledger's one side.
+pub(super) struct Asked<'a> {
+    pub(super) timed: &'a [Applied],
+    pub(super) events: Option<(&'a EventLog, &'a [Planned])>,
+    /// Due times before this have to be started.
+    pub(super) end_us: i64,
+}
+
+impl Asked<'_> {
+    /// Everything that may be started until then.
+    pub(super) fn expected(&self, until_us: i64) -> impl Iterator<Item = Expected> {
+        let timed = self.timed.iter().flat_map(move |applied| applied.expected(self.end_us, until_us));
+        let events = self.events.map(|(log, subscriptions)| log.expected(subscriptions)).unwrap_or_default();
+        timed.chain(events)
+    }
+
+    pub(super) fn judge(&self, started: &[StartLine]) -> Verdict {
+        // The engine goes on after the end of the proof's own time: what it starts then is judged too.
+        let last_us = started.iter().map(|line| line.first_us).max().unwrap_or(0).max(self.end_us);
+        let mut ledger = Ledger::default();
+        self.expected(last_us + 5_000_000).for_each(|expected| ledger.expect(expected));
+        started.iter().for_each(|line| ledger.saw(line));
+        ledger.verdict()
+    }
+}
+
+/// Judges as soon as nothing is missing any more, or when patience is at its end.
+pub(super) async fn settle(target: &Target, dir: &Path, asked: &Asked<'_>, patience: Duration) -> Result<Verdict> {
+    let begun = Instant::now();
+    loop {
+        let verdict = asked.judge(&target.started(dir).await?);
+        if verdict.missing.count == 0 || begun.elapsed() > patience {
+            return Ok(verdict);
+        }
+        progress(format!("{} of {} due firings are not started yet", verdict.missing.count, verdict.due));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+}

@@ -2,9 +2,11 @@
 
 mod apply;
 mod completion;
+mod config_view;
 mod dead;
 mod delete;
 mod describe;
+mod dev;
 mod diff;
 mod dry_run;
 mod get;
@@ -16,11 +18,13 @@ mod prune;
 mod publish;
 mod runs;
 mod schema;
+mod server;
 mod show;
 mod status;
 mod switch;
 mod trigger;
 mod version;
+mod worker;
 
 use clap::{Parser, Subcommand};
 
@@ -36,6 +40,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a server and a worker in one process, with a Temporal dev server where none is named
+    Dev(dev::Args),
+    /// Run a server
+    Server(server::Args),
+    /// Run a worker of the built-in orchestrator
+    Worker(worker::Args),
     /// Create or change definitions from files
     Apply(apply::Args),
     /// Show what apply would change
@@ -66,6 +76,8 @@ enum Command {
     Dead(dead::Args),
     /// Show how the cluster stands
     Status(status::Args),
+    /// Look at the configuration of a server
+    Config(config_view::Args),
     /// Print the JSON Schema of a definition, for editors
     Schema,
     /// Print a completion script for a shell
@@ -77,6 +89,10 @@ enum Command {
 /// Carries out one command.
 pub async fn run(cli: Cli) -> Outcome {
     match cli.command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Server(args) => server::run(args).await,
+        Command::Worker(args) => worker::run(args).await,
+        Command::Config(args) => config_view::run(args),
         Command::Apply(args) => apply::run(args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Get(args) => get::run(args).await,

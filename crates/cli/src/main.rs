@@ -7,10 +7,16 @@ mod config;
 mod exit;
 mod output;
 mod read;
+mod serve;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
+
+/// RocksDB and the engine allocate much and give much back; the C library's allocator keeps what is given back.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();

@@ -81,7 +81,8 @@ impl Node {
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, RunError> {
     let listener = TcpListener::bind(address).await;
-    listener.map_err(|e| RunError(format!("{key} = {address}: {e}; choose another port, or end the program that has it")))
+    listener
+        .map_err(|e| RunError(format!("{key} = {address}: {e}; choose another port, or end the program that has it")))
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, RunError> {

@@ -24,7 +24,10 @@ impl Pages {
         F: Future<Output = Result<Page<T>, Error>>,
     {
         let size = self.left.map_or(LARGEST, |left| u32::try_from(left).unwrap_or(LARGEST).min(LARGEST));
-        let Some(token) = self.token.take().filter(|_| size > 0) else { return Ok(None) };
+        if size == 0 {
+            return Ok(None);
+        }
+        let Some(token) = self.token.take() else { return Ok(None) };
         let mut page = fetch(PageRequest { size, token }).await?;
         self.token = page.next;
         if let Some(left) = &mut self.left {

@@ -2,10 +2,11 @@
 
 use flintwheel_client::convert;
 use flintwheel_model::{ActivityDefinition, Violation};
+use flintwheel_node::admission;
 
 /// All faults: of its fields, of its schedule, and what can't travel.
 pub(super) fn check(definition: &ActivityDefinition) -> Vec<Violation> {
-    let mut faults = flintwheel_model::validate::check(definition).0;
+    let mut faults = admission::admit(definition).err().map_or_else(Vec::new, |faults| faults.0);
     if let Err(more) = convert::definition::to_proto(definition) {
         faults.extend(more.0);
     }

@@ -84,7 +84,8 @@ fn edits(a: &str, b: &str) -> usize {
 
 /// The reader's message about a value that should have been a time is the time library's, which does not say what to write.
 pub(super) fn tell_time(message: &str, value: &str) -> Option<String> {
-    let error = chrono::DateTime::parse_from_rfc3339(value).err()?;
+    let value = value.trim_matches(['"', '\'']);
+    let error = value.parse::<chrono::DateTime<chrono::Utc>>().err()?;
     (error.to_string() == message)
         .then(|| format!("{value:?} is not a time; write RFC 3339, for example 2026-12-01T09:00:00Z"))
 }

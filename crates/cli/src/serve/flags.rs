@@ -11,7 +11,7 @@ const DEFAULT_FILE: &str = "flintwheel.toml";
 const FILE: &str = "config";
 
 /// What the command line says about the configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ServeArgs {
     file: Option<PathBuf>,
     flags: Vec<(&'static str, String)>,
@@ -23,6 +23,13 @@ impl ServeArgs {
         let default = PathBuf::from(DEFAULT_FILE);
         let file = self.file.clone().or_else(|| default.is_file().then_some(default));
         Ok(Config::load(file.as_deref(), |name| std::env::var(name).ok(), &self.flags)?)
+    }
+}
+
+impl std::fmt::Debug for ServeArgs {
+    /// Without the values: one of them is a key.
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("ServeArgs").field("file", &self.file).finish_non_exhaustive()
     }
 }
 

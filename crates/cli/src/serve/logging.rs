@@ -6,7 +6,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Sets the log of this process up. `RUST_LOG` is not read: one way to say it is enough.
 pub fn init(settings: &Settings) -> Result<()> {
-    let filter = EnvFilter::try_new(&settings.log_level).with_context(|| format!("log_level = {:?}", settings.log_level))?;
+    let filter =
+        EnvFilter::try_new(&settings.log_level).with_context(|| format!("log_level = {:?}", settings.log_level))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = match settings.log_format {
         LogFormat::Text => log.try_init(),

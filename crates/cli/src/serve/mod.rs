@@ -10,11 +10,10 @@ pub use flags::ServeArgs;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use flintwheel_client::{Client, Options as ClientOptions};
+use flintwheel_client::Options as ClientOptions;
 use flintwheel_node::Node;
-use flintwheel_node::config::{Config, Settings, SinkKind};
+use flintwheel_node::config::{Settings, SinkKind};
 use flintwheel_orchestrator::{Options, Orchestrator, Queue, RunLog, Runs, ServerDefinitions};
-use flintwheel_temporal::Target;
 
 use dev_server::DevServer;
 
@@ -73,18 +72,11 @@ async fn dev_parts(settings: &Settings) -> Result<()> {
     Ok(ended?)
 }
 
-/// Configuration read, log set up, TLS ready.
+/// Configuration read, log set up.
 fn start_up(args: &ServeArgs) -> Result<Settings> {
     let settings = args.load()?.settings()?;
     logging::init(&settings)?;
-    // Two providers are linked in; whoever comes first decides for the process. An error means that somebody has.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(settings)
-}
-
-/// The configuration as `flintwheel config view` shows it.
-pub fn load(args: &ServeArgs) -> Result<Config> {
-    args.load()
 }
 
 async fn start_node(settings: &Settings, log: &RunLog) -> Result<Node> {
@@ -94,20 +86,20 @@ async fn start_node(settings: &Settings, log: &RunLog) -> Result<Node> {
 
 fn start_orchestrator(settings: &Settings, address: &str, log: &RunLog) -> Result<Orchestrator> {
     let target = settings.temporal.resolve()?;
-    let client = Client::connect(ClientOptions::new(address)).context("the way to the flintwheel server")?;
+    let definitions = ServerDefinitions::new(&[address.to_owned()], ClientOptions::default());
     let options = Options {
         connection: target.connection_options(),
-        queues: queues(settings, &target),
-        definitions: Arc::new(ServerDefinitions::new(client)),
+        queues: queues(settings, target.namespace()),
+        definitions: Arc::new(definitions.context("the way to the flintwheel server")?),
         log: log.clone(),
     };
     Ok(Orchestrator::start(options)?)
 }
 
 /// Every task queue that firings of the built-in orchestrator go to.
-fn queues(settings: &Settings, target: &Target) -> Vec<Queue> {
+fn queues(settings: &Settings, default_namespace: &str) -> Vec<Queue> {
     let own = |temporal_namespace: Option<&String>, task_queue: Option<&String>| Queue {
-        temporal_namespace: temporal_namespace.map_or_else(|| target.namespace().to_owned(), Clone::clone),
+        temporal_namespace: temporal_namespace.map_or_else(|| default_namespace.to_owned(), Clone::clone),
         task_queue: task_queue.unwrap_or(&settings.task_queue).clone(),
     };
     let named = settings.namespaces.values().map(|n| own(n.temporal_namespace.as_ref(), n.task_queue.as_ref()));

@@ -7,7 +7,8 @@ const IMPATIENT: i32 = 130;
 
 /// Ends with the first signal; from then on, the next one ends the process at once.
 pub async fn stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::error!("signals can't be caught; end this process with SIGKILL");
         return std::future::pending().await;
     };

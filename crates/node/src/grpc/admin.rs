@@ -12,10 +12,7 @@ pub struct Admin(pub Doors);
 
 #[tonic::async_trait]
 impl AdminService for Admin {
-    async fn get_status(
-        &self,
-        _: Request<v1::GetStatusRequest>,
-    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
         let status = self.0.api.status().await.map_err(Fault::from)?;
         Ok(Response::new(cluster::to_proto(&status)))
     }

@@ -14,10 +14,7 @@ pub struct DeadLetters(pub Doors);
 
 #[tonic::async_trait]
 impl DeadLetterService for DeadLetters {
-    async fn list_dead(
-        &self,
-        request: Request<v1::ListDeadRequest>,
-    ) -> Result<Response<v1::ListDeadResponse>, Status> {
+    async fn list_dead(&self, request: Request<v1::ListDeadRequest>) -> Result<Response<v1::ListDeadResponse>, Status> {
         let v1::ListDeadRequest { filter, page_size, page_token } = request.into_inner();
         let filter = dead::filter_from_proto(filter).map_err(Fault::from)?;
         let page = PageRequest { size: page_size, token: page_token };
@@ -38,10 +35,7 @@ impl DeadLetterService for DeadLetters {
         Ok(Response::new(v1::RetryDeadResponse { retried: settled.count, not_found: settled.not_found }))
     }
 
-    async fn drop_dead(
-        &self,
-        request: Request<v1::DropDeadRequest>,
-    ) -> Result<Response<v1::DropDeadResponse>, Status> {
+    async fn drop_dead(&self, request: Request<v1::DropDeadRequest>) -> Result<Response<v1::DropDeadResponse>, Status> {
         let selection = dead::selection_from_proto(request.into_inner().selection).map_err(Fault::from)?;
         let settled = self.0.api.drop_dead(&selection).await.map_err(Fault::from)?;
         Ok(Response::new(v1::DropDeadResponse { dropped: settled.count, not_found: settled.not_found }))

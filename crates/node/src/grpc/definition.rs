@@ -175,7 +175,8 @@ fn fitting(mut answer: v1::BatchApplyResponse) -> v1::BatchApplyResponse {
         let more = fault.violations.len().saturating_sub(1);
         fault.violations.truncate(1);
         if let Some(first) = fault.violations.first().filter(|_| more > 0) {
-            fault.message = format!("{}: {}; and {more} more: apply this one alone to see them", first.field, first.message);
+            fault.message =
+                format!("{}: {}; and {more} more: apply this one alone to see them", first.field, first.message);
         }
     }
     answer

@@ -30,7 +30,8 @@ fn explain(status: &Status) -> Option<Fault> {
     let message = status.message();
     match status.code() {
         Code::Internal if message.contains("failed to decode Protobuf message") => {
-            let message = format!("the request is not the message that this call takes, or is nested too deep: {message}");
+            let message =
+                format!("the request is not the message that this call takes, or is nested too deep: {message}");
             Some(Fault::new(Code::InvalidArgument, reason::INVALID_ARGUMENT, message))
         }
         Code::OutOfRange if message.contains("message length too large") => {

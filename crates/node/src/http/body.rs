@@ -170,7 +170,11 @@ mod tests {
         for (spec, field, message) in [
             (r#"{"enabeld":true}"#, "spec.enabeld", "unknown field `enabeld`, expected one of `enabled`"),
             (r#"{"enabled":"x"}"#, "spec.enabled", "invalid type: string \"x\", expected a boolean"),
-            (r#"{"trigger":{"schedule":{"timezone":5}}}"#, "spec.trigger.schedule.timezone", "invalid type: integer `5`"),
+            (
+                r#"{"trigger":{"schedule":{"timezone":5}}}"#,
+                "spec.trigger.schedule.timezone",
+                "invalid type: integer `5`",
+            ),
             (r#"{"trigger":{"event":{"types":[5]}}}"#, "spec.trigger.event.types", "invalid type"),
             (r#"{} "#, "", "EOF while parsing an object at line 1"),
         ] {

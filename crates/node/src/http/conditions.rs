@@ -19,7 +19,9 @@ pub fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
             version.map(Some).ok_or_else(|| Fault::field("If-Match", message()))
         }
         (false, true) if text(headers, &IF_NONE_MATCH) == "*" => Ok(Some(0)),
-        (false, true) => Err(Fault::field("If-None-Match", "can only be *, for a definition that must not be there yet")),
+        (false, true) => {
+            Err(Fault::field("If-None-Match", "can only be *, for a definition that must not be there yet"))
+        }
     }
 }
 

@@ -131,7 +131,8 @@ pub async fn put(
     }
     faults.into_result()?;
     let validate_only = p.dry_run.is_some();
-    let options = ApplyOptions { validate_only, request_id: p.request_id, expected_version: expected_version(&headers)? };
+    let options =
+        ApplyOptions { validate_only, request_id: p.request_id, expected_version: expected_version(&headers)? };
     let applied = doors.api.apply(&definition, &options).await.map_err(refused)?;
     let created = applied.outcome == ApplyOutcome::Created && !validate_only;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -193,7 +194,8 @@ pub async fn act(
             Ok(json(&doors.api.trigger(&key, &request_id, input.as_ref()).await.map_err(refused)?))
         }
         other => {
-            let message = format!("{:?} is nothing that can be done: post to {key}:pause, :resume or :trigger", short(other));
+            let message =
+                format!("{:?} is nothing that can be done: post to {key}:pause, :resume or :trigger", short(other));
             Err(Fault::new(Code::NotFound, "NO_SUCH_PATH", message).into())
         }
     }

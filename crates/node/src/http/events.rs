@@ -93,7 +93,10 @@ mod tests {
             ((0, TOO_LARGE, ""), 413, "TOO_LARGE", ""),
         ] {
             let (got, body) = told(&[rejected], 0, false).await;
-            assert_eq!((got, &body["reason"], &body["violations"][0]["field"]), (status, &json!(reason), &json!(field)));
+            assert_eq!(
+                (got, &body["reason"], &body["violations"][0]["field"]),
+                (status, &json!(reason), &json!(field))
+            );
         }
     }
 }

@@ -58,6 +58,7 @@ async fn nothing_here(request: Request) -> Problem {
 }
 
 async fn wrong_method(request: Request) -> Problem {
-    let message = format!("{} is not a method of {}", request.method(), flintwheel_model::ids::short(request.uri().path()));
+    let message =
+        format!("{} is not a method of {}", request.method(), flintwheel_model::ids::short(request.uri().path()));
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", message))
 }

@@ -47,7 +47,8 @@ impl Mode {
             }
             _ => return Ok(Self::Binary),
         };
-        let charset = parameters.split(';').find_map(|p| p.trim().strip_prefix("charset=").map(|c| c.trim_matches('"')));
+        let charset =
+            parameters.split(';').find_map(|p| p.trim().strip_prefix("charset=").map(|c| c.trim_matches('"')));
         match charset {
             Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => {
                 Err(format!("charset {:?} is not supported; send UTF-8", short(charset)))

@@ -65,7 +65,9 @@ async fn answer(doors: &Doors, p: Parameters) -> Answer {
 
 fn outcomes(text: &str) -> Result<Vec<Outcome>, Fault> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    words.map(|word| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word).ok_or_else(|| odd(word))).collect()
+    words
+        .map(|word| Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word).ok_or_else(|| odd(word)))
+        .collect()
 }
 
 fn odd(word: &str) -> Fault {

@@ -1,1 +1,1 @@
-//! placeholder
+//! Micro benchmarks by criterion; they stand in `benches/`.

@@ -152,8 +152,8 @@ impl<'a> Decoder<'a> {
         mut each: impl FnMut(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
         let len = self.u32()? as usize;
-        // Every element takes at least a byte: a damaged length can't make us reserve gigabytes.
-        let mut items = Vec::with_capacity(len.min(self.0.len()));
+        // A damaged length can't make us reserve more than the bytes that are there.
+        let mut items = Vec::with_capacity(len.min(self.0.len() / size_of::<T>().max(1) + 1));
         for _ in 0..len {
             items.push(each(self)?);
         }

@@ -15,7 +15,8 @@ pub const NEVER: i64 = i64::MAX;
 /// One log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The leader's clock when it proposed, in microseconds since the epoch. The only time that apply knows.
+    /// The leader's clock when it proposed, in microseconds since the epoch. The latest that a shard has seen is the only time that apply
+    /// knows: where a leader's clock is behind, it stands still.
     pub at: i64,
     /// The decisions.
     pub body: Body,
@@ -53,7 +54,7 @@ pub struct Define {
     pub id: String,
     /// The definition as given, in canonical JSON; opaque here.
     pub document: Bytes,
-    /// Whether its triggers act at all.
+    /// Whether its triggers act at all; where not, it is never due and listens to nothing.
     pub enabled: bool,
     /// The first nominal due time after now, or [`NEVER`].
     pub next: i64,
@@ -85,7 +86,7 @@ pub struct Pause {
     pub paused: bool,
     /// Why, for people.
     pub note: String,
-    /// On resume: the first nominal due time after now.
+    /// On resume: the first nominal due time after now. A cursor that stands beyond it stays there.
     pub next: i64,
     /// On resume: due times between that were passed over.
     pub missed: u32,
@@ -283,10 +284,7 @@ impl Body {
             2 => Self::Delete(d.list(Delete::decode)?),
             3 => Self::Pause(d.list(Pause::decode)?),
             4 => Self::Fire(Fire { through: d.i64()?, decisions: d.list(Decision::decode)? }),
-            5 => Self::Ingest(Ingest {
-                events: d.list(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?,
-                matches: d.list(Match::decode)?,
-            }),
+            5 => Self::Ingest(Ingest::decode(d)?),
             6 => Self::Trigger(d.list(Trigger::decode)?),
             7 => Self::Ack(d.list(Ack::decode)?),
             8 => Self::Dead(d.list(|d| Ok(DeadAction { seq: d.u64()?, retry: flag(d)? }))?),
@@ -387,6 +385,17 @@ impl Decision {
             skip: Reason::from_code(d.u8()?)?,
             count: d.u32()?,
         })
+    }
+}
+
+impl Ingest {
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        let events = d.list(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?;
+        let matches = d.list(Match::decode)?;
+        match matches.iter().find(|matched| matched.event as usize >= events.len()) {
+            Some(Match { event, .. }) => Err(DecodeError(format!("a match is of event {event} of {}", events.len()))),
+            None => Ok(Self { events, matches }),
+        }
     }
 }
 

@@ -16,11 +16,12 @@ pub mod query;
 pub mod records;
 pub mod replicated;
 pub mod reply;
+mod scan;
 pub mod slots;
 
 pub use apply::ack::REFUSED;
 pub use entry::Entry;
-pub use kv::{Read, ReadError, Table, Txn, Write};
+pub use kv::{Read, ReadError, Table, Txn, Visit, Write};
 pub use machine::Machine;
 pub use replicated::{ApplyError, Replicated};
 pub use reply::Applied;

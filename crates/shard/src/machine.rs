@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
-
 use crate::apply;
 use crate::codec::DecodeError;
 use crate::entry::{Body, Entry};
 use crate::keys;
 use crate::kv::{Read, ReadError, Table, Txn};
-use crate::occurrence::{self, Chunk, Record};
+use crate::occurrence::Chunk;
 use crate::outbox::{Open, Outbox, Payloads};
+use crate::query;
 use crate::records::Counters;
 use crate::replicated::{ApplyError, Replicated};
-use crate::reply::{Applied, OutboxRef, Outcome};
+use crate::reply::{Applied, Outcome};
+use crate::scan::{self, corrupt};
 use crate::slots::{Slot, Slots};
 
 /// One hour in microseconds: the time bucket of the account and of retired versions.
@@ -96,25 +96,12 @@ impl Machine {
         seq
     }
 
-    /// Writes a chunk of firings, opens it in the outbox, and says where it is.
-    pub(crate) fn put_firings(&mut self, txn: &mut Txn<'_>, at: i64, batch: LaneBatch) -> OutboxRef {
-        let records = crate::codec::count(batch.records.len());
-        let lane = batch.lane;
-        txn.put(Table::Outbox, keys::outbox(lane, batch.seq), batch.payloads.encode(records));
-        txn.put(Table::Account, keys::account(batch.seq), Chunk { at, records: batch.records }.encode());
-        self.outbox.insert(lane, batch.seq, Open::new(records));
-        OutboxRef { lane, seq: batch.seq, records }
-    }
-
-    /// Writes a chunk of skipped occurrences, and notes it by reason.
-    pub(crate) fn put_skips(&mut self, txn: &mut Txn<'_>, at: i64, seq: u64, records: Vec<Record>) {
-        let mut reasons: Vec<u8> = records.iter().filter_map(|r| r.skip).map(occurrence::Reason::code).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
-        for reason in reasons {
-            txn.put(Table::Misses, keys::miss(reason, seq), Vec::new());
-        }
-        txn.put(Table::Account, keys::account(seq), Chunk { at, records }.encode());
+    /// Counts a firing as failed, or as pending again, where its definition still exists.
+    pub(crate) fn count_failed(&mut self, txn: &mut Txn<'_>, chunk: &Chunk, record: u32, failed: bool) {
+        let number = chunk.records.get(record as usize).map(|record| record.number);
+        let Some((number, mut slot)) = number.and_then(|n| self.slots.get(n).map(|slot| (n, *slot))) else { return };
+        slot.failed = if failed { slot.failed.saturating_add(1) } else { slot.failed.saturating_sub(1) };
+        self.put_slot(txn, number, slot);
     }
 
     fn apply_body(&mut self, txn: &mut Txn<'_>, at: i64, body: Body) -> Result<Applied, ApplyError> {
@@ -141,39 +128,6 @@ impl Machine {
 /// Hours since the epoch.
 pub(crate) fn hour_of(at: i64) -> u32 {
     (at.max(0) / HOUR) as u32
-}
-
-/// The firings of one lane that an entry decided.
-pub(crate) struct LaneBatch {
-    pub lane: u32,
-    pub seq: u64,
-    pub records: Vec<Record>,
-    pub payloads: Payloads,
-    /// Which of the entry's events each blob is.
-    pub events: Vec<u32>,
-}
-
-impl LaneBatch {
-    /// Adds a firing whose payload is one of the entry's events; each event is kept once.
-    pub fn push(&mut self, record: Record, event: u32, events: &[Bytes]) {
-        let blob = match self.events.iter().rposition(|known| *known == event) {
-            Some(index) => index,
-            None => {
-                self.events.push(event);
-                self.payloads.blobs.push(events.get(event as usize).cloned().unwrap_or_default());
-                self.payloads.blobs.len() - 1
-            }
-        };
-        self.payloads.by_record.push(Some(crate::codec::count(blob)));
-        self.records.push(record);
-    }
-
-    /// Adds a firing with a payload of its own.
-    pub fn push_own(&mut self, record: Record, payload: Bytes) {
-        self.payloads.by_record.push(Some(crate::codec::count(self.payloads.blobs.len())));
-        self.payloads.blobs.push(payload);
-        self.records.push(record);
-    }
 }
 
 /// Namespaces by lane and lanes by namespace.
@@ -211,7 +165,9 @@ impl Replicated for Machine {
 
     fn apply(&mut self, txn: &mut Txn<'_>, entry: &[u8]) -> Result<Applied, ApplyError> {
         let entry = Entry::decode(entry).map_err(|e| ApplyError::Unknown(e.to_string()))?;
-        let applied = self.apply_body(txn, entry.at, entry.body)?;
+        // Leaders follow each other, and their clocks differ: a window that has begun must not begin again.
+        self.counters.clock = self.counters.clock.max(entry.at);
+        let applied = self.apply_body(txn, self.counters.clock, entry.body)?;
         txn.put(Table::Meta, keys::COUNTERS.to_vec(), self.counters.encode());
         Ok(applied)
     }
@@ -219,48 +175,30 @@ impl Replicated for Machine {
 
 impl Machine {
     fn load_slots(&mut self, state: &dyn Read) -> Result<(), ReadError> {
-        each(state, Table::Cursors, |key, value| {
-            let slot = Slot::decode(value)?;
+        let (numbers, lanes) = (self.counters.next_number, self.lanes.names.len());
+        scan::each(state, Table::Cursors, (&[], &keys::after(&[])), |key, value| {
+            let (number, slot) = (keys::parse_cursor(key)?, Slot::decode(value)?);
+            if number >= numbers || usize::from(slot.lane) >= lanes {
+                let lane = slot.lane;
+                return Err(DecodeError(format!("definition {number} in lane {lane}: there are {numbers} in {lanes}")));
+            }
             self.paused += usize::from(slot.is_paused());
-            self.slots.set(keys::parse_cursor(key)?, slot);
-            Ok(())
+            self.slots.set(number, slot);
+            Ok(ControlFlow::Continue(()))
         })
     }
 
     fn load_outbox(&mut self, state: &dyn Read) -> Result<(), ReadError> {
-        let mut chunks = Vec::new();
-        each(state, Table::Outbox, |key, value| {
-            chunks.push((keys::parse_outbox(key)?, Payloads::decode(value)?.0));
-            Ok(())
-        })?;
-        for ((lane, seq), records) in chunks {
-            let open = match state.get(Table::Account, &keys::account_ends(seq))? {
-                None => Open::new(records),
-                Some(bytes) => Open::with_ends(records, occurrence::decode_ends(&bytes).map_err(corrupt)?),
-            };
+        let read = |key: &[u8], value: &[u8]| Ok((keys::parse_outbox(key)?, Payloads::count(value)?));
+        for ((lane, seq), records) in scan::all(state, Table::Outbox, read)? {
+            let ends = query::ends(state, seq)?;
+            let open = if ends.is_empty() { Open::new(records) } else { Open::with_ends(records, ends) };
+            if !open.ends.is_empty() && open.ends.len() != records as usize {
+                let known = open.ends.len();
+                return Err(ReadError(format!("open chunk {seq} has {records} firings, and ends of {known}")));
+            }
             self.outbox.insert(lane, seq, open);
         }
         Ok(())
     }
-}
-
-/// Visits a whole table; a record that can't be read is corruption.
-fn each(
-    state: &dyn Read,
-    table: Table,
-    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), DecodeError>,
-) -> Result<(), ReadError> {
-    let mut fault = None;
-    state.scan(table, &[], &keys::after(&[]), &mut |key, value| match visit(key, value) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            fault = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    fault.map_or(Ok(()), |error| Err(corrupt(error)))
-}
-
-pub(crate) fn corrupt(error: DecodeError) -> ReadError {
-    ReadError(format!("a record can't be read: {error}"))
 }

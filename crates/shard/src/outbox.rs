@@ -36,6 +36,13 @@ impl Payloads {
         e.finish()
     }
 
+    /// The number of records in the chunk, without reading their payloads.
+    pub(crate) fn count(bytes: &[u8]) -> Result<u32, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "outbox")?;
+        d.u32()
+    }
+
     /// The number of records in the chunk, and their payloads.
     pub fn decode(bytes: &[u8]) -> Result<(u32, Self), DecodeError> {
         let mut d = Decoder::new(bytes);

@@ -1,16 +1,14 @@
 //! Reading a shard's state: definitions by name and in order, what an outbox chunk holds, the occurrences of a definition, dead letters.
 //!
-//! All over committed state; nothing here changes anything.
+//! Over committed state, or through a transaction; nothing here changes anything.
 
-use std::ops::ControlFlow;
-
-use crate::codec::Decoder;
+use crate::codec::{DecodeError, Decoder};
 use crate::keys;
 use crate::kv::{Read, ReadError, Table};
-use crate::machine::corrupt;
 use crate::occurrence::{Chunk, End, NO_CHUNK, Record, decode_ends};
 use crate::outbox::Payloads;
-use crate::records::{DeadLetter, PauseNote, Version};
+use crate::records::{Counters, DeadLetter, PauseNote, Version};
+use crate::scan::{self, corrupt};
 
 /// The number of the definition of this name.
 pub fn number(state: &dyn Read, namespace: &str, id: &str) -> Result<Option<u64>, ReadError> {
@@ -43,23 +41,11 @@ pub fn names(
     let prefix = namespace.map(keys::namespace_prefix).unwrap_or_default();
     // The successor of a name is the name and a zero byte.
     let from = after.map_or_else(|| prefix.clone(), |(namespace, id)| [keys::name(namespace, id), vec![0]].concat());
-    let mut found = Vec::new();
-    let mut fault = None;
-    state.scan(Table::Names, from.max(prefix.clone()).as_slice(), &keys::after(&prefix), &mut |key, value| {
-        if found.len() == limit {
-            return ControlFlow::Break(());
-        }
-        match keys::parse_name(key).and_then(|(ns, id)| Ok((ns.to_owned(), id.to_owned(), Decoder::new(value).u64()?)))
-        {
-            Ok(named) => found.push(named),
-            Err(error) => {
-                fault = Some(corrupt(error));
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    })?;
-    fault.map_or(Ok(found), Err)
+    let (from, to) = (from.max(prefix.clone()), keys::after(&prefix));
+    scan::first(state, Table::Names, (&from, &to), limit, |key, value| {
+        let (namespace, id) = keys::parse_name(key)?;
+        Ok((namespace.to_owned(), id.to_owned(), Decoder::new(value).u64()?))
+    })
 }
 
 /// A subscription as the ingress needs it.
@@ -79,22 +65,10 @@ pub struct Subscribed {
 
 /// All subscriptions of the shard.
 pub fn subscriptions(state: &dyn Read) -> Result<Vec<Subscribed>, ReadError> {
-    let mut found = Vec::new();
-    let mut fault = None;
-    state.scan(Table::Subscriptions, &[], &keys::after(&[]), &mut |key, value| match subscribed(key, value) {
-        Ok(subscribed) => {
-            found.push(subscribed);
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            fault = Some(corrupt(error));
-            ControlFlow::Break(())
-        }
-    })?;
-    fault.map_or(Ok(found), Err)
+    scan::all(state, Table::Subscriptions, subscribed)
 }
 
-fn subscribed(key: &[u8], value: &[u8]) -> Result<Subscribed, crate::codec::DecodeError> {
+fn subscribed(key: &[u8], value: &[u8]) -> Result<Subscribed, DecodeError> {
     let (namespace, event_type, number) = keys::parse_subscription(key)?;
     let mut d = Decoder::new(value);
     let version = d.u32()?;
@@ -148,43 +122,65 @@ pub fn occurrences(
     while seq != NO_CHUNK && found.len() < limit {
         // A chunk that has been dropped for its age ends the chain.
         let Some(chunk) = chunk(state, seq)? else { return Ok((found, NO_CHUNK)) };
-        let mut of_chunk = of_chunk(state, seq, chunk, |record| record.number == number)?;
+        let mut of_chunk = of_records(state, seq, chunk, |record| record.number == number)?;
         let before = of_chunk.iter().map(|o| o.what.previous).min().unwrap_or(NO_CHUNK);
         of_chunk.reverse();
         found.append(&mut of_chunk);
-        assert!(before < seq, "the chain of occurrences goes back in time");
+        if before >= seq {
+            let fault =
+                format!("the occurrences of definition {number} go from chunk {seq} to {before}, which is not older");
+            return Err(ReadError(fault));
+        }
         seq = before;
     }
     Ok((found, seq))
 }
 
-/// Occurrences of any definition that did not fire for this reason code, newest first, from before chunk `before`.
+/// All occurrences of a chunk, the last first; none where there is no such chunk, or no more.
+pub fn of_chunk(state: &dyn Read, seq: u64) -> Result<Vec<Occurrence>, ReadError> {
+    let Some(chunk) = chunk(state, seq)? else { return Ok(Vec::new()) };
+    let mut found = of_records(state, seq, chunk, |_| true)?;
+    found.reverse();
+    Ok(found)
+}
+
+/// How many chunks are looked through for misses at first; then twice as many, and so on.
+const MISSES_WIDTH: u64 = 1024;
+
+/// Occurrences of any definition that did not fire for this reason code, newest first, from before chunk `before`. Returns at least
+/// `limit` of them if there are as many; to go on, ask from before the last one's chunk.
 pub fn misses(state: &dyn Read, reason: u8, before: u64, limit: usize) -> Result<Vec<Occurrence>, ReadError> {
-    let mut chunks = Vec::new();
-    state.scan(Table::Misses, &keys::miss(reason, 0), &keys::miss(reason, before), &mut |key, _| {
-        chunks.push(keys::parse_miss(key));
-        ControlFlow::Continue(())
-    })?;
-    let mut found = Vec::new();
-    for seq in chunks.into_iter().rev() {
-        if found.len() >= limit {
-            break;
+    let (mut found, mut width) = (Vec::new(), MISSES_WIDTH);
+    let mut end = before.min(next_chunk(state)?);
+    while end > 0 && found.len() < limit {
+        let begin = end.saturating_sub(width);
+        let range = (keys::miss(reason, begin), keys::miss(reason, end));
+        let read = |key: &[u8], _: &[u8]| keys::parse_miss(key);
+        let seqs = scan::first(state, Table::Misses, (&range.0, &range.1), usize::MAX, read)?;
+        for seq in seqs.into_iter().rev() {
+            if found.len() < limit {
+                found.extend(of_chunk(state, seq)?.into_iter().filter(|o| is_missed(o, reason)));
+            }
         }
-        let seq = seq.map_err(corrupt)?;
-        let Some(chunk) = chunk(state, seq)? else { continue };
-        let mut of_chunk = of_chunk(state, seq, chunk, |_| true)?;
-        of_chunk.retain(|o| match (&o.end, o.what.skip) {
-            (_, Some(skip)) => skip.code() == reason,
-            (End::Failed { .. } | End::Dropped { .. }, None) => reason == crate::REFUSED,
-            _ => false,
-        });
-        of_chunk.reverse();
-        found.append(&mut of_chunk);
+        (end, width) = (begin, width.saturating_mul(2));
     }
     Ok(found)
 }
 
-fn of_chunk(
+fn next_chunk(state: &dyn Read) -> Result<u64, ReadError> {
+    let counters = state.get(Table::Meta, keys::COUNTERS)?;
+    counters.map_or(Ok(0), |bytes| Counters::decode(&bytes).map(|counters| counters.next_chunk).map_err(corrupt))
+}
+
+fn is_missed(occurrence: &Occurrence, reason: u8) -> bool {
+    match (&occurrence.end, occurrence.what.skip) {
+        (_, Some(skip)) => skip.code() == reason,
+        (End::Failed { .. } | End::Dropped { .. }, None) => reason == crate::REFUSED,
+        _ => false,
+    }
+}
+
+fn of_records(
     state: &dyn Read,
     seq: u64,
     chunk: Chunk,
@@ -202,23 +198,6 @@ fn of_chunk(
 
 /// Dead letters in order, from a sequence on, at most `limit`.
 pub fn dead_letters(state: &dyn Read, from: u64, limit: usize) -> Result<Vec<(u64, DeadLetter)>, ReadError> {
-    let mut found = Vec::new();
-    let mut fault = None;
-    state.scan(Table::Dead, &keys::dead(from), &keys::after(&[]), &mut |key, value| {
-        if found.len() == limit {
-            return ControlFlow::Break(());
-        }
-        match DeadLetter::decode(value) {
-            Ok(letter) => found.push((keys::parse_cursor(key), letter)),
-            Err(error) => {
-                fault = Some(corrupt(error));
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    })?;
-    if let Some(fault) = fault {
-        return Err(fault);
-    }
-    found.into_iter().map(|(seq, letter)| Ok((seq.map_err(corrupt)?, letter))).collect()
+    let read = |key: &[u8], value: &[u8]| Ok((keys::parse_cursor(key)?, DeadLetter::decode(value)?));
+    scan::first(state, Table::Dead, (&keys::dead(from), &keys::after(&[])), limit, read)
 }

@@ -144,6 +144,8 @@ impl PauseNote {
 /// `Meta`: positions and counts of the shard, written with each entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
+    /// The latest time that an entry has brought. Time never runs backward for a shard: this is what apply takes for now.
+    pub clock: i64,
     /// The next definition's number.
     pub next_number: u64,
     /// The next account chunk.
@@ -167,6 +169,7 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
+            clock: i64::MIN,
             next_number: 0,
             next_chunk: 1,
             next_dead: 1,
@@ -185,6 +188,7 @@ impl Counters {
     pub fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::with_capacity(128);
         e.u8(VERSION);
+        e.i64(self.clock);
         e.u64(self.next_number);
         e.u64(self.next_chunk);
         e.u64(self.next_dead);
@@ -202,6 +206,7 @@ impl Counters {
         let mut d = Decoder::new(bytes);
         check_version(d.u8()?, "counters")?;
         let counters = Self {
+            clock: d.i64()?,
             next_number: d.u64()?,
             next_chunk: d.u64()?,
             next_dead: d.u64()?,

@@ -33,8 +33,8 @@ pub enum Outcome {
     Done,
     /// Of `Define`.
     Defined(Vec<Defined>),
-    /// Of `Delete`: whether it was there.
-    Deleted(Vec<bool>),
+    /// Of `Delete`: the number of each that was there.
+    Deleted(Vec<Option<u64>>),
     /// Of `Pause`.
     Paused(Vec<Pausing>),
     /// Of `Fire`: indices of the decisions that were stale and did nothing.

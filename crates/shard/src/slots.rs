@@ -117,6 +117,9 @@ impl Slot {
             flags: d.u8()?,
         };
         d.end()?;
+        if slot.generation == 0 {
+            return Err(DecodeError("a cursor of a vacant slot".into()));
+        }
         Ok(slot)
     }
 }
@@ -151,12 +154,6 @@ impl Slots {
     pub fn get(&self, number: u64) -> Option<&Slot> {
         let (page, index) = place(number);
         self.pages.get(page)?.as_ref().map(|page| &page.slots[index]).filter(|slot| slot.generation != 0)
-    }
-
-    /// The slot of a definition that exists.
-    pub fn get_mut(&mut self, number: u64) -> Option<&mut Slot> {
-        let (page, index) = place(number);
-        self.pages.get_mut(page)?.as_mut().map(|page| &mut page.slots[index]).filter(|slot| slot.generation != 0)
     }
 
     /// Sets the slot of a definition.

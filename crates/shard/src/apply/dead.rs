@@ -1,13 +1,18 @@
 //! Dead letters retried or dropped by an operator.
 
+use bytes::Bytes;
+
+use crate::codec::count;
 use crate::entry::DeadAction;
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
-use crate::machine::{Machine, corrupt};
-use crate::occurrence::{End, decode_ends, encode_ends};
+use crate::machine::Machine;
+use crate::occurrence::{End, encode_ends};
 use crate::outbox::{Open, Payloads};
+use crate::query;
 use crate::records::DeadLetter;
 use crate::reply::{Applied, OutboxRef, Outcome};
+use crate::scan::corrupt;
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: &[DeadAction]) -> Result<Applied, ReadError> {
     let mut chunks = Vec::new();
@@ -19,10 +24,13 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: &[DeadAc
         };
         let letter = DeadLetter::decode(&bytes).map_err(corrupt)?;
         if item.retry {
-            chunks.push(retry(m, txn, letter)?);
+            let opened = retry(m, txn, letter)?;
+            if !chunks.contains(&opened) {
+                chunks.push(opened);
+            }
         } else {
-            let DeadLetter { chunk, record, reason, .. } = letter;
-            set_end(txn, chunk, record, End::Dropped { at, reason })?;
+            let end = End::Dropped { at, reason: letter.reason.clone() };
+            set_end(m, txn, &letter, end)?;
         }
         txn.delete(Table::Dead, keys::dead(item.seq));
         m.counters.dead -= 1;
@@ -33,44 +41,47 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: &[DeadAc
 
 /// Opens the letter's chunk again, for this one firing: its occurrence is pending once more.
 fn retry(m: &mut Machine, txn: &mut Txn<'_>, letter: DeadLetter) -> Result<OutboxRef, ReadError> {
+    set_end(m, txn, &letter, End::Pending)?;
     let DeadLetter { chunk: seq, record, records, lane, payload, .. } = letter;
-    let ends = set_end(txn, seq, record, End::Pending)?;
-    m.outbox.take(lane, seq);
-    let payloads = merge(txn, lane, seq, records, record, payload)?;
-    txn.put(Table::Outbox, keys::outbox(lane, seq), payloads.encode(records));
-    m.outbox.insert(lane, seq, Open::with_ends(records, ends));
-    Ok(OutboxRef { lane, seq, records })
-}
-
-/// The payloads of the chunk as they are (if it is open for other firings), with this one's.
-fn merge(
-    txn: &Txn<'_>,
-    lane: u32,
-    seq: u64,
-    records: u32,
-    record: u32,
-    payload: Option<bytes::Bytes>,
-) -> Result<Payloads, ReadError> {
-    let known = txn.get(Table::Outbox, &keys::outbox(lane, seq))?;
-    let mut payloads = match known {
+    let mut payloads = match txn.get(Table::Outbox, &keys::outbox(lane, seq))? {
         Some(bytes) => Payloads::decode(&bytes).map_err(corrupt)?.1,
         None => Payloads::default(),
     };
     if let Some(payload) = payload {
-        payloads.by_record.resize(records as usize, None);
-        payloads.by_record[record as usize] = Some(crate::codec::count(payloads.blobs.len()));
-        payloads.blobs.push(payload);
+        attach(&mut payloads, records, record, payload);
     }
-    Ok(payloads)
+    txn.put(Table::Outbox, keys::outbox(lane, seq), payloads.encode(records));
+    if let Some(chunk) = query::chunk(txn, seq)? {
+        m.count_failed(txn, &chunk, record, false);
+    }
+    Ok(OutboxRef { lane, seq, records })
 }
 
-fn set_end(txn: &mut Txn<'_>, seq: u64, record: u32, end: End) -> Result<Vec<End>, ReadError> {
-    let bytes = txn.get(Table::Account, &keys::account_ends(seq))?;
-    let bytes = bytes.ok_or_else(|| ReadError(format!("the account of chunk {seq} is gone before its dead letter")))?;
-    let mut ends = decode_ends(&bytes).map_err(corrupt)?;
-    let place =
-        ends.get_mut(record as usize).ok_or_else(|| ReadError(format!("chunk {seq} has no record {record}")))?;
-    *place = end;
+/// Gives a record its payload again; the chunk keeps each once, as it did at first.
+fn attach(payloads: &mut Payloads, records: u32, record: u32, payload: Bytes) {
+    let known = payloads.blobs.iter().position(|blob| *blob == payload);
+    let blob = known.unwrap_or_else(|| {
+        payloads.blobs.push(payload);
+        payloads.blobs.len() - 1
+    });
+    payloads.by_record.resize(records as usize, None);
+    payloads.by_record[record as usize] = Some(count(blob));
+}
+
+/// Sets how the letter's firing ended, in the account and, while anything of its chunk is pending, in the outbox.
+fn set_end(m: &mut Machine, txn: &mut Txn<'_>, letter: &DeadLetter, end: End) -> Result<(), ReadError> {
+    let DeadLetter { chunk: seq, record, records, lane, .. } = *letter;
+    let mut ends = query::ends(txn, seq)?;
+    if ends.len() != records as usize || record >= records {
+        let known = ends.len();
+        return Err(ReadError(format!("record {record} of {records} in chunk {seq} is dead, and {known} have ended")));
+    }
+    ends[record as usize] = end;
     txn.put(Table::Account, keys::account_ends(seq), encode_ends(&ends));
-    Ok(ends)
+    m.outbox.take(lane, seq);
+    let open = Open::with_ends(records, ends);
+    if open.left > 0 {
+        m.outbox.insert(lane, seq, open);
+    }
+    Ok(())
 }

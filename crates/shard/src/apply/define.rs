@@ -1,6 +1,6 @@
 //! Definitions created or changed.
 
-use crate::apply::{number_of, retire, version_of};
+use crate::apply::{find, retire, version_of};
 use crate::codec::Encoder;
 use crate::entry::{Define, NEVER};
 use crate::keys;
@@ -12,9 +12,12 @@ use crate::slots::Slot;
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Define>) -> Result<Outcome, ReadError> {
     let mut defined = Vec::with_capacity(items.len());
-    for item in items {
-        let number = number_of(txn, &item.namespace, &item.id)?;
-        defined.push(match number.and_then(|n| m.slots.get(n).map(|slot| (n, *slot))) {
+    for mut item in items {
+        if !item.enabled {
+            item.next = NEVER;
+            item.subscriptions.clear();
+        }
+        defined.push(match find(m, txn, &item.namespace, &item.id)? {
             Some((number, slot)) => configure(m, txn, at, item, number, slot)?,
             None => create(m, txn, at, item),
         });
@@ -79,7 +82,7 @@ fn put(m: &mut Machine, txn: &mut Txn<'_>, number: u64, mut slot: Slot, version:
     slot.generation += 1;
     slot.version += 1;
     slot.set_enabled(item.enabled);
-    slot.next = if item.enabled { item.next } else { NEVER };
+    slot.next = item.next;
     txn.put(Table::Definitions, keys::definition(number, slot.version), version.encode());
     for (event_type, matcher) in item.subscriptions {
         let mut value = Encoder::default();

@@ -1,6 +1,6 @@
 //! Definitions removed. What they have fired is still dispatched; their last version stays until it is old enough to go.
 
-use crate::apply::{number_of, retire, version_of};
+use crate::apply::{find, retire, version_of};
 use crate::entry::Delete;
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
@@ -8,13 +8,12 @@ use crate::machine::Machine;
 use crate::reply::Outcome;
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: &[Delete]) -> Result<Outcome, ReadError> {
-    let deleted: Result<Vec<bool>, _> = items.iter().map(|item| delete(m, txn, at, item)).collect();
+    let deleted: Result<Vec<Option<u64>>, _> = items.iter().map(|item| delete(m, txn, at, item)).collect();
     deleted.map(Outcome::Deleted)
 }
 
-fn delete(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Delete) -> Result<bool, ReadError> {
-    let Some(number) = number_of(txn, &item.namespace, &item.id)? else { return Ok(false) };
-    let Some(slot) = m.slots.get(number).copied() else { return Ok(false) };
+fn delete(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Delete) -> Result<Option<u64>, ReadError> {
+    let Some((number, slot)) = find(m, txn, &item.namespace, &item.id)? else { return Ok(None) };
     for event_type in version_of(txn, number, slot.version)?.event_types {
         txn.delete(Table::Subscriptions, keys::subscription(&item.namespace, &event_type, number));
     }
@@ -22,5 +21,5 @@ fn delete(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Delete) -> Result<
     txn.delete(Table::Names, keys::name(&item.namespace, &item.id));
     txn.delete(Table::Meta, keys::pause_note(number));
     m.remove_slot(txn, number);
-    Ok(true)
+    Ok(Some(number))
 }

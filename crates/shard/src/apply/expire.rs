@@ -1,75 +1,63 @@
 //! Old time buckets dropped: dedupe keys beyond every window, account chunks and retired versions beyond what is kept.
 
-use std::ops::ControlFlow;
-
+use crate::apply::ack::REFUSED;
+use crate::codec::Decoder;
 use crate::entry::Expire;
 use crate::keys;
 use crate::kv::{Read, ReadError, Table, Txn};
-use crate::machine::{Machine, corrupt, hour_of};
+use crate::machine::{Machine, hour_of};
+use crate::occurrence::Reason;
+use crate::query;
 use crate::records::DeadLetter;
+use crate::scan::{self, corrupt};
 
 /// Versions removed by one entry: the rest wait for the next, so that apply stays short.
 const VERSIONS: usize = 10_000;
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, expire: Expire) -> Result<(), ReadError> {
     m.counters.dedupe.expire(txn, at);
-    expire_account(m, txn, expire.account_before)?;
-    expire_versions(txn, expire.versions_before)
+    let held = held_since(m, txn)?;
+    expire_account(m, txn, expire.account_before.min(held))?;
+    expire_versions(txn, expire.versions_before.min(held))
 }
 
-/// Drops whole hours, but nothing that is open in the outbox or that a dead letter points at.
+/// When the oldest chunk was decided that has a firing in the outbox, or that a dead letter may open again. It is kept, with all that came
+/// after it, and so are the versions that it fires: those were not superseded before.
+fn held_since(m: &Machine, txn: &Txn<'_>) -> Result<i64, ReadError> {
+    let letters = scan::all(txn, Table::Dead, |_, value| Ok(DeadLetter::decode(value)?.chunk))?;
+    let Some(seq) = m.outbox.oldest().into_iter().chain(letters).min() else { return Ok(i64::MAX) };
+    let chunk = query::chunk(txn, seq)?.ok_or_else(|| ReadError(format!("chunk {seq} is held and has no account")))?;
+    Ok(chunk.at)
+}
+
+/// Drops whole hours.
 fn expire_account(m: &mut Machine, txn: &mut Txn<'_>, before: i64) -> Result<(), ReadError> {
-    let Some(mut floor) = first_chunk_from(txn.committed(), hour_of(before))? else { return Ok(()) };
-    if let Some(open) = m.outbox.oldest() {
-        floor = floor.min(open);
+    let (hour, newest_hour) = (hour_of(before), m.counters.account_hour);
+    // A shard that has decided nothing since then keeps nothing.
+    let floor = if hour > newest_hour { Some(m.counters.next_chunk) } else { first_chunk_from(txn, hour)? };
+    let known = m.counters.account_floor;
+    let Some(floor) = floor.filter(|floor| *floor > known) else { return Ok(()) };
+    txn.delete_range(Table::Account, keys::account(known), keys::account(floor));
+    for reason in Reason::ALL.map(Reason::code).into_iter().chain([REFUSED]) {
+        txn.delete_range(Table::Misses, keys::miss(reason, known), keys::miss(reason, floor));
     }
-    if let Some(dead) = oldest_dead_chunk(txn.committed())? {
-        floor = floor.min(dead);
-    }
-    if floor <= m.counters.account_floor {
-        return Ok(());
-    }
-    txn.delete_range(Table::Account, keys::account(m.counters.account_floor), keys::account(floor));
-    for reason in crate::occurrence::Reason::ALL.map(|r| r.code()).into_iter().chain([super::ack::REFUSED]) {
-        txn.delete_range(Table::Misses, keys::miss(reason, m.counters.account_floor), keys::miss(reason, floor));
-    }
-    txn.delete_range(Table::Meta, keys::account_hour(0), keys::account_hour(hour_of(before)));
+    // The newest hour's index stays: what else it decides is found by it.
+    txn.delete_range(Table::Meta, keys::account_hour(0), keys::account_hour(hour.min(newest_hour)));
     m.counters.account_floor = floor;
     Ok(())
 }
 
 /// The first account chunk of this hour or of the next one that has any.
 fn first_chunk_from(state: &dyn Read, hour: u32) -> Result<Option<u64>, ReadError> {
-    let mut found = None;
-    state.scan(Table::Meta, &keys::account_hour(hour), &keys::account_hour(u32::MAX), &mut |_, value| {
-        found = value.try_into().ok().map(u64::from_be_bytes);
-        ControlFlow::Break(())
-    })?;
-    Ok(found)
+    let hours = (keys::account_hour(hour), keys::account_hour(u32::MAX));
+    let first = |_: &[u8], value: &[u8]| Decoder::new(value).array().map(u64::from_be_bytes);
+    Ok(scan::first(state, Table::Meta, (&hours.0, &hours.1), 1, first)?.pop())
 }
 
-fn oldest_dead_chunk(state: &dyn Read) -> Result<Option<u64>, ReadError> {
-    let (mut oldest, mut fault) = (None::<u64>, None);
-    state.scan(Table::Dead, &[], &keys::after(&[]), &mut |_, value| match DeadLetter::decode(value) {
-        Ok(letter) => {
-            oldest = Some(oldest.map_or(letter.chunk, |o| o.min(letter.chunk)));
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            fault = Some(corrupt(error));
-            ControlFlow::Break(())
-        }
-    })?;
-    fault.map_or(Ok(oldest), Err)
-}
-
+/// Drops versions that were superseded in whole hours before.
 fn expire_versions(txn: &mut Txn<'_>, before: i64) -> Result<(), ReadError> {
-    let mut old = Vec::new();
-    txn.committed().scan(Table::Retired, &[], &hour_of(before).to_be_bytes(), &mut |key, _| {
-        old.push(key.to_vec());
-        if old.len() < VERSIONS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    for key in old {
+    let end = hour_of(before).to_be_bytes();
+    for key in scan::first(txn, Table::Retired, (&[], &end), VERSIONS, |key, _| Ok(key.to_vec()))? {
         let (number, version) = keys::parse_retired(&key).map_err(corrupt)?;
         txn.delete(Table::Definitions, keys::definition(number, version));
         txn.delete(Table::Retired, key);

@@ -1,68 +1,49 @@
 //! Events matched: duplicates dropped, the rest written to account and outbox.
 
-use crate::apply::LaneBatches;
+use bytes::Bytes;
+
+use crate::apply::decided::{Decided, Payload};
 use crate::entry::{Ingest, Match};
 use crate::kv::{ReadError, Txn};
 use crate::machine::Machine;
-use crate::occurrence::{Key, NO_CHUNK, Reason, Record};
+use crate::occurrence::{Key, Reason};
 use crate::reply::{Applied, Ingested, Outcome};
 use crate::slots::Slot;
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, ingest: Ingest) -> Result<Applied, ReadError> {
-    let mut state = State { firings: LaneBatches::default(), skip_seq: NO_CHUNK, skips: Vec::new() };
+    let mut decided = Decided::new(at);
     let mut outcomes = Vec::with_capacity(ingest.matches.len());
     for matched in ingest.matches {
-        let Some(slot) = m.slots.get(matched.number).copied().filter(|slot| slot.version == matched.version) else {
-            outcomes.push(Ingested::Stale);
-            continue;
-        };
-        if !m.counters.dedupe.insert(txn, at, &matched.digest, matched.window)? {
-            outcomes.push(Ingested::Duplicate);
-            continue;
-        }
-        outcomes.push(state.decide(m, txn, at, matched, slot, &ingest.events));
+        outcomes.push(match current(m, &matched) {
+            None => Ingested::Stale,
+            Some(_) if !m.counters.dedupe.insert(txn, at, &matched.digest, matched.window)? => Ingested::Duplicate,
+            Some(slot) => decide(m, txn, matched, slot, &ingest.events, &mut decided),
+        });
     }
-    if !state.skips.is_empty() {
-        m.put_skips(txn, at, state.skip_seq, state.skips);
-    }
-    Ok(Applied { chunks: state.firings.put(m, txn, at), outcome: Outcome::Ingested(outcomes) })
+    Ok(Applied { chunks: decided.put(m, txn), outcome: Outcome::Ingested(outcomes) })
 }
 
-struct State {
-    firings: LaneBatches,
-    skip_seq: u64,
-    skips: Vec<Record>,
+/// The slot, if what matched is what it is now.
+fn current(m: &Machine, matched: &Match) -> Option<Slot> {
+    m.slots.get(matched.number).copied().filter(|slot| slot.version == matched.version && slot.is_enabled())
 }
 
-impl State {
-    fn decide(
-        &mut self,
-        m: &mut Machine,
-        txn: &mut Txn<'_>,
-        at: i64,
-        matched: Match,
-        mut slot: Slot,
-        events: &[bytes::Bytes],
-    ) -> Ingested {
-        let skip = slot.is_paused().then_some(Reason::Paused);
-        let (version, previous) = (slot.version, slot.chunk);
-        let record = Record { number: matched.number, version, previous, key: Key::Event(matched.key), skip };
-        let outcome = if skip.is_some() {
-            if self.skip_seq == NO_CHUNK {
-                self.skip_seq = m.next_chunk(txn, at);
-            }
-            slot.chunk = self.skip_seq;
-            slot.skipped = slot.skipped.saturating_add(1);
-            self.skips.push(record);
-            Ingested::Skipped
-        } else {
-            let batch = self.firings.of(m, txn, at, slot.lane.into());
-            batch.push(record, matched.event, events);
-            slot.chunk = batch.seq;
-            slot.fired = slot.fired.saturating_add(1);
-            Ingested::Fired
-        };
-        m.put_slot(txn, matched.number, slot);
-        outcome
-    }
+fn decide(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    matched: Match,
+    mut slot: Slot,
+    events: &[Bytes],
+    decided: &mut Decided,
+) -> Ingested {
+    let (number, key) = (matched.number, Key::Event(matched.key));
+    let outcome = if slot.is_paused() {
+        decided.skip(m, txn, (number, &mut slot), key, Reason::Paused);
+        Ingested::Skipped
+    } else {
+        decided.fire(m, txn, (number, &mut slot), key, Payload::Event(matched.event, events));
+        Ingested::Fired
+    };
+    m.put_slot(txn, number, slot);
+    outcome
 }

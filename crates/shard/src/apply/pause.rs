@@ -1,11 +1,12 @@
 //! Definitions paused or resumed. Due times that passed meanwhile are accounted as skipped when it is resumed.
 
-use crate::apply::number_of;
+use crate::apply::decided::Decided;
+use crate::apply::find;
 use crate::entry::{NEVER, Pause};
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
 use crate::machine::Machine;
-use crate::occurrence::{Key, Reason, Record};
+use crate::occurrence::{Key, Reason};
 use crate::records::PauseNote;
 use crate::reply::{Applied, Definite, Outcome, Pausing};
 use crate::slots::Slot;
@@ -13,8 +14,7 @@ use crate::slots::Slot;
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Pause>) -> Result<Applied, ReadError> {
     let mut results = Vec::with_capacity(items.len());
     for item in items {
-        let number = number_of(txn, &item.namespace, &item.id)?;
-        results.push(match number.and_then(|n| m.slots.get(n).map(|slot| (n, *slot))) {
+        results.push(match find(m, txn, &item.namespace, &item.id)? {
             None => Pausing::NotFound,
             Some((number, slot)) => change(m, txn, at, &item, number, slot),
         });
@@ -42,17 +42,13 @@ fn change(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64
 }
 
 fn resume(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64, slot: &mut Slot) {
-    if item.missed > 0 {
-        let seq = m.next_chunk(txn, at);
+    // Without a next due time (no schedule, disabled, or exhausted) nothing was missed.
+    if item.missed > 0 && slot.next != NEVER {
         let key = Key::Time { nominal: slot.next, due: slot.next, count: item.missed };
-        let (version, previous) = (slot.version, slot.chunk);
-        m.put_skips(txn, at, seq, vec![Record { number, version, previous, key, skip: Some(Reason::Paused) }]);
-        slot.skipped = slot.skipped.saturating_add(item.missed);
-        slot.chunk = seq;
+        let mut decided = Decided::new(at);
+        decided.skip(m, txn, (number, slot), key, Reason::Paused);
+        decided.put(m, txn);
     }
-    // What has been decided stays decided, even if the leader's clock is behind the one that decided it.
-    slot.next = if item.next <= slot.last { slot.next } else { item.next };
-    if !slot.is_enabled() {
-        slot.next = NEVER;
-    }
+    // A cursor never moves back, even if the leader's clock is behind the one that moved it.
+    slot.next = slot.next.max(item.next);
 }

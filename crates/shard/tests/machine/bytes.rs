@@ -1,0 +1,217 @@
+//! What stands on disk and in the log, byte for byte: `golden.txt` has one line for each kind of entry, value and key. A line that
+//! changes is a new format version, with the old one still read; it is never just edited.
+
+use flintwheel_shard::entry::{
+    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Trigger,
+};
+use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
+use flintwheel_shard::outbox::Payloads;
+use flintwheel_shard::records::{Counters, DeadLetter, PauseNote, Version};
+use flintwheel_shard::slots::Slot;
+use flintwheel_shard::{Entry, Table, keys};
+
+/// The committed line of this name, as bytes; none of them where there is no such line.
+fn golden(name: &str) -> Vec<u8> {
+    let mut lines = include_str!("golden.txt").lines().filter_map(|line| line.split_once(' '));
+    let (_, hex) = lines.find(|(known, _)| *known == name).unwrap_or_default();
+    let pairs = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("ASCII"));
+    pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hex digits")).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Collects all that differ, so that one run shows each.
+fn assert_golden(cases: &[(impl AsRef<str>, Vec<u8>)]) {
+    let differs = |(name, bytes): &&(_, Vec<u8>)| golden(AsRef::as_ref(name)) != *bytes;
+    let differing: Vec<String> =
+        cases.iter().filter(differs).map(|(name, bytes)| format!("{} {}", name.as_ref(), hex(bytes))).collect();
+    assert!(differing.is_empty(), "the format has changed:\n{}", differing.join("\n"));
+}
+
+/// One entry of each kind, each field with a value of its own.
+pub fn entries() -> Vec<(&'static str, Entry)> {
+    let (namespace, id) = ("ns".to_owned(), "id".to_owned());
+    let define = Define {
+        namespace: namespace.clone(),
+        id: id.clone(),
+        document: "{}".into(),
+        enabled: true,
+        next: 0x1122,
+        subscriptions: vec![("type".into(), "matcher".into()), ("other".into(), "".into())],
+        incarnation: 0x3344,
+        expected_version: Some(0x55),
+    };
+    let anew = Define { enabled: false, next: NEVER, subscriptions: vec![], expected_version: None, ..define.clone() };
+    let decision =
+        Decision { number: 1, generation: 2, nominal: 3, due: 4, next: 5, skip: Some(Reason::Superseded), count: 6 };
+    let fired = Decision { skip: None, next: NEVER, ..decision };
+    let matched = Match { event: 1, number: 2, version: 3, key: "key".into(), digest: [0xD1; 16], window: 4 };
+    let refused = AckEnd { record: 2, at: 6, refused: Some("why".into()), note: String::new() };
+    let started = AckEnd { record: 1, at: 5, refused: None, note: "late".into() };
+    let bodies = [
+        ("define", Body::Define(vec![define, anew])),
+        ("delete", Body::Delete(vec![Delete { namespace: namespace.clone(), id: id.clone() }])),
+        ("pause", {
+            let pause = Pause {
+                namespace: namespace.clone(),
+                id: id.clone(),
+                paused: true,
+                note: "note".into(),
+                next: 7,
+                missed: 8,
+            };
+            Body::Pause(vec![pause])
+        }),
+        ("fire", Body::Fire(Fire { through: 9, decisions: vec![decision, fired] })),
+        ("ingest", Body::Ingest(Ingest { events: vec!["one".into(), "two".into()], matches: vec![matched] })),
+        ("trigger", {
+            let (request_id, input) = ("request".into(), "1".into());
+            Body::Trigger(vec![Trigger { namespace, id, request_id, digest: [0xD2; 16], input }])
+        }),
+        ("ack", Body::Ack(vec![Ack { lane: 3, seq: 4, ends: vec![started, refused] }])),
+        ("dead", Body::Dead(vec![DeadAction { seq: 1, retry: true }, DeadAction { seq: 2, retry: false }])),
+        ("expire", Body::Expire(Expire { account_before: 10, versions_before: -11 })),
+    ];
+    bodies.map(|(name, body)| (name, Entry { at: 0x0102_0304_0506, body })).into()
+}
+
+pub fn slot() -> Slot {
+    let mut slot = Slot::new(0x0A0B);
+    (slot.generation, slot.version, slot.next, slot.last, slot.chunk) = (1, 2, 3, 4, 5);
+    (slot.fired, slot.skipped, slot.failed) = (6, 7, 8);
+    slot.set_enabled(true);
+    slot.set_paused(true);
+    slot
+}
+
+pub fn chunk() -> Chunk {
+    let record = |key, skip| Record { number: 1, version: 2, previous: 3, key, skip };
+    let records = vec![
+        record(Key::Time { nominal: 4, due: 5, count: 6 }, Some(Reason::Late)),
+        record(Key::Event("event".into()), Some(Reason::Paused)),
+        record(Key::Manual("request".into()), None),
+    ];
+    Chunk { at: 7, records }
+}
+
+pub fn ends() -> Vec<End> {
+    vec![
+        End::Pending,
+        End::Started { at: 1, note: "note".into() },
+        End::Failed { at: 2, reason: "why".into() },
+        End::Skipped,
+        End::Dropped { at: 3, reason: "why".into() },
+    ]
+}
+
+pub fn payloads() -> Payloads {
+    Payloads { blobs: vec!["one".into(), "".into()], by_record: vec![Some(1), None, Some(0)] }
+}
+
+pub fn version() -> Version {
+    Version {
+        namespace: "ns".into(),
+        id: "id".into(),
+        incarnation: 1,
+        created: 2,
+        updated: 3,
+        event_types: vec!["type".into()],
+        document: "{}".into(),
+    }
+}
+
+pub fn letter() -> DeadLetter {
+    let (reason, payload) = ("why".into(), Some("event".into()));
+    DeadLetter { chunk: 1, record: 2, records: 3, lane: 4, at: 5, reason, payload }
+}
+
+pub fn note() -> PauseNote {
+    PauseNote { at: -1, note: "note".into() }
+}
+
+#[test]
+fn each_kind_of_entry_has_its_bytes() {
+    let entries = entries();
+    let cases: Vec<_> =
+        entries.iter().map(|(name, entry)| (format!("entry.{name}"), entry.encode().to_vec())).collect();
+    assert_golden(&cases);
+    for (name, entry) in entries {
+        assert_eq!(Entry::decode(&golden(&format!("entry.{name}"))), Ok(entry));
+    }
+}
+
+#[test]
+fn each_stored_value_has_its_bytes() {
+    let counters = Counters::default();
+    assert_golden(&[
+        ("value.cursor", slot().encode()),
+        ("value.chunk", chunk().encode()),
+        ("value.ends", encode_ends(&ends())),
+        ("value.payloads", payloads().encode(3)),
+        ("value.version", version().encode()),
+        ("value.letter", letter().encode()),
+        ("value.note", note().encode()),
+        ("value.counters", counters.encode()),
+    ]);
+    assert_eq!(Slot::decode(&golden("value.cursor")), Ok(slot()));
+    assert_eq!(Chunk::decode(&golden("value.chunk")), Ok(chunk()));
+    assert_eq!(decode_ends(&golden("value.ends")), Ok(ends()));
+    assert_eq!(Payloads::decode(&golden("value.payloads")), Ok((3, payloads())));
+    assert_eq!(Version::decode(&golden("value.version")), Ok(version()));
+    assert_eq!(DeadLetter::decode(&golden("value.letter")), Ok(letter()));
+    assert_eq!(PauseNote::decode(&golden("value.note")), Ok(note()));
+    assert_eq!(Counters::decode(&golden("value.counters")), Ok(counters));
+}
+
+#[test]
+fn each_key_has_its_bytes() {
+    assert_golden(&[
+        ("key.name", keys::name("ns", "id")),
+        ("key.definition", keys::definition(1, 2)),
+        ("key.cursor", keys::cursor(1)),
+        ("key.subscription", keys::subscription("ns", "type", 1)),
+        ("key.dedupe", keys::dedupe(1, 2, &[3; 16])),
+        ("key.outbox", keys::outbox(1, 2)),
+        ("key.account", keys::account(1)),
+        ("key.ends", keys::account_ends(1)),
+        ("key.dead", keys::dead(1)),
+        ("key.retired", keys::retired(1, 2, 3)),
+        ("key.miss", keys::miss(1, 2)),
+        ("key.counters", keys::COUNTERS.to_vec()),
+        ("key.lane", keys::lane(1)),
+        ("key.account_hour", keys::account_hour(1)),
+        ("key.pause_note", keys::pause_note(1)),
+    ]);
+    assert_eq!(Table::ALL.map(|table| table as u8).to_vec(), (0..11).collect::<Vec<u8>>());
+}
+
+#[test]
+fn keys_are_read_back() {
+    assert_eq!(keys::parse_name(&keys::name("ns", "id")), Ok(("ns", "id")));
+    assert_eq!(keys::parse_cursor(&keys::cursor(1 << 40)), Ok(1 << 40));
+    assert_eq!(keys::parse_subscription(&keys::subscription("ns", "type", 256)), Ok(("ns", "type", 256)));
+    assert_eq!(keys::parse_outbox(&keys::outbox(1, 2)), Ok((1, 2)));
+    assert_eq!(keys::parse_retired(&keys::retired(1, 2, 3)), Ok((2, 3)));
+    assert_eq!(keys::parse_miss(&keys::miss(1, 2)), Ok(2));
+}
+
+#[test]
+fn the_order_of_keys_is_the_order_of_their_numbers() {
+    for pair in [0, 1, 255, 256, u64::from(u32::MAX), u64::MAX].windows(2) {
+        let [low, high] = [pair[0], pair[1]];
+        assert!(keys::account(low) < keys::account_ends(low) && keys::account_ends(low) < keys::account(high));
+        assert!(keys::outbox(1, low) < keys::outbox(1, high) && keys::outbox(1, high) < keys::outbox(2, low));
+        assert!(keys::miss(1, low) < keys::miss(1, high) && keys::miss(1, high) < keys::miss(2, low));
+        assert!(keys::cursor(low) < keys::cursor(high) && keys::dead(low) < keys::dead(high));
+    }
+}
+
+#[test]
+fn the_end_of_a_prefix_lies_behind_all_that_begin_with_it() {
+    for (prefix, end) in [(vec![1, 2], vec![1, 3]), (vec![1, 255], vec![2]), (vec![1, 255, 255], vec![2])] {
+        assert_eq!(keys::after(&prefix), end);
+    }
+    assert!(keys::after(&[]) > keys::cursor(u64::MAX) && keys::after(&[255]) > vec![255; 299]);
+}

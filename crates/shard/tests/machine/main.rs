@@ -1,0 +1,17 @@
+//! The state machine by example, by its bytes, and beside a naive model.
+
+mod ack;
+mod batching;
+mod bytes;
+mod damage;
+mod dead;
+mod define;
+mod delete;
+mod expire;
+mod fire;
+mod ingest;
+mod model;
+mod pause;
+mod queries;
+mod support;
+mod trigger;

@@ -1,0 +1,320 @@
+//! The state machine once more, as naive as can be: plain maps and lists, every question answered by going through all that ever happened.
+//! Written from what entries mean, not from how the machine does it. Where an occurrence is stored (chunk and index) is not modelled: it is
+//! read from the account once, and from then on it must stay so.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use flintwheel_shard::entry::{
+    Ack, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Trigger,
+};
+use flintwheel_shard::occurrence::{End, Key, Reason};
+use flintwheel_shard::reply::{Defined, Definite, Ingested, Outcome, Pausing, Triggered};
+
+use crate::support::HOUR;
+
+/// A definition that exists.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    pub namespace: String,
+    pub id: String,
+    pub generation: u32,
+    pub version: u32,
+    pub enabled: bool,
+    pub note: Option<(i64, String)>,
+    pub next: i64,
+    pub last: Option<i64>,
+    pub subscriptions: Vec<(String, Bytes)>,
+}
+
+/// A version that has been made, and is still kept.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub document: Bytes,
+    pub incarnation: u64,
+    pub created: i64,
+    pub retired: Option<i64>,
+}
+
+/// One occurrence of one definition, from decision to end.
+#[derive(Clone, Debug)]
+pub struct Happened {
+    pub number: u64,
+    pub lane: u32,
+    pub version: u32,
+    pub key: Key,
+    pub skip: Option<Reason>,
+    pub decided: i64,
+    pub payload: Option<Bytes>,
+    pub end: End,
+    /// Chunk and index in the account, once known.
+    pub place: Option<(u64, u32)>,
+    /// Dropped from the account for its age.
+    pub dropped: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub clock: i64,
+    pub fired_through: Option<i64>,
+    pub lanes: Vec<String>,
+    pub definitions: BTreeMap<u64, Definition>,
+    pub made: BTreeMap<(u64, u32), Made>,
+    /// Digests of definition and key: when each was last taken.
+    pub seen: BTreeMap<[u8; 16], i64>,
+    pub happened: Vec<Happened>,
+    /// Dead letters: sequence, and which occurrence.
+    pub letters: BTreeMap<u64, usize>,
+    pub numbers: u64,
+    pub buried: u64,
+}
+
+const DAY: u32 = 86_400;
+
+impl Model {
+    /// What the proposer must be told.
+    pub fn apply(&mut self, entry: &Entry) -> Outcome {
+        self.clock = self.clock.max(entry.at);
+        match &entry.body {
+            Body::Define(items) => Outcome::Defined(items.iter().map(|item| self.define(item)).collect()),
+            Body::Delete(items) => Outcome::Deleted(items.iter().map(|item| self.delete(item)).collect()),
+            Body::Pause(items) => Outcome::Paused(items.iter().map(|item| self.pause(item)).collect()),
+            Body::Fire(fire) => self.fire(fire),
+            Body::Ingest(ingest) => {
+                Outcome::Ingested(ingest.matches.iter().map(|matched| self.ingest(ingest, matched)).collect())
+            }
+            Body::Trigger(items) => Outcome::Triggered(items.iter().map(|item| self.trigger(item)).collect()),
+            Body::Ack(items) => {
+                items.iter().for_each(|item| self.ack(item));
+                Outcome::Done
+            }
+            Body::Dead(items) => Outcome::Dead(items.iter().map(|item| self.dead(item)).collect()),
+            Body::Expire(expire) => {
+                self.expire(expire);
+                Outcome::Done
+            }
+        }
+    }
+
+    pub fn number(&self, namespace: &str, id: &str) -> Option<u64> {
+        let found = self.definitions.iter().find(|(_, d)| d.namespace == namespace && d.id == id);
+        found.map(|(number, _)| *number)
+    }
+
+    pub fn definite(&self, number: u64) -> Definite {
+        let definition = &self.definitions[&number];
+        Definite { number, generation: definition.generation, version: definition.version }
+    }
+
+    /// Firings that have not ended.
+    pub fn pending(&self) -> impl Iterator<Item = &Happened> {
+        self.happened.iter().filter(|h| h.end == End::Pending)
+    }
+
+    fn define(&mut self, item: &Define) -> Defined {
+        let known = self.number(&item.namespace, &item.id);
+        let actual = known.map_or(0, |number| self.definitions[&number].version);
+        if item.expected_version.is_some_and(|expected| expected != actual) {
+            return Defined::Conflict { actual };
+        }
+        let next = if item.enabled { item.next } else { NEVER };
+        let Some(number) = known else { return Defined::Created(self.create(item, next)) };
+        if self.made[&(number, actual)].document == item.document {
+            return Defined::Unchanged(self.definite(number));
+        }
+        if let Some(last) = self.definitions[&number].last.filter(|last| next <= *last) {
+            return Defined::Behind { last };
+        }
+        let Made { incarnation, created, .. } = self.made[&(number, actual)];
+        self.made.get_mut(&(number, actual)).expect("the current version is kept").retired = Some(self.clock);
+        let definition = self.definitions.get_mut(&number).expect("was found by name");
+        definition.generation += 1;
+        self.configure(number, item, next, incarnation, created);
+        Defined::Configured(self.definite(number))
+    }
+
+    fn create(&mut self, item: &Define, next: i64) -> Definite {
+        if !self.lanes.contains(&item.namespace) {
+            self.lanes.push(item.namespace.clone());
+        }
+        let number = self.numbers;
+        self.numbers += 1;
+        let definition = Definition {
+            namespace: item.namespace.clone(),
+            id: item.id.clone(),
+            generation: 1,
+            version: 0,
+            enabled: false,
+            note: None,
+            next,
+            last: None,
+            subscriptions: Vec::new(),
+        };
+        self.definitions.insert(number, definition);
+        self.configure(number, item, next, item.incarnation, self.clock);
+        self.definite(number)
+    }
+
+    fn configure(&mut self, number: u64, item: &Define, next: i64, incarnation: u64, created: i64) {
+        let definition = self.definitions.get_mut(&number).expect("exists");
+        definition.version += 1;
+        definition.enabled = item.enabled;
+        definition.next = next;
+        definition.subscriptions = if item.enabled { item.subscriptions.clone() } else { Vec::new() };
+        let made = Made { document: item.document.clone(), incarnation, created, retired: None };
+        self.made.insert((number, definition.version), made);
+    }
+
+    fn delete(&mut self, item: &Delete) -> Option<u64> {
+        let number = self.number(&item.namespace, &item.id)?;
+        let definition = self.definitions.remove(&number).expect("was found by name");
+        self.made.get_mut(&(number, definition.version)).expect("is kept").retired = Some(self.clock);
+        Some(number)
+    }
+
+    fn pause(&mut self, item: &Pause) -> Pausing {
+        let Some(number) = self.number(&item.namespace, &item.id) else { return Pausing::NotFound };
+        let clock = self.clock;
+        let definition = self.definitions.get_mut(&number).expect("was found by name");
+        let was_paused = definition.note.is_some();
+        if item.paused {
+            definition.note = Some((clock, item.note.clone()));
+        }
+        if was_paused == item.paused {
+            return Pausing::Same(self.definite(number));
+        }
+        definition.generation += 1;
+        if !item.paused {
+            definition.note = None;
+            let missed_from = definition.next;
+            definition.next = definition.next.max(item.next);
+            if item.missed > 0 && missed_from != NEVER {
+                let key = Key::Time { nominal: missed_from, due: missed_from, count: item.missed };
+                self.happen(number, key, Some(Reason::Paused), None);
+            }
+        }
+        Pausing::Changed(self.definite(number))
+    }
+
+    fn fire(&mut self, fire: &Fire) -> Outcome {
+        self.fired_through = self.fired_through.max(Some(fire.through));
+        let mut stale = Vec::new();
+        for (index, decision) in fire.decisions.iter().enumerate() {
+            if !self.decide(decision) {
+                stale.push(index as u32);
+            }
+        }
+        Outcome::Fired { stale }
+    }
+
+    fn decide(&mut self, decision: &Decision) -> bool {
+        let Some(definition) = self.definitions.get_mut(&decision.number) else { return false };
+        let acts = definition.enabled && definition.note.is_none();
+        let computed_from_this = definition.generation == decision.generation && definition.next == decision.nominal;
+        if !acts || !computed_from_this || decision.nominal == NEVER || decision.next <= decision.nominal {
+            return false;
+        }
+        definition.last = Some(decision.nominal);
+        definition.next = decision.next;
+        let key = Key::Time { nominal: decision.nominal, due: decision.due, count: decision.count };
+        self.happen(decision.number, key, decision.skip, None);
+        true
+    }
+
+    fn ingest(&mut self, ingest: &Ingest, matched: &Match) -> Ingested {
+        let Some(definition) = self.definitions.get(&matched.number) else { return Ingested::Stale };
+        if definition.version != matched.version || !definition.enabled {
+            return Ingested::Stale;
+        }
+        let paused = definition.note.is_some();
+        if self.is_repeated(matched.digest, matched.window) {
+            return Ingested::Duplicate;
+        }
+        let key = Key::Event(matched.key.clone());
+        if paused {
+            self.happen(matched.number, key, Some(Reason::Paused), None);
+            return Ingested::Skipped;
+        }
+        self.happen(matched.number, key, None, Some(ingest.events[matched.event as usize].clone()));
+        Ingested::Fired
+    }
+
+    fn trigger(&mut self, item: &Trigger) -> Triggered {
+        let Some(number) = self.number(&item.namespace, &item.id) else { return Triggered::NotFound };
+        let version = self.definitions[&number].version;
+        let incarnation = self.made[&(number, version)].incarnation;
+        if self.is_repeated(item.digest, DAY) {
+            return Triggered::Duplicate { incarnation };
+        }
+        self.happen(number, Key::Manual(item.request_id.clone()), None, Some(item.input.clone()));
+        Triggered::Fired { version, incarnation }
+    }
+
+    /// Whether the key was last taken within its window; else it is taken now.
+    fn is_repeated(&mut self, digest: [u8; 16], window: u32) -> bool {
+        let now = self.clock;
+        let repeated = self.seen.get(&digest).is_some_and(|at| now - at < i64::from(window) * 1_000_000);
+        if !repeated {
+            self.seen.insert(digest, now);
+        }
+        repeated
+    }
+
+    fn happen(&mut self, number: u64, key: Key, skip: Option<Reason>, payload: Option<Bytes>) {
+        let definition = &self.definitions[&number];
+        let lane = self.lanes.iter().position(|name| *name == definition.namespace).expect("has one") as u32;
+        self.happened.push(Happened {
+            number,
+            lane,
+            version: definition.version,
+            key,
+            skip,
+            decided: self.clock,
+            payload,
+            end: if skip.is_some() { End::Skipped } else { End::Pending },
+            place: None,
+            dropped: false,
+        });
+    }
+
+    fn ack(&mut self, item: &Ack) {
+        for end in &item.ends {
+            let place = Some((item.seq, end.record));
+            let found = self.happened.iter_mut().position(|h| h.place == place && h.lane == item.lane);
+            let Some(index) = found.filter(|index| self.happened[*index].end == End::Pending) else { continue };
+            self.happened[index].end = match &end.refused {
+                None => End::Started { at: end.at, note: end.note.clone() },
+                Some(reason) => End::Failed { at: end.at, reason: reason.clone() },
+            };
+            if end.refused.is_some() {
+                self.buried += 1;
+                self.letters.insert(self.buried, index);
+            }
+        }
+    }
+
+    fn dead(&mut self, item: &DeadAction) -> bool {
+        let Some(index) = self.letters.remove(&item.seq) else { return false };
+        let happened = &mut self.happened[index];
+        let End::Failed { reason, .. } = happened.end.clone() else { panic!("a letter is of what failed") };
+        happened.end = if item.retry { End::Pending } else { End::Dropped { at: self.clock, reason } };
+        true
+    }
+
+    /// When the oldest occurrence was decided that is pending or has a letter: nothing from then on may be dropped.
+    fn held_since(&self) -> i64 {
+        let letters = self.letters.values().map(|index| &self.happened[*index]);
+        self.pending().chain(letters).map(|h| h.decided).min().unwrap_or(i64::MAX)
+    }
+
+    /// Drops by whole hours.
+    fn expire(&mut self, expire: &Expire) {
+        let hour = |at: i64| at.div_euclid(HOUR);
+        let held = self.held_since();
+        for happened in &mut self.happened {
+            happened.dropped |= hour(happened.decided) < hour(expire.account_before.min(held));
+        }
+        let before = hour(expire.versions_before.min(held));
+        self.made.retain(|_, made| made.retired.is_none_or(|at| hour(at) >= before));
+    }
+}

@@ -1,0 +1,279 @@
+//! Random histories: what is done, in words that are only made concrete (numbers, generations, chunks) when it is known what there is. So
+//! most of what is proposed hits something, and a failing history shrinks to a short one.
+
+use bytes::Bytes;
+use flintwheel_shard::entry::{
+    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Trigger,
+};
+use flintwheel_shard::occurrence::Reason;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::naive::{Happened, Model};
+use crate::support::{HOUR, SECOND, digest};
+
+/// One step: the clock moves, and something is proposed.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub elapsed: i64,
+    pub op: Op,
+}
+
+/// What is proposed. Definitions are picked by name, or among those there are.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Define(Vec<DefineOp>),
+    Delete(Vec<u8>),
+    Pause {
+        name: u8,
+        paused: bool,
+        missed: u32,
+        later: i64,
+    },
+    Fire(Vec<FireOp>),
+    Ingest(Vec<MatchOp>),
+    Trigger(Vec<(u8, u8)>),
+    Ack(Vec<AckOp>),
+    Dead(Vec<(Index, bool)>),
+    Expire {
+        account: i64,
+        versions: i64,
+    },
+    /// An entry of before, proposed again as it was.
+    Again(Index),
+}
+
+#[derive(Clone, Debug)]
+pub struct DefineOp {
+    name: u8,
+    document: u8,
+    enabled: bool,
+    next: Option<i64>,
+    expected: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FireOp {
+    pick: Index,
+    flaw: Option<Flaw>,
+    skip: Option<Reason>,
+    count: u32,
+    step: Option<i64>,
+}
+
+/// What makes a decision stale.
+#[derive(Clone, Copy, Debug)]
+pub enum Flaw {
+    Generation,
+    Nominal,
+    Next,
+    Number,
+}
+
+#[derive(Clone, Debug)]
+pub struct MatchOp {
+    pick: Index,
+    event: u8,
+    key: u8,
+    outdated: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct AckOp {
+    pick: Index,
+    refused: bool,
+    unknown: bool,
+}
+
+pub fn history() -> impl Strategy<Value = Vec<Step>> {
+    let elapsed = select(vec![0, 0, 1, SECOND, 59 * SECOND, 61 * SECOND, HOUR, 26 * HOUR, -SECOND, -2 * HOUR]);
+    vec((elapsed, op()).prop_map(|(elapsed, op)| Step { elapsed, op }), 1..100)
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let later = select(vec![-HOUR, 0, 1, HOUR, 3 * HOUR]);
+    let ago = select(vec![-HOUR, 0, HOUR, 3 * HOUR, 30 * HOUR]);
+    prop_oneof![
+        4 => vec(define(), 1..4).prop_map(Op::Define),
+        1 => vec(0_u8..NAMES, 1..3).prop_map(Op::Delete),
+        2 => (0_u8..NAMES, any::<bool>(), 0_u32..4, later)
+            .prop_map(|(name, paused, missed, later)| Op::Pause { name, paused, missed, later }),
+        6 => vec(fire(), 1..6).prop_map(Op::Fire),
+        6 => vec(matched(), 1..6).prop_map(Op::Ingest),
+        3 => vec((0_u8..NAMES, 0_u8..3), 1..4).prop_map(Op::Trigger),
+        6 => vec(ack(), 1..8).prop_map(Op::Ack),
+        2 => vec((any::<Index>(), any::<bool>()), 1..4).prop_map(Op::Dead),
+        2 => (ago.clone(), ago).prop_map(|(account, versions)| Op::Expire { account, versions }),
+        2 => any::<Index>().prop_map(Op::Again),
+    ]
+}
+
+fn define() -> impl Strategy<Value = DefineOp> {
+    let next = proptest::option::weighted(0.7, select(vec![-HOUR, 0, 1, HOUR]));
+    let expected = proptest::option::weighted(0.2, 0_u32..3);
+    (0_u8..NAMES, 0_u8..3, prop::bool::weighted(0.8), next, expected)
+        .prop_map(|(name, document, enabled, next, expected)| DefineOp { name, document, enabled, next, expected })
+}
+
+fn fire() -> impl Strategy<Value = FireOp> {
+    let flaw = select(vec![Flaw::Generation, Flaw::Nominal, Flaw::Next, Flaw::Number]);
+    let flaw = proptest::option::weighted(0.2, flaw);
+    let skip = proptest::option::weighted(0.4, select(Reason::ALL.to_vec()));
+    let step = proptest::option::weighted(0.9, select(vec![1, SECOND, HOUR]));
+    (any::<Index>(), flaw, skip, 1_u32..4, step).prop_map(|(pick, flaw, skip, count, step)| FireOp {
+        pick,
+        flaw,
+        skip,
+        count,
+        step,
+    })
+}
+
+fn matched() -> impl Strategy<Value = MatchOp> {
+    (any::<Index>(), 0..EVENTS, 0_u8..3, prop::bool::weighted(0.1)).prop_map(|(pick, event, key, outdated)| MatchOp {
+        pick,
+        event,
+        key,
+        outdated,
+    })
+}
+
+fn ack() -> impl Strategy<Value = AckOp> {
+    (any::<Index>(), prop::bool::weighted(0.3), prop::bool::weighted(0.1)).prop_map(|(pick, refused, unknown)| AckOp {
+        pick,
+        refused,
+        unknown,
+    })
+}
+
+const NAMES: u8 = 6;
+const EVENTS: u8 = 3;
+
+/// In digests, where a definition stands by its name: it may not exist yet.
+const NAMED: u64 = u64::MAX;
+
+/// For how long the keys of a definition are remembered, in seconds.
+pub fn window_of(number: u64) -> u32 {
+    [1, 60, 61, 3_600, 259_200][number as usize % 5]
+}
+
+fn name(name: u8) -> (String, String) {
+    (format!("n{}", name % 2), format!("d{name}"))
+}
+
+impl Op {
+    /// The entry, as it is proposed where the model stands.
+    pub fn entry(&self, at: i64, model: &Model, before: &[Entry]) -> Option<Entry> {
+        let body = match self {
+            Self::Define(items) => {
+                let numbered = items.iter().enumerate();
+                Body::Define(numbered.map(|(index, item)| item.define(at, before.len() * 10 + index)).collect())
+            }
+            Self::Delete(names) => {
+                let names = names.iter().map(|n| name(*n));
+                Body::Delete(names.map(|(namespace, id)| Delete { namespace, id }).collect())
+            }
+            Self::Pause { name: n, paused, missed, later } => {
+                let ((namespace, id), note) = (name(*n), format!("note {}", before.len()));
+                Body::Pause(vec![Pause { namespace, id, paused: *paused, note, next: at + later, missed: *missed }])
+            }
+            Self::Fire(items) => Body::Fire(Fire { through: at, decisions: decisions(items, at, model) }),
+            Self::Ingest(items) => Body::Ingest(Ingest {
+                events: (0..EVENTS).map(|event| Bytes::from(format!("event {event} of {}", before.len()))).collect(),
+                matches: items.iter().filter_map(|item| item.matched(model)).collect(),
+            }),
+            Self::Trigger(items) => Body::Trigger(items.iter().map(|(n, request)| trigger(*n, *request)).collect()),
+            Self::Ack(items) => Body::Ack(items.iter().filter_map(|item| item.ack(at, model)).collect()),
+            Self::Dead(items) => Body::Dead(items.iter().map(|(pick, retry)| dead(pick, *retry, model)).collect()),
+            Self::Expire { account, versions } => {
+                Body::Expire(Expire { account_before: at - account, versions_before: at - versions })
+            }
+            Self::Again(pick) => return (!before.is_empty()).then(|| pick.get(before).clone()),
+        };
+        Some(Entry { at, body })
+    }
+}
+
+impl DefineOp {
+    fn define(&self, at: i64, incarnation: usize) -> Define {
+        let (namespace, id) = name(self.name);
+        let types: &[&str] = [&[][..], &["a"], &["a", "b"]][usize::from(self.document)];
+        let matcher = |event_type: &&str| ((*event_type).to_owned(), Bytes::from(format!("{}", self.document)));
+        Define {
+            namespace,
+            id,
+            document: format!("{} {}", self.document, self.enabled).into(),
+            enabled: self.enabled,
+            next: self.next.map_or(NEVER, |later| at + later),
+            subscriptions: types.iter().map(matcher).collect(),
+            incarnation: incarnation as u64,
+            expected_version: self.expected,
+        }
+    }
+}
+
+/// One of the definitions there are, or number 0.
+fn pick(model: &Model, pick: &Index) -> u64 {
+    let numbers: Vec<u64> = model.definitions.keys().copied().collect();
+    if numbers.is_empty() { 0 } else { *pick.get(&numbers) }
+}
+
+/// Decisions of one entry follow each other where they are of one definition, as the leader makes them.
+fn decisions(items: &[FireOp], at: i64, model: &Model) -> Vec<Decision> {
+    let mut model = model.clone();
+    let each = items.iter().map(|item| {
+        let number = pick(&model, &item.pick);
+        let (generation, nominal) = model.definitions.get(&number).map_or((1, at), |d| (d.generation, d.next));
+        let next = item.step.map_or(NEVER, |step| nominal.saturating_add(step));
+        let (skip, count) = (item.skip, if item.skip.is_some() { item.count } else { 1 });
+        let mut decision = Decision { number, generation, nominal, due: nominal, next, skip, count };
+        match item.flaw {
+            None => {}
+            Some(Flaw::Generation) => decision.generation -= 1,
+            Some(Flaw::Nominal) => decision.nominal = decision.nominal.saturating_sub(1),
+            Some(Flaw::Next) => decision.next = decision.nominal,
+            Some(Flaw::Number) => decision.number += 1,
+        }
+        let fire = Fire { through: at, decisions: vec![decision] };
+        model.apply(&Entry { at, body: Body::Fire(fire) });
+        decision
+    });
+    each.collect()
+}
+
+impl MatchOp {
+    fn matched(&self, model: &Model) -> Option<Match> {
+        let number = pick(model, &self.pick);
+        let version = model.definitions.get(&number)?.version - u32::from(self.outdated);
+        let key = format!("k{}", self.key);
+        let digest = digest(number, &format!("e:{key}"));
+        Some(Match { event: self.event.into(), number, version, key, digest, window: window_of(number) })
+    }
+}
+
+fn trigger(n: u8, request: u8) -> Trigger {
+    let (namespace, id) = name(n);
+    let request_id = format!("r{request}");
+    let digest = digest(NAMED, &format!("m:{id}:{request_id}"));
+    Trigger { namespace, id, request_id, digest, input: Bytes::from(format!("input of {request} to {n}")) }
+}
+
+impl AckOp {
+    /// Of a firing: mostly of one that is pending.
+    fn ack(&self, at: i64, model: &Model) -> Option<Ack> {
+        let pending: Vec<&Happened> = model.pending().collect();
+        let fired: Vec<&Happened> = model.happened.iter().filter(|h| h.skip.is_none()).collect();
+        let among = if pending.is_empty() { fired } else { pending };
+        let happened = if among.is_empty() { return None } else { *self.pick.get(&among) };
+        let (seq, record) = happened.place?;
+        let refused = self.refused.then(|| format!("refused at {at}"));
+        let end = AckEnd { record: record + u32::from(self.unknown), at, refused, note: "late".into() };
+        Some(Ack { lane: happened.lane, seq, ends: vec![end] })
+    }
+}
+
+fn dead(pick: &Index, retry: bool, model: &Model) -> DeadAction {
+    let letters: Vec<u64> = model.letters.keys().copied().collect();
+    DeadAction { seq: if letters.is_empty() { 1 } else { *pick.get(&letters) }, retry }
+}

@@ -21,10 +21,14 @@ pub struct StandinProcess {
 impl StandinProcess {
     /// Starts `flintwheel-loadtest standin` on free ports; it logs into `dir`.
     pub async fn start(dir: &Path) -> Result<Self> {
-        let program = own_binary("flintwheel-loadtest", "FLINTWHEEL_LOADTEST_BIN")?;
+        Self::start_program(&own_binary("flintwheel-loadtest", "FLINTWHEEL_LOADTEST_BIN")?, dir).await
+    }
+
+    /// The same with the program at this path.
+    pub async fn start_program(program: &Path, dir: &Path) -> Result<Self> {
         let (address, control) = (free_port()?, free_port()?);
         let args = ["standin", "--listen", &address.to_string(), "--control", &control.to_string()];
-        let process = Process::spawn(&program, args, &dir.join("standin.log"))?;
+        let process = Process::spawn(program, args, &dir.join("standin.log"))?;
         let mut standin = Self { process, address, control };
         standin.wait_ready().await?;
         Ok(standin)

@@ -1,0 +1,74 @@
+//! The programs that the proofs are made of, as processes: the stand-in with its orders, the bare loop, NATS, the command line.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flintwheel_loadtest::StartLine;
+use flintwheel_loadtest::bare::{self, BareLoad, BareResult};
+use flintwheel_loadtest::nats::{Nats, NatsLoad};
+use flintwheel_loadtest::raw_temporal::RawTemporal;
+use flintwheel_loadtest::standin::{Fault, Rule, StandinProcess};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_flintwheel-loadtest");
+
+async fn standin(dir: &Path) -> StandinProcess {
+    StandinProcess::start_program(Path::new(PROGRAM), dir).await.expect("stand-in")
+}
+
+/// A few starts, until the time is up or one fails.
+async fn load(standin: &StandinProcess, prefix: &str) -> anyhow::Result<BareResult> {
+    let client = Arc::new(RawTemporal::new(standin.address(), 2)?);
+    let load = BareLoad { in_flight: 4, length: Duration::from_millis(50), input_bytes: 20 };
+    bare::run(client, "default", prefix, load).await
+}
+
+#[tokio::test]
+async fn every_start_of_the_bare_loop_is_in_the_exported_record() {
+    let dir = tempfile::tempdir().expect("directory");
+    let standin = standin(dir.path()).await;
+    let started = load(&standin, "a").await.expect("starts").started;
+    assert!(started > 0);
+    assert_eq!(standin.sums().await.expect("sums").ids, started);
+    let path = dir.path().join("record");
+    assert_eq!(standin.export(&path).await.expect("export"), started);
+    let text = std::fs::read_to_string(path).expect("text");
+    let ids: Vec<String> = text.lines().map(|line| line.parse::<StartLine>().expect(line).workflow_id).collect();
+    assert!((0..started).all(|n| ids.contains(&format!("a-{n}"))));
+}
+
+#[tokio::test]
+async fn orders_break_and_heal_it_while_it_runs() {
+    let dir = tempfile::tempdir().expect("directory");
+    let standin = standin(dir.path()).await;
+    standin.set_faults(&[Rule { namespace: None, rate: 1.0, fault: Fault::Throttle }]).await.expect("faults");
+    load(&standin, "a").await.expect_err("throttled");
+    standin.set_faults(&[]).await.expect("healed");
+    load(&standin, "b").await.expect("starts");
+    standin.down().await.expect("down");
+    load(&standin, "c").await.expect_err("down");
+    let before = standin.sums().await.expect("sums").ids;
+    standin.up().await.expect("up");
+    let started = load(&standin, "d").await.expect("starts").started;
+    assert_eq!(standin.sums().await.expect("sums").ids, before + started);
+}
+
+#[tokio::test]
+async fn nats_acknowledges_what_is_published() {
+    let dir = tempfile::tempdir().expect("directory");
+    let nats = Nats::start(dir.path()).await.expect("nats");
+    let load = NatsLoad { connections: 2, window: 10, length: Duration::from_millis(50) };
+    assert!(nats.publish("r", "payload".into(), load).await.expect("published") > 0.0);
+}
+
+#[test]
+fn the_command_line_names_the_proofs_and_refuses_others() {
+    let list = Command::new(PROGRAM).args(["prove", "list"]).output().expect("run");
+    let names: Vec<&str> =
+        std::str::from_utf8(&list.stdout).expect("text").lines().map(|line| &line[..12]).map(str::trim).collect();
+    assert_eq!(names, ["crash", "outage", "dispatch", "firing", "ingest", "footprint", "lag"]);
+    let odd = Command::new(PROGRAM).args(["prove", "nothing"]).output().expect("run");
+    assert_eq!(odd.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&odd.stderr).contains("no such proof; there are crash, outage"));
+}

@@ -97,6 +97,18 @@ pub fn request_id(workflow_id: &str, incarnation: u64) -> String {
     Uuid::new_v5(&REQUEST_NAMESPACE, name.as_bytes()).to_string()
 }
 
+/// What the dedupe table remembers of a firing: 128 bits of SHA-256 over the definition's number and the firing key. Not a fast hash:
+/// a producer who could make two keys collide could suppress an event.
+pub fn dedupe_digest(number: u64, key: &FiringKey) -> [u8; 16] {
+    let (kind, text) = match key {
+        FiringKey::Time(micros) => (b't', rfc3339(*micros)),
+        FiringKey::Event(key) => (b'e', key.clone()),
+        FiringKey::Manual(key) => (b'm', key.clone()),
+    };
+    let digest = Sha256::new().chain_update(number.to_be_bytes()).chain_update([kind]).chain_update(text).finalize();
+    digest[..16].try_into().expect("SHA-256 has 32 bytes")
+}
+
 /// The UUID namespace of our request ids; frozen.
 const REQUEST_NAMESPACE: Uuid = Uuid::from_u128(0x8f1e_6f5c_33a5_5d0b_9a51_20c7_6d1f_7764);
 

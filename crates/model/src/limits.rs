@@ -26,6 +26,8 @@ pub const ATTRIBUTE_LEN: usize = 1024;
 pub const ATTRIBUTES: usize = 64;
 /// One event with all its attributes. It is copied into Raft's log and handed to a workflow whose input may have 2 MiB.
 pub const EVENT_BYTES: usize = 256 * 1024;
+/// Events of one batch, whichever door it comes through: a batch is matched in one go.
+pub const BATCH_EVENTS: usize = 10_000;
 /// An event may be stamped this far ahead of the server's clock; further is a wrong clock or a wrong unit.
 pub const EVENT_AHEAD_SECS: i64 = 86_400;
 /// Temporal refuses payloads over 2 MiB; what is rendered may not come near it together with its envelope.

@@ -61,8 +61,10 @@ impl Args for ServeArgs {
                 "" => key.help.to_owned(),
                 default => format!("{} [default: {default}]", key.help),
             };
-            let value_name = key.name.rsplit('.').next().unwrap_or(key.name).to_uppercase();
-            command.arg(Arg::new(key.name).long(key.long()).value_name(value_name).help(help))
+            // clap wants names that live as long as the process; the command line is built once in it.
+            let value_name: &'static str = key.name.rsplit('.').next().unwrap_or(key.name).to_uppercase().leak();
+            let long: &'static str = key.long().leak();
+            command.arg(Arg::new(key.name).long(long).value_name(value_name).help(help))
         })
     }
 

@@ -45,7 +45,11 @@ pub const KEYS: &[Key] = &[
     key("task_queue", "flintwheel", "Task queue of the built-in orchestrator"),
     key("account_retention", "7d", "For how long occurrences and old versions of definitions are kept"),
     key("run_log", "", "Where runs are logged: sqlite:PATH or postgres://... (default: runs.db in the data directory)"),
-    key("log_level", "info,openraft=error", "Filter of the log: error, warn, info, debug, trace, or `module=level,...`"),
+    key(
+        "log_level",
+        "info,openraft=error",
+        "Filter of the log: error, warn, info, debug, trace, or `module=level,...`",
+    ),
     key("log_format", "text", "Form of the log on stderr: `text` or `json`"),
     key("temporal.address", "", "host:port of Temporal (default: its profile, then localhost:7233)"),
     key("temporal.namespace", "", "Temporal's namespace (default: its profile, then `default`)"),

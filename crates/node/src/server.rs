@@ -7,7 +7,7 @@ mod fault;
 mod incoming;
 
 pub use doors::{Doors, PAGE_BYTES, kib};
-pub use fault::{DOMAIN, Fault};
+pub use fault::{Fault, Subject};
 
 use std::time::Duration;
 

@@ -175,7 +175,7 @@ mod tests {
                 "spec.trigger.schedule.timezone",
                 "invalid type: integer `5`",
             ),
-            (r#"{"trigger":{"event":{"types":[5]}}}"#, "spec.trigger.event.types", "invalid type"),
+            (r#"{"trigger":{"event":{"types":[5]}}}"#, "spec.trigger.event.types[0]", "invalid type"),
             (r#"{} "#, "", "EOF while parsing an object at line 1"),
         ] {
             let mut text = format!("{{{head},\"spec\":{spec}");

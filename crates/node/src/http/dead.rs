@@ -18,8 +18,11 @@ const IDS: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub struct ListParameters {
     namespace: Option<String>,
+    #[serde(alias = "definitionId")]
     definition_id: Option<String>,
+    #[serde(alias = "reasonContains")]
     reason_contains: Option<String>,
+    #[serde(alias = "refusedBefore")]
     refused_before: Option<DateTime<Utc>>,
     #[serde(alias = "pageSize", alias = "limit")]
     page_size: Option<u32>,
@@ -33,10 +36,11 @@ pub struct ListParameters {
 pub struct Filter {
     #[serde(default)]
     namespace: String,
-    #[serde(default)]
+    #[serde(default, alias = "definitionId")]
     definition_id: String,
-    #[serde(default)]
+    #[serde(default, alias = "reasonContains")]
     reason_contains: String,
+    #[serde(alias = "refusedBefore")]
     refused_before: Option<DateTime<Utc>>,
 }
 

@@ -17,10 +17,12 @@ use crate::server::{Doors, Fault};
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     namespace: Option<String>,
+    #[serde(alias = "definitionId")]
     definition_id: Option<String>,
     /// Several are parted by commas.
     outcome: Option<String>,
     reason: Option<String>,
+    #[serde(alias = "firingKey")]
     firing_key: Option<String>,
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,

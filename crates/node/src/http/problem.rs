@@ -54,10 +54,11 @@ impl Problem {
 
     /// As it stands in an answer, or in an item of one.
     pub fn body(&self) -> Body<'_> {
-        let Fault { error, about, facts } = &*self.fault;
-        let mut facts: BTreeMap<&str, &str> = facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        if let Some(key) = about {
-            facts.extend([("namespace", key.namespace.as_str()), ("id", key.id.as_str())]);
+        let Fault { error, about } = &*self.fault;
+        let mut facts = BTreeMap::new();
+        if let Some(about) = about {
+            facts.extend(about.facts.iter().map(|(name, value)| (*name, value.as_str())));
+            facts.extend([("namespace", about.key.namespace.as_str()), ("id", about.key.id.as_str())]);
         }
         Body {
             title: self.status.canonical_reason().unwrap_or_default(),

@@ -12,7 +12,7 @@ use crate::api::ApiError;
 use crate::error::EngineError;
 
 /// Whose words the reasons are.
-pub const DOMAIN: &str = "flintwheel.dev";
+const DOMAIN: &str = "flintwheel.dev";
 /// What `ResourceInfo` calls a definition.
 const RESOURCE: &str = "flintwheel.v1.ActivityDefinition";
 /// No more namespaces fit; see [`ApiError::TooManyNamespaces`].
@@ -28,8 +28,15 @@ pub struct Fault {
     /// Code, reason, message, violations, delay.
     pub error: Error,
     /// The definition that it is about, where it is about one.
-    pub about: Option<DefinitionKey>,
-    /// Facts for programs, by name.
+    pub about: Option<Box<Subject>>,
+}
+
+/// A definition, and facts about it for programs, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Which one.
+    pub key: DefinitionKey,
+    /// What stood in the way.
     pub facts: Vec<(&'static str, String)>,
 }
 
@@ -37,6 +44,10 @@ impl Fault {
     /// A code, a word for programs, a sentence for people.
     pub fn new(code: Code, reason: &str, message: impl Into<String>) -> Self {
         Error::new(code, reason, message).into()
+    }
+
+    fn about(self, key: DefinitionKey, facts: Vec<(&'static str, String)>) -> Self {
+        Self { about: Some(Box::new(Subject { key, facts })), ..self }
     }
 
     /// One field of the request is at fault.
@@ -47,7 +58,7 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self { error, about: None, facts: Vec::new() }
+        Self { error, about: None }
     }
 }
 
@@ -81,14 +92,11 @@ impl From<ApiError> for Fault {
         let message = error.to_string();
         match error {
             ApiError::Invalid(violations) => violations.into(),
-            ApiError::NotFound(key) => {
-                Self { about: Some(key), ..Self::new(Code::NotFound, reason::NOT_FOUND, message) }
+            ApiError::NotFound(key) => Self::new(Code::NotFound, reason::NOT_FOUND, message).about(key, Vec::new()),
+            ApiError::Conflict { key, expected, actual } => {
+                let facts = vec![("expected_version", expected.to_string()), ("actual_version", actual.to_string())];
+                Self::new(Code::Aborted, reason::VERSION_CONFLICT, message).about(key, facts)
             }
-            ApiError::Conflict { key, expected, actual } => Self {
-                about: Some(key),
-                facts: vec![("expected_version", expected.to_string()), ("actual_version", actual.to_string())],
-                ..Self::new(Code::Aborted, reason::VERSION_CONFLICT, message)
-            },
             ApiError::TooManyNamespaces(_) => Self::new(Code::FailedPrecondition, TOO_MANY_NAMESPACES, message),
             ApiError::Engine(error) => error.into(),
         }
@@ -97,8 +105,9 @@ impl From<ApiError> for Fault {
 
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
-        let Fault { error, about, facts } = fault;
-        let Some(key) = about else { return error.into() };
+        let Fault { error, about } = fault;
+        let Some(about) = about else { return error.into() };
+        let Subject { key, facts } = *about;
         let name = [("namespace", key.namespace.clone()), ("id", key.id.clone())];
         let facts = facts.into_iter().chain(name).map(|(name, value)| (name.to_owned(), value));
         let mut details = ErrorDetails::new();

@@ -113,3 +113,32 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Version(args) => version::run(args).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_flag_is_explained() {
+        Cli::command().debug_assert();
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            for flag in command.get_arguments() {
+                assert!(flag.get_help().is_some(), "{} {}", command.get_name(), flag.get_id());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn the_manual_names_every_command() {
+        let page = include_str!("../../../docs/cli.md");
+        for command in Cli::command().get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = command.get_name();
+            let named = page.contains(&format!("`{name}")) || page.contains(&format!("flintwheel {name}"));
+            assert!(named, "{name}");
+        }
+    }
+}

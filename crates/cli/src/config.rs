@@ -28,7 +28,7 @@ pub struct Connection {
     #[arg(long, env = "FLINTWHEEL_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// Encrypt the connection
-    #[arg(long, env = "FLINTWHEEL_TLS", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "FLINTWHEEL_TLS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     tls: Option<bool>,
     /// Who may have signed the server's certificate (PEM) [default: the system's roots]
     #[arg(long, env = "FLINTWHEEL_TLS_CA_PATH", value_name = "FILE")]

@@ -92,3 +92,37 @@ pub fn exit_of(code: Code) -> Exit {
         Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => Exit::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_lists_every_code() {
+        let page = include_str!("../../../docs/cli.md");
+        for (exit, meaning) in [
+            (Exit::Ok, "done"),
+            (Exit::Failed, "not done, or only in part"),
+            (Exit::Usage, "the command line is wrong"),
+            (Exit::NotFound, "what was named does not exist"),
+            (Exit::Refused, "what was given is refused"),
+            (Exit::Unavailable, "the server is away, starting, or too busy"),
+            (Exit::Denied, "the server does not let this caller do it"),
+            (Exit::Conflict, "somebody else has changed it in between"),
+        ] {
+            assert!(page.contains(&format!("\n| {} | {meaning}", exit as u8)), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_told_with_what_to_do() {
+        let error = flintwheel_client::Error::new(
+            Code::Unavailable,
+            flintwheel_client::reason::UNREACHABLE,
+            "x:1 can't be reached",
+        );
+        let failure = Failure::from(error);
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.text.starts_with("error: x:1 can't be reached\n") && failure.text.contains("flintwheel dev"));
+    }
+}

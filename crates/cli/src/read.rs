@@ -112,5 +112,14 @@ pub fn key(definition: &ActivityDefinition) -> DefinitionKey {
     DefinitionKey::new(&definition.metadata.namespace, &definition.metadata.id)
 }
 
+/// For tests of what is printed.
+#[cfg(test)]
+pub fn parse_text(text: &str) -> Result<Vec<ActivityDefinition>, Vec<String>> {
+    let source = Source { name: "text".to_owned(), text: text.to_owned() };
+    let (input, faults) = Input::parse(vec![source], "default");
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    if faults.is_empty() { Ok(input.definitions().cloned().collect()) } else { Err(faults) }
+}
+
 #[cfg(test)]
 mod tests;

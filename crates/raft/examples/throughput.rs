@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flintwheel_raft::{Group, Groups, OpenOptions};
 use flintwheel_shard::{ApplyError, Read, ReadError, Replicated, Table, Txn};
 use flintwheel_store::DataDir;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -150,7 +150,7 @@ fn resident_mib() -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-async fn open(path: &PathBuf, groups: u32) -> Arc<Groups<Machine>> {
+async fn open(path: &Path, groups: u32) -> Arc<Groups<Machine>> {
     let started = Instant::now();
     let data = DataDir::open(path, 1, None).expect("a data directory");
     let groups = Groups::open(OpenOptions::new(data, groups)).await.expect("opened");

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 
+/// Threads that carry ticks, elections and replication. Nothing that they do blocks, so a few serve hundreds of groups.
+const TASK_THREADS: usize = 2;
 /// How long shutting down waits for entries under way to be applied. What is not applied then is in the log.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long it waits for tasks that don't end by themselves.
@@ -37,7 +39,8 @@ impl<M: Replicated> Groups<M> {
         options.check()?;
         let opened = tokio::task::spawn_blocking(move || Shared::open(&options, commit)).await;
         let (shared, threads) = opened.map_err(task_failed)??;
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("raft").enable_all().build()?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(TASK_THREADS).thread_name("raft").enable_all().build()?;
         let opening: Vec<_> =
             (0..shared.shards).map(|shard| runtime.spawn(open_group(shared.clone(), shard))).collect();
         let maintenance = Maintenance::default();

@@ -139,7 +139,7 @@ impl<M: Replicated> Machine<M> {
             replies.push(apply_one(&mut *machine, &mut txn, entry, &mut applied)?);
         }
         let mut batch = self.state.batch(self.group);
-        put_writes(&mut batch, &txn.into_writes());
+        put_writes(&mut batch, txn.into_writes());
         batch.put(RAFT, APPLIED, &encode_applied(place(self.group, 0), &applied));
         if let Err(error) = self.state.write(batch) {
             self.fatal.call(&error);

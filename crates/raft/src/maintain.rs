@@ -24,30 +24,27 @@ pub struct Maintained {
 }
 
 /// When the state was flushed last.
+#[derive(Default)]
 pub(crate) struct Maintenance {
     last: Mutex<LastFlush>,
 }
 
+#[derive(Default)]
 struct LastFlush {
-    at: Instant,
+    /// Not yet since the start: then what a crash left in the log is flushed first, so that crashes don't make it grow.
+    at: Option<Instant>,
     log_bytes: u64,
 }
 
-impl Default for Maintenance {
-    fn default() -> Self {
-        Self { last: Mutex::new(LastFlush { at: Instant::now(), log_bytes: 0 }) }
-    }
-}
-
 impl<M: Replicated> Groups<M> {
-    /// Flushes the state and removes log below it, if enough log has gathered or the last time is long ago and anything has changed.
-    /// Call it about once a second. An error is final: the database takes no more writes, and the next apply ends the process.
+    /// Flushes the state and removes log below it, if enough log has gathered, or if anything has changed and the last
+    /// time is long ago or before the start. Call it about once a second. An error is final: the database takes no more writes, and the next apply ends the process.
     pub async fn maintain(&self) -> Result<Maintained, StoreError> {
         let last = self.maintenance.last.lock().await;
         let log_bytes = self.shared.writer.bytes_written().saturating_sub(last.log_bytes);
         let limits = &self.shared.limits;
-        let due =
-            log_bytes >= limits.replay_bytes || (last.at.elapsed() >= limits.flush_interval && self.has_changed());
+        let is_time = last.at.is_none_or(|at| at.elapsed() >= limits.flush_interval);
+        let due = log_bytes >= limits.replay_bytes || (is_time && self.has_changed());
         drop(last);
         if due { self.flush().await } else { Ok(Maintained { log_bytes, ..Maintained::default() }) }
     }
@@ -65,7 +62,7 @@ impl<M: Replicated> Groups<M> {
         let took = started.elapsed();
         futures::future::join_all(self.iter().zip(applied).map(|(group, applied)| mark(group, applied))).await;
         let log_bytes = written.saturating_sub(last.log_bytes);
-        *last = LastFlush { at: Instant::now(), log_bytes: written };
+        *last = LastFlush { at: Some(Instant::now()), log_bytes: written };
         tracing::debug!(?took, log_bytes, "the state was flushed");
         Ok(Maintained { flushed: true, took, log_bytes })
     }

@@ -39,14 +39,26 @@ fn spec(table: Table) -> ColumnSpec {
     ColumnSpec { name, purpose }
 }
 
-/// Adds a transaction's writes to a batch.
-pub(crate) fn put_writes(batch: &mut StateBatch<'_>, writes: &[Write]) {
-    for write in writes {
+/// Adds a transaction's writes to a batch, in the order of their keys: that halves what inserting them costs. Writes of one key keep
+/// their order, and none moves across a range that is removed.
+pub(crate) fn put_writes(batch: &mut StateBatch<'_>, mut writes: Vec<Write>) {
+    for run in writes.chunk_by_mut(|a, b| place(a).is_some() && place(b).is_some()) {
+        run.sort_by(|a, b| place(a).cmp(&place(b)));
+    }
+    for write in &writes {
         match write {
             Write::Put(table, key, value) => batch.put(column(*table), key, value),
             Write::Delete(table, key) => batch.delete(column(*table), key),
             Write::DeleteRange(table, from, to) => batch.delete_range(column(*table), from, to),
         }
+    }
+}
+
+/// What a write is sorted by, if it may move.
+fn place(write: &Write) -> Option<(Table, &[u8])> {
+    match write {
+        Write::Put(table, key, _) | Write::Delete(table, key) => Some((*table, key)),
+        Write::DeleteRange(..) => None,
     }
 }
 
@@ -75,4 +87,60 @@ impl Read for GroupState {
 
 fn read_error(error: StoreError) -> ReadError {
     ReadError(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flintwheel_store::{DataDir, StateOptions};
+    use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
+
+    const TABLE: Table = Table::Dedupe;
+
+    /// The same writes, one after the other.
+    fn naive(writes: &[Write]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut rows = BTreeMap::new();
+        for write in writes {
+            match write {
+                Write::Put(_, key, value) => drop(rows.insert(key.clone(), value.clone())),
+                Write::Delete(_, key) => drop(rows.remove(key)),
+                Write::DeleteRange(_, from, to) => rows.retain(|key, _| key < from || key >= to),
+            }
+        }
+        rows
+    }
+
+    /// A run of writes to a few keys, so that they meet often.
+    fn writes(seed: u64) -> Vec<Write> {
+        let number = |n: u64, below: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_le_bytes(), seed) % below;
+        let key = |n: u64| vec![number(n, 6) as u8];
+        let write = |n: u64| match number(n + 1_000, 8) {
+            0 => Write::DeleteRange(TABLE, key(n), key(n + 2_000)),
+            1 | 2 => Write::Delete(TABLE, key(n)),
+            _ => Write::Put(TABLE, key(n), n.to_be_bytes().to_vec()),
+        };
+        let sensible = |write: &Write| !matches!(write, Write::DeleteRange(_, from, to) if from >= to);
+        (0..40).map(write).filter(sensible).collect()
+    }
+
+    #[test]
+    fn a_batch_in_key_order_does_what_its_writes_do_in_theirs() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(root.path(), 1, None).unwrap();
+        let db = Arc::new(StateDb::open(&dir, StateOptions::default(), &columns()).unwrap());
+        for group in 0..200 {
+            let writes = writes(group.into());
+            let mut batch = db.batch(group);
+            put_writes(&mut batch, writes.clone());
+            db.write(batch).unwrap();
+            let mut rows = BTreeMap::new();
+            let visit = &mut |key: &[u8], value: &[u8]| {
+                rows.insert(key.to_vec(), value.to_vec());
+                ControlFlow::Continue(())
+            };
+            GroupState::new(db.clone(), group).scan(TABLE, &[], &[0xff], visit).unwrap();
+            assert_eq!(rows, naive(&writes), "{writes:?}");
+        }
+    }
 }

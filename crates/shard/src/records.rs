@@ -80,6 +80,13 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Its account chunk, without reading the rest.
+    pub(crate) fn chunk_of(bytes: &[u8]) -> Result<u64, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "dead letter")?;
+        d.u64()
+    }
+
     /// As it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::default();

@@ -5,9 +5,13 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const LOCK: &str = "lock";
+/// How long the lock is tried for: a process that was killed keeps it until the system has cleared its memory away.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Names that may stand in a directory that is not yet ours: what an interrupted first start leaves, and a mount point's own.
 const HARMLESS: [&str; 3] = [LOCK, identity::TEMPORARY, "lost+found"];
 
@@ -145,7 +149,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |source| OpenError::Unusable { path: path.to_owned(), action: "write to it", source };
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
-    match file.try_lock() {
+    match try_lock_for(&file, PATIENCE) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
@@ -158,6 +162,16 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
+}
+
+fn try_lock_for(file: &File, patience: Duration) -> Result<(), TryLockError> {
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if started.elapsed() < patience => thread::sleep(Duration::from_millis(20)),
+            done => return done,
+        }
+    }
 }
 
 fn read_identity(path: &Path) -> Result<Option<Identity>, OpenError> {

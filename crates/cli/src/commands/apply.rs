@@ -17,7 +17,7 @@ pub struct Args {
     #[command(flatten)]
     files: Files,
     /// Check only
-    #[arg(long, value_enum, default_value = "none", num_args = 0..=1, default_missing_value = "client")]
+    #[arg(long, value_enum, default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Delete what matches the selector in the namespaces of the given definitions, and is not among them
     #[arg(long, requires = "selector")]
@@ -134,21 +134,32 @@ fn tell_failures(
     definitions: &[ActivityDefinition],
     results: &[Result<Applied, Error>],
 ) -> Option<Exit> {
-    let mut exit = None;
+    let mut failures: Vec<(&Error, Vec<DefinitionKey>)> = Vec::new();
     for (index, (definition, result)) in definitions.iter().zip(results).enumerate() {
         let Err(error) = result else { continue };
-        exit = exit.or(Some(exit_of(error.code)));
-        if error.violations.is_empty() {
-            say(format_args!("error: {}: {error}", key(definition)));
-        }
         for violation in &error.violations {
             say(input.fault(index, violation));
         }
+        // A whole call that failed is told once, not for each of its definitions.
+        match failures.last_mut().filter(|(last, _)| *last == error) {
+            Some((_, keys)) => keys.push(key(definition)),
+            None => failures.push((error, vec![key(definition)])),
+        }
     }
-    if exit.is_some() {
-        say(summary(results));
+    for (error, keys) in failures.iter().filter(|(error, _)| error.violations.is_empty()) {
+        say(format_args!("error: {}: {error}", several(keys)));
     }
-    exit
+    let (first, _) = failures.first()?;
+    say(summary(results));
+    Some(exit_of(first.code))
+}
+
+fn several(keys: &[DefinitionKey]) -> String {
+    match keys {
+        [] => String::new(),
+        [one] => one.to_string(),
+        [first, .., last] => format!("{} to {} ({})", first, last, plural(keys.len() as u64, "definition")),
+    }
 }
 
 fn summary(results: &[Result<Applied, Error>]) -> String {

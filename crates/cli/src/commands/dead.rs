@@ -168,3 +168,32 @@ where
     }
     Ok(if all.not_found.is_empty() { Exit::Ok } else { Exit::NotFound })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        _dead: super::Args,
+    }
+
+    #[test]
+    fn nothing_is_dropped_unless_it_was_chosen() {
+        for (line, allowed) in [
+            ("drop", false),
+            ("drop -A", false),
+            ("drop a b", true),
+            ("drop --all", true),
+            ("drop --all -A", true),
+            ("drop --reason x", true),
+            ("retry --definition x", true),
+            ("drop a --all", false),
+            ("drop a --reason x", false),
+        ] {
+            let words = std::iter::once("dead").chain(line.split(' '));
+            assert_eq!(Line::try_parse_from(words).is_ok(), allowed, "{line}");
+        }
+    }
+}

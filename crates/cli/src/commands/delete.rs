@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long)]
     ignore_not_found: bool,
     /// Check only
-    #[arg(long, value_enum, default_value = "none", num_args = 0..=1, default_missing_value = "client")]
+    #[arg(long, value_enum, default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Don't ask
     #[arg(short, long)]

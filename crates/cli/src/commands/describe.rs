@@ -41,7 +41,7 @@ async fn describe(session: &Session, key: &DefinitionKey, printer: &mut Printer)
     printer.line(head(&record, now)?.trim_end())?;
     if record.definition.spec.trigger.schedule.is_some() {
         let next = session.client.next_times(NextOf::Stored(key), SHOWN, None).await?;
-        printer.line("Coming times (as if it were armed):")?;
+        printer.line("Coming times:")?;
         for time in &next.times {
             printer.line(&format!("  {}", when(time.due, now, zone)))?;
         }

@@ -139,6 +139,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_is_printed_as_yaml_can_be_applied() {
+        let record = record(json!({
+            "trigger": {"schedule": {"cron": ["0 9 * * *"], "interval": {"every": "5m"}}},
+            "start_workflow": {"type": "W", "task_queue": "q", "input": [{"a": "{{ event.id }}", "b": [null, "yes", 1.5]}]}
+        }));
+        let text = crate::output::yaml(&record).expect("printed");
+        assert_eq!(crate::read::parse_text(&text), Ok(vec![record.definition]));
+    }
+
+    #[test]
     fn states_and_triggers_have_words() {
         let mut other = record(json!({"enabled": false}));
         assert_eq!((state(&other), trigger(&other.definition.spec.trigger).as_str()), ("disabled", "by hand"));

@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, default_value = "", hide_default_value = true)]
     request_id: String,
     /// Wait until Temporal has taken it, for so long at most
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s")]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "30s")]
     wait: Option<Span>,
     #[command(flatten)]
     output: OutputArgs,

@@ -71,7 +71,7 @@ fn faults_say_what_and_where() {
             "5:51",
         ),
         (spec("  start_workflow: {type: [W\n  b: 2\n"), "spec.start_workflow.type", "5:26"),
-        (spec("  enabled: \"open\n"), "", "6:1"),
+        (spec("  enabled: \"open\n"), "1.yaml: unclosed quote", ""),
         (spec("\tenabled: true\n"), "", "5:1"),
         (spec("  enabled: true\n enabled: true\n"), "", "6:2"),
         (
@@ -147,17 +147,30 @@ error: metadata.id: default/a is defined twice
 
 #[test]
 fn a_servers_violation_is_shown_in_the_file() {
-    let text = format!("# c\n{}  trigger: {{schedule: {{cron: \"0 25 * * *\"}}}}\n", valid("a"));
+    let text = format!("# c\n{}  trigger: {{schedule: {{at: \"2001-01-01T00:00:00Z\"}}}}\n", valid("a"));
     let (input, faults) = parse(&[&text]);
     assert_eq!(faults, Vec::<String>::new());
-    let violation = Violation::new("spec.trigger.schedule.cron[0]", "hour \"25\" is not in 0-23").at(2, 4);
+    let violation = Violation::new("spec.trigger.schedule", "has no due time after now: all of them are in the past");
+    let expected = "\
+error: spec.trigger.schedule: has no due time after now: all of them are in the past
+ --> 1.yaml:7:13
+  |
+7 |   trigger: {schedule: {at: \"2001-01-01T00:00:00Z\"}}
+  |             ^^^^^^^^";
+    assert_eq!(input.fault(0, &violation).to_string(), expected);
+}
+
+#[test]
+fn a_fault_of_the_schedule_is_shown_at_the_part_that_is_wrong() {
+    let text = format!("{}  trigger: {{schedule: {{cron: \"0 25 * * *\"}}}}\n", valid("a"));
+    let (_, faults) = parse(&[&text]);
     let expected = "\
 error: spec.trigger.schedule.cron[0]: hour \"25\" is not in 0-23
- --> 1.yaml:7:33
+ --> 1.yaml:6:33
   |
-7 |   trigger: {schedule: {cron: \"0 25 * * *\"}}
+6 |   trigger: {schedule: {cron: \"0 25 * * *\"}}
   |                                 ^^ hour";
-    assert_eq!(input.fault(0, &violation).to_string(), expected);
+    assert_eq!(faults, [expected]);
 }
 
 #[test]

@@ -23,7 +23,6 @@ impl DevServer {
     /// Starts one whose data stand beside ours, and waits until it listens.
     pub async fn start(data_dir: &Path) -> Result<Self> {
         let Some(program) = find() else { bail!(MISSING) };
-        std::fs::create_dir_all(data_dir).with_context(|| format!("data_dir = {}", data_dir.display()))?;
         let database = data_dir.with_extension("temporal.db");
         let log = data_dir.with_extension("temporal.log");
         let output = std::fs::File::create(&log).with_context(|| log.display().to_string())?;

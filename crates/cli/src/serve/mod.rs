@@ -76,6 +76,10 @@ async fn dev_parts(settings: &Settings) -> Result<()> {
 fn start_up(args: &ServeArgs) -> Result<Settings> {
     let settings = args.load()?.settings()?;
     logging::init(&settings)?;
+    // The run log stands beside the data directory: nothing but the engine's own files may be in there.
+    if let Some(parent) = settings.data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).with_context(|| format!("data_dir = {}", settings.data_dir.display()))?;
+    }
     Ok(settings)
 }
 
@@ -113,6 +117,9 @@ fn queues(settings: &Settings, default_namespace: &str) -> Vec<Queue> {
 fn needs_temporal(settings: &Settings) -> bool {
     let named = settings.temporal.address.is_some() || settings.temporal.profile.is_some();
     let variable = ["TEMPORAL_ADDRESS", "TEMPORAL_PROFILE"].iter().any(|name| std::env::var_os(name).is_some());
-    let resolved = settings.temporal.resolve().is_ok_and(|target| !target.address().ends_with(TEMPORAL_DEFAULT));
+    let resolved = settings
+        .temporal
+        .resolve()
+        .is_ok_and(|target| !target.address().trim_end_matches('/').ends_with(TEMPORAL_DEFAULT));
     settings.sink == SinkKind::Temporal && !named && !variable && !resolved
 }

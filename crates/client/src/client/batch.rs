@@ -1,5 +1,7 @@
 //! Applying many definitions: cut into batches that fit into messages, several of them under way at once.
 
+use std::sync::OnceLock;
+
 use flintwheel_model::ActivityDefinition;
 use flintwheel_model::limits::MESSAGE_BYTES;
 use flintwheel_proto::v1;
@@ -25,7 +27,7 @@ pub type Progress<'a> = dyn FnMut(usize, &Result<Applied, Error>) + Send + 'a;
 
 impl Client {
     /// Applies all of them; each succeeds or fails by itself. Results are in the order of the definitions. A definition that can't
-    /// travel fails alone; where a call fails, all of its batch do.
+    /// travel fails alone; where a call fails, all of its batch do, and so does what has not been sent by then.
     pub async fn apply_many(
         &self,
         definitions: &[ActivityDefinition],
@@ -41,7 +43,8 @@ impl Client {
         for (index, error) in refused {
             record(index, Err(error));
         }
-        let calls = batches.into_iter().map(|batch| self.send(batch, validate_only));
+        let failed = OnceLock::new();
+        let calls = batches.into_iter().map(|batch| self.send(batch, validate_only, &failed));
         let mut calls = futures::stream::iter(calls).buffer_unordered(UNDER_WAY);
         while let Some(done) = calls.next().await {
             for (index, result) in done {
@@ -51,11 +54,21 @@ impl Client {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(unanswered()))).collect()
     }
 
-    async fn send(&self, batch: Batch, validate_only: bool) -> Vec<(usize, Result<Applied, Error>)> {
+    async fn send(
+        &self,
+        batch: Batch,
+        validate_only: bool,
+        failed: &OnceLock<Error>,
+    ) -> Vec<(usize, Result<Applied, Error>)> {
+        let all = |error: &Error| batch.places.iter().map(|place| (*place, Err(error.clone()))).collect();
+        // A server that was away for a whole call, tries and all, is not asked a hundred times more.
+        if let Some(error) = failed.get() {
+            return all(error);
+        }
         let request = v1::BatchApplyRequest { items: batch.items, validate_only };
         let answer = self.call(request, |t, q| async move { definition_service(t).batch_apply(q).await }).await;
         match answer {
-            Err(error) => batch.places.into_iter().map(|place| (place, Err(error.clone()))).collect(),
+            Err(error) => all(failed.get_or_init(|| error)),
             Ok(answer) => {
                 let mut results = answer.results.into_iter();
                 let read = |place| (place, results.next().map_or_else(|| Err(unanswered()), read_item));

@@ -44,7 +44,7 @@ pub const KEYS: &[Key] = &[
     key("workflow_prefix", "flintwheel", "First part of every workflow id"),
     key("task_queue", "flintwheel", "Task queue of the built-in orchestrator"),
     key("account_retention", "7d", "For how long occurrences and old versions of definitions are kept"),
-    key("run_log", "", "Where runs are logged: sqlite:PATH or postgres://... (default: runs.db in the data directory)"),
+    key("run_log", "", "Where runs are logged: sqlite:PATH or postgres://... (default: beside the data directory)"),
     key(
         "log_level",
         "info,openraft=error",

@@ -86,7 +86,7 @@ pub(super) fn read(config: &Config) -> Result<Settings, ConfigError> {
         workflow_prefix: r.prefix(),
         task_queue: r.text("task_queue"),
         account_retention: r.span("account_retention", 3600, 3650 * 86_400),
-        run_log: r.optional("run_log").unwrap_or_else(|| format!("sqlite:{}", data_dir.join("runs.db").display())),
+        run_log: r.optional("run_log").unwrap_or_else(|| format!("sqlite:{}.runs.db", data_dir.display())),
         log_level: r.text("log_level"),
         log_format: r.word("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         temporal: r.temporal(),

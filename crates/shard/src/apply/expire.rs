@@ -24,7 +24,7 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, expire: Expire)
 /// When the oldest chunk was decided that has a firing in the outbox, or that a dead letter may open again. It is kept, with all that came
 /// after it, and so are the versions that it fires: those were not superseded before.
 fn held_since(m: &Machine, txn: &Txn<'_>) -> Result<i64, ReadError> {
-    let letters = scan::all(txn, Table::Dead, |_, value| Ok(DeadLetter::decode(value)?.chunk))?;
+    let letters = scan::all(txn, Table::Dead, |_, value| DeadLetter::chunk_of(value))?;
     let Some(seq) = m.outbox.oldest().into_iter().chain(letters).min() else { return Ok(i64::MAX) };
     let chunk = query::chunk(txn, seq)?.ok_or_else(|| ReadError(format!("chunk {seq} is held and has no account")))?;
     Ok(chunk.at)

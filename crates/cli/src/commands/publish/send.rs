@@ -33,7 +33,7 @@ pub(super) struct Totals {
     pub duplicate: u64,
     /// Refused, here or by the server.
     pub refused: u64,
-    /// Sent, or not even sent, when publishing failed.
+    /// Not acknowledged when publishing failed; how many lines followed is not known.
     pub lost: u64,
     /// How publishing failed, if it did.
     #[serde(skip)]

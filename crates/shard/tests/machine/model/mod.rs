@@ -64,8 +64,14 @@ fn retell(told: &Told, groups: &[(usize, bool)]) {
     }
 }
 
+/// `PROPTEST_CASES` asks for more histories, for a long night.
+fn config() -> ProptestConfig {
+    let defaults = ProptestConfig::default();
+    ProptestConfig { cases: 4 * defaults.cases, failure_persistence: None, max_shrink_iters: 20_000, ..defaults }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn any_history_is_as_the_naive_model_has_it_however_it_is_batched(

@@ -175,12 +175,23 @@ impl Metrics {
         out
     }
 
-    /// Totals for rates: decisions, starts, events.
-    pub fn totals(&self) -> (u64, u64, u64) {
+    /// For rates.
+    pub fn totals(&self) -> Totals {
         let of = |result| self.events.get_or_create(&Result_ { result }).get();
         let events = ["matched", "unmatched", "duplicate", "rejected"].map(of).iter().sum();
-        (self.decisions.get(), self.started.get(), events)
+        Totals { decided: self.decisions.get(), started: self.started.get(), events }
     }
+}
+
+/// What was counted since the node started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Due times decided.
+    pub decided: u64,
+    /// Workflows started.
+    pub started: u64,
+    /// Events taken in.
+    pub events: u64,
 }
 
 /// The state of the node at one moment, summed over its shards.

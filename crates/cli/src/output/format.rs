@@ -69,6 +69,9 @@ impl<W: Write> Printer<W> {
 
     /// Rows below a head; the head stands once.
     pub fn rows(&mut self, head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let head = if self.printed == 0 { head } else { &[] };
         self.printed += rows.len();
         self.out.write_all(table(head, rows).as_bytes())?;

@@ -22,6 +22,7 @@ use flintwheel_model::violation::{Violation, Violations};
 use flintwheel_model::{DefinitionKey, limits};
 
 use crate::ingress::{self, Published};
+use crate::metrics::Totals;
 use crate::shared::Shared;
 
 /// Most items of one page.
@@ -47,7 +48,7 @@ pub struct NodeInfo {
     /// Of the data directory; for sizes.
     pub data_dir: std::path::PathBuf,
     /// The totals at an earlier moment, for rates.
-    pub(crate) sampled: parking_lot::Mutex<Option<(Instant, (u64, u64, u64))>>,
+    pub(crate) sampled: parking_lot::Mutex<Option<(Instant, Totals)>>,
 }
 
 impl Api {

@@ -8,7 +8,7 @@ use flintwheel_shard::query;
 
 use super::{Api, ApiError, time};
 use crate::dispatch::Sink;
-use crate::metrics::Snapshot;
+use crate::metrics::{Snapshot, Totals};
 
 impl Api {
     /// Counts over all shards. A shard that has stopped counts nothing.
@@ -101,12 +101,12 @@ impl Api {
         let now = Instant::now();
         let before = self.node.sampled.lock().replace((now, totals));
         let uptime = (Utc::now() - self.node.started).to_std().unwrap_or_default();
-        let (since, (decided, started, events)) = before.map_or((uptime, (0, 0, 0)), |(at, totals)| (now - at, totals));
+        let (since, before) = before.map_or((uptime, Totals::default()), |(at, totals)| (now - at, totals));
         let per_second = |total: u64, before: u64| (total - before) as f64 / since.as_secs_f64().max(0.001);
         Rates {
-            fired: per_second(totals.0, decided),
-            started: per_second(totals.1, started),
-            events: per_second(totals.2, events),
+            fired: per_second(totals.decided, before.decided),
+            started: per_second(totals.started, before.started),
+            events: per_second(totals.events, before.events),
         }
     }
 

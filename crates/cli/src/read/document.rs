@@ -102,13 +102,24 @@ fn missing_field(source: &Source, start: usize, text: &str, map: &str, missing: 
 
 /// None where the reader does not know the place.
 fn byte_range(text: &str, location: &serde_saphyr::Location) -> Option<Range<usize>> {
-    let (offset, len) = (location.span().byte_offset()?, location.span().byte_len().unwrap_or(0));
     if location.line() == 0 {
         return None;
     }
+    let Some(offset) = location.span().byte_offset() else {
+        let at = offset_of(text, location.line() as usize, location.column() as usize);
+        return Some(at..at);
+    };
+    let len = location.span().byte_len().unwrap_or(0);
     let boundary = |byte: u64| {
         let byte = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
         (0..=byte).rev().find(|byte| text.is_char_boundary(*byte)).unwrap_or(0)
     };
     Some(boundary(offset)..boundary(offset.saturating_add(len)))
+}
+
+/// Faults of the YAML itself come with line and column (in characters, both from 1) and no bytes.
+fn offset_of(text: &str, line: usize, column: usize) -> usize {
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let line = text[start..].lines().next().unwrap_or("");
+    start + line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at)
 }

@@ -71,8 +71,8 @@ fn faults_say_what_and_where() {
             "5:51",
         ),
         (spec("  start_workflow: {type: [W\n  b: 2\n"), "spec.start_workflow.type", "5:26"),
-        (spec("  enabled: \"open\n"), "1.yaml: unclosed quote", ""),
-        (spec("\tenabled: true\n"), "", "5:1"),
+        (spec("  enabled: \"open\n"), "spec.enabled: unclosed quote", "5:12"),
+        (spec("\tenabled: true\n"), "spec: tabs disallowed", "5:2"),
         (spec("  enabled: true\n enabled: true\n"), "", "6:2"),
         (
             "a: {b: c\n".to_owned(),
@@ -82,7 +82,7 @@ fn faults_say_what_and_where() {
         ("just text\n".to_owned(), "a map (key: value) is expected here", "1:1"),
         ("[1, 2]\n".to_owned(), "a map (key: value) is expected here", "1:1"),
         ("metadata: {id: a}\n".to_owned(), "apiVersion: is required", "1:1"),
-        (format!("{head}spec: *unknown\n"), "1.yaml: alias references unknown anchor", ""),
+        (format!("{head}spec: *unknown\n"), "spec: alias references unknown anchor", "4:7"),
         (format!("{head}spec: !!python/object {{}}\n"), "spec: unsupported tag `!!python/object`", "4:23"),
     ] {
         let (_, faults) = parse(&[&text]);

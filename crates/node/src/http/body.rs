@@ -139,7 +139,8 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Vi
 
 fn at_path(error: &serde_path_to_error::Error<serde_json::Error>) -> Violations {
     let path = error.path().to_string();
-    let path = if path == "." { "" } else { &path };
+    // The library writes "?" for a place that it could not name: the text ended inside, and there is no field to blame.
+    let path = if path == "." || path == "?" { "" } else { &path };
     one(&short(path), &error.inner().to_string())
 }
 

@@ -80,21 +80,21 @@ fn late(address: &str, limit: Duration) -> Error {
     Error::new(Code::DeadlineExceeded, reason::DEADLINE, message)
 }
 
-/// A status from the server as it is; one from our own side of the wire with the address and the cause.
+/// A status from the server as it is; one from our own side of the wire as what it always means: the server is away. The library names
+/// a connection that broke in the middle `Unknown` or `Internal`, as if another try could not help.
 pub(crate) fn explain(status: &Status, address: &str) -> Error {
     let mut error = Error::from(status.clone());
-    if let Some(cause) = innermost_transport_cause(status) {
+    if let Some(cause) = innermost_cause(status) {
+        error.code = Code::Unavailable;
         error.reason = reason::UNREACHABLE.to_owned();
         error.message = format!("{address} can't be reached: {cause}");
     }
     error
 }
 
-fn innermost_transport_cause(status: &Status) -> Option<String> {
+/// A status that came over the wire has none.
+fn innermost_cause(status: &Status) -> Option<String> {
     let mut cause = std::error::Error::source(status)?;
-    if !cause.is::<tonic::transport::Error>() {
-        return None;
-    }
     while let Some(inner) = cause.source() {
         cause = inner;
     }

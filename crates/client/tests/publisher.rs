@@ -10,7 +10,8 @@ use flintwheel_proto::v1;
 use flintwheel_proto::v1::event_service_server::{EventService, EventServiceServer};
 use flintwheel_proto::v1::publish_stream_response::Outcome;
 use prost::bytes::Bytes;
-use tokio::net::TcpListener;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -181,6 +182,40 @@ async fn after_a_break_only_what_was_not_acknowledged_is_sent_again() {
     assert_eq!(accepted(tickets).await, [1, 2]);
     let seen = server.seen();
     assert_eq!((&seen[0], seen.last().expect("a stream")), (&vec![1, 2, 3], &vec![2, 3]));
+}
+
+/// Passes bytes on to `target`, and cuts each connection after so many bytes from the server; later connections stand.
+async fn relay(target: SocketAddr, cuts: Vec<u64>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        for cut in cuts.into_iter().chain(std::iter::repeat(u64::MAX)) {
+            let (client, _) = listener.accept().await.expect("a connection");
+            let server = TcpStream::connect(target).await.expect("the server");
+            tokio::spawn(async move {
+                let ((mut from_client, mut to_client), (from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                let mut answers = from_server.take(cut);
+                tokio::select! {
+                    _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+                    _ = tokio::io::copy(&mut answers, &mut to_client) => {}
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_of_anything_is_taken_up_again() {
+    let target = serve(Scripted::default()).await;
+    let address = relay(target, vec![0, 20, 60, 100]).await;
+    let client = Client::new(&[address.to_string()], Options::default()).expect("an address");
+    let publisher = client.publisher("n", PublisherOptions { window: 4, give_up_after: LONG });
+    for size in 1..=20 {
+        let ticket = publisher.send(batch(size)).await.expect("taken");
+        assert_eq!(ticket.acknowledged().await.expect("acknowledged").accepted, size as u32);
+    }
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
 //! From a firing to a start: a pure function of the account record, the definition's version and the payload, so that a second sending of it
 //! is the same start.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use flintwheel_model::definition::{ActivityDefinition, StartWorkflow};
+use chrono::{DateTime, Utc};
+use flintwheel_model::definition::{ActivityDefinition, Metadata, StartWorkflow};
 use flintwheel_model::event::Event;
 use flintwheel_model::firing::Start;
-use flintwheel_model::ids::{self, rfc3339};
+use flintwheel_model::ids;
+use flintwheel_model::run::{self, RunArgument, TriggerEvent, TriggerKind};
 use flintwheel_model::{DefinitionKey, FiringKey, limits, template};
 use flintwheel_shard::occurrence::{Key, Record};
 use flintwheel_shard::records::Version;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::route::Route;
 use crate::cloudevents;
@@ -23,8 +23,7 @@ const RUN_ACTIVITY: &str = "RunActivity";
 #[derive(Debug)]
 pub struct Launch {
     key: DefinitionKey,
-    name: String,
-    labels: BTreeMap<String, String>,
+    metadata: Metadata,
     version: u32,
     incarnation: u64,
     workflow: Option<StartWorkflow>,
@@ -37,8 +36,7 @@ impl Launch {
             serde_json::from_slice(&stored.document).map_err(|e| format!("the definition can't be read: {e}"))?;
         Ok(Self {
             key: DefinitionKey::new(&stored.namespace, &stored.id),
-            name: definition.metadata.name,
-            labels: definition.metadata.labels,
+            metadata: definition.metadata,
             version,
             incarnation: stored.incarnation,
             workflow: definition.spec.start_workflow,
@@ -57,7 +55,7 @@ impl Launch {
         let workflow_id = ids::workflow_id(prefix, &self.key, &firing_key(&record.key));
         let (event, input) = self.payload(record, payload)?;
         let trace = event.as_ref().map(trace).unwrap_or_default();
-        let vars = self.vars(record, decided, event.map(|e| e.to_json()), input);
+        let trigger = self.trigger(record, decided, event.as_ref(), input);
         let mut start = Start {
             temporal_namespace: route.temporal_namespace.clone(),
             request_id: ids::request_id(&workflow_id, self.incarnation),
@@ -72,8 +70,11 @@ impl Launch {
             trace,
         };
         match &self.workflow {
-            None => start.input = vec![self.run_activity(&start.workflow_id, vars)],
-            Some(workflow) => fill(&mut start, workflow, &vars)?,
+            None => start.input = vec![self.argument(&start.workflow_id, trigger)?],
+            Some(workflow) => {
+                let vars = run::variables(&self.metadata, self.version.into(), &trigger, None);
+                fill(&mut start, workflow, &vars)?;
+            }
         }
         let size: usize = start.input.iter().map(Bytes::len).sum();
         if size > limits::INPUT_BYTES {
@@ -94,44 +95,39 @@ impl Launch {
         }
     }
 
-    fn vars(&self, record: &Record, decided: i64, event: Option<Value>, input: Option<Value>) -> Value {
+    fn trigger(&self, record: &Record, decided: i64, event: Option<&Event>, input: Option<Value>) -> TriggerEvent {
         let (kind, scheduled_for) = match &record.key {
-            Key::Time { nominal, .. } => ("time", *nominal),
-            Key::Event(_) => ("event", decided),
-            Key::Manual(_) => ("manual", decided),
+            Key::Time { nominal, .. } => (TriggerKind::Time, *nominal),
+            Key::Event(_) => (TriggerKind::Event, decided),
+            Key::Manual(_) => (TriggerKind::Manual, decided),
         };
-        let mut vars = json!({
-            "scheduled_for": rfc3339(scheduled_for),
-            "fired_at": rfc3339(decided),
-            "trigger": {"kind": kind},
-            "definition": {
-                "namespace": self.key.namespace, "id": self.key.id, "name": self.name, "labels": self.labels,
-                "version": self.version,
-            },
-        });
-        if let Some(event) = event {
-            vars["event"] = event;
+        TriggerEvent {
+            kind,
+            scheduled_for: instant(scheduled_for),
+            fired_at: instant(decided),
+            event: event.map(Event::to_json),
+            input,
         }
-        vars["input"] = input.unwrap_or(Value::Null);
-        vars
     }
 
     /// The one argument of the built-in orchestrator.
-    fn run_activity(&self, workflow_id: &str, mut vars: Value) -> Bytes {
-        let mut trigger = json!({
-            "kind": vars["trigger"]["kind"], "scheduled_for": vars["scheduled_for"], "fired_at": vars["fired_at"],
-        });
-        for name in ["event", "input"] {
-            if let Some(value) = vars.as_object_mut().and_then(|v| v.remove(name)).filter(|v| !v.is_null()) {
-                trigger[name] = value;
-            }
-        }
-        let argument = json!({
-            "namespace": self.key.namespace, "definition_id": self.key.id, "version": self.version,
-            "incarnation": self.incarnation, "workflow_id": workflow_id, "trigger": trigger,
-        });
-        argument.to_string().into()
+    fn argument(&self, workflow_id: &str, trigger: TriggerEvent) -> Result<Bytes, String> {
+        let argument = RunArgument {
+            namespace: self.key.namespace.clone(),
+            definition_id: self.key.id.clone(),
+            version: self.version.into(),
+            incarnation: self.incarnation,
+            workflow_id: workflow_id.to_owned(),
+            trigger,
+        };
+        let json = serde_json::to_vec(&argument).map_err(|e| format!("the run's argument can't be written: {e}"))?;
+        Ok(json.into())
     }
+}
+
+/// Of microseconds that the engine wrote down itself.
+fn instant(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).expect("due times and clocks stay within the years that chrono knows")
 }
 
 fn fill(start: &mut Start, workflow: &StartWorkflow, vars: &Value) -> Result<(), String> {

@@ -22,7 +22,7 @@ pub fn print(occurrences: &[Occurrence], workflows: &BTreeSet<String>) -> Result
         let outcomes: Vec<String> = line.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         println!("{definition:<26} {:<24} {:>9} {:>20}", outcomes.join(", "), line.seen, lag(&line.lags));
     }
-    println!("\nlag: from the due time, or the arrival of the event, until Temporal had taken the start\n");
+    println!("\nlag: from the due time, or the arrival of the event, until the start call that succeeded\n");
     let missing: Vec<&str> = lines.values().flat_map(|line| &line.missing).map(String::as_str).collect();
     if !missing.is_empty() {
         return Err(format!("fired, but not in Temporal: {}", missing.join(", ")));

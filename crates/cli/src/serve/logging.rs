@@ -1,5 +1,7 @@
 //! The log: on stderr, as text or as JSON.
 
+use std::io::IsTerminal;
+
 use anyhow::{Context, Result, anyhow};
 use flintwheel_node::config::{LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
@@ -8,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 pub fn init(settings: &Settings) -> Result<()> {
     let filter =
         EnvFilter::try_new(&settings.log_level).with_context(|| format!("log_level = {:?}", settings.log_level))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: a file or a collector would get them as rubbish.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let set = match settings.log_format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

@@ -90,6 +90,11 @@ impl Engine {
         self.grpc
     }
 
+    /// Its HTTP door.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
     /// Its process, to measure.
     pub fn process(&self) -> Result<&Process> {
         self.process.as_ref().context("the engine is not running")

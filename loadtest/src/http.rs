@@ -30,14 +30,25 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     send(address, "GET", path, None).await
 }
 
-/// Any method, with a JSON body if there is one. HTTP/1.0, so that the answer ends with the connection.
+/// Any method, with a JSON body if there is one.
 pub async fn send(address: SocketAddr, method: &str, path: &str, json: Option<&str>) -> Result<Answer> {
+    let kind: &[(&str, &str)] = if json.is_some() { &[("Content-Type", "application/json")] } else { &[] };
+    send_with(address, method, path, kind, json.unwrap_or_default()).await
+}
+
+/// Any method, headers and body. HTTP/1.0, so that the answer ends with the connection.
+pub async fn send_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer> {
     let mut stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
-    let body = json.unwrap_or_default();
-    let kind = if json.is_some() { "Content-Type: application/json\r\n" } else { "" };
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let request =
-        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{kind}Content-Length: {length}\r\n\r\n{body}");
+        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.with_context(|| format!("read the answer of {address}{path}"))?;

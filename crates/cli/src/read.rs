@@ -36,11 +36,16 @@ struct Document {
 
 impl Input {
     /// Reads all files. Faults of reading, of form and of content are collected; any one of them is an error. Definitions that name no
-    /// namespace are in the given one.
+    /// namespace are in the given one. That there is none in all the files is a fault too: somebody meant another file.
     pub fn read(files: &Files, namespace: &str) -> Result<Self, Vec<Fault>> {
         let (sources, faults) = files.load();
         let (input, more) = Self::parse(sources, namespace);
-        let faults: Vec<Fault> = faults.into_iter().chain(more).collect();
+        let mut faults: Vec<Fault> = faults.into_iter().chain(more).collect();
+        if faults.is_empty() && input.documents.is_empty() {
+            faults.extend(
+                input.sources.iter().map(|source| Fault::new("", &format!("{} holds no definition", source.name))),
+            );
+        }
         if faults.is_empty() { Ok(input) } else { Err(faults) }
     }
 

@@ -344,9 +344,10 @@ pub struct Target {
     /// As its worker registers it.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Where its worker polls (default: the namespace's task queue).
-    #[serde(default, alias = "taskQueue", skip_serializing_if = "Option::is_none")]
-    pub task_queue: Option<String>,
+    /// The queue that its worker polls. There is no default: on the orchestrator's own queue nobody knows the user's types, and the task
+    /// would wait there for ever.
+    #[serde(alias = "taskQueue")]
+    pub task_queue: String,
     /// For one execution, from start to close (activity default: 1m; workflow default: none).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,

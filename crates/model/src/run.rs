@@ -71,6 +71,9 @@ impl TriggerKind {
     }
 }
 
+/// The names of [`variables`].
+pub const VARIABLES: [&str; 7] = ["event", "input", "context", "scheduled_for", "fired_at", "trigger", "definition"];
+
 /// What templates and expressions see: `scheduled_for`, `fired_at`, `trigger.kind`, `definition`, `input` (null where there is none), and
 /// `event` and `context` where there is one. The times are RFC 3339 texts in UTC.
 pub fn variables(

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::ids::short;
 use crate::limits;
+use crate::run::VARIABLES;
 
 /// Steps of the template machine that one string may take; a loop over a few hundred elements fits.
 const FUEL: u64 = 20_000;
@@ -87,11 +88,19 @@ fn check_text(environment: &Environment, text: &str) -> Result<(), String> {
     if text.len() > limits::TEXT_BYTES {
         return Err(format!("a template of {} bytes; at most {}", text.len(), limits::TEXT_BYTES));
     }
-    let parsed = match sole_expression(text) {
-        Some(expression) => environment.compile_expression(expression).map(|_| ()),
-        None => environment.template_from_str(text).map(|_| ()),
+    let names = match sole_expression(text) {
+        Some(expression) => environment.compile_expression(expression).map(|parsed| parsed.undeclared_variables(false)),
+        None => environment.template_from_str(text).map(|parsed| parsed.undeclared_variables(false)),
     };
-    parsed.map_err(|error| format!("the template {:?} does not parse: {}", short(text), describe(&error)))
+    let names =
+        names.map_err(|error| format!("the template {:?} does not parse: {}", short(text), describe(&error)))?;
+    let is_known =
+        |name: &str| VARIABLES.contains(&name) || environment.globals().any(|(function, _)| function == name);
+    // The smallest, so that the same template is always refused in the same words.
+    match names.iter().filter(|name| !is_known(name)).min() {
+        Some(name) => Err(format!("there is no variable {:?}; there are {}", short(name), VARIABLES.join(", "))),
+        None => Ok(()),
+    }
 }
 
 fn describe(error: &minijinja::Error) -> String {
@@ -225,11 +234,28 @@ mod tests {
 
     #[test]
     fn what_does_not_parse_is_found_before_it_is_rendered() {
-        let value =
-            json!({"ok": "{{ a }}", "bad": ["{{ a", "{% if %}"], "long": format!("{{{{ a }}}}{}", "x".repeat(5000))});
+        let value = json!({"ok": "{{ input }}", "bad": ["{{ a", "{% if %}"], "long": format!("{{{{ input }}}}{}", "x".repeat(5000))});
         let mut paths: Vec<String> = check(&value).into_iter().map(|fault| fault.path).collect();
         paths.sort();
         assert_eq!(paths, [".bad[0]", ".bad[1]", ".long"]);
+    }
+
+    #[test]
+    fn a_variable_that_no_run_has_is_found_before_it_is_rendered() {
+        for (template, unknown) in [
+            ("{{ evnt.data.n }}", Some("evnt")),
+            ("to {{ definition.id }}, {{ nobody.home }}", Some("nobody")),
+            ("{% for x in event.data.list %}{{ x }}{{ loop.index }}{% endfor %}", None),
+            ("{% for i in range(3) %}{{ i }}{% endfor %}", None),
+            ("{% set a = input %}{{ a }}", None),
+            ("{{ context.tone.friendly if trigger.kind == 'time' else scheduled_for ~ fired_at }}", None),
+        ] {
+            let message = check(&json!(template)).pop().map(|fault| fault.message);
+            assert_eq!(message.is_some(), unknown.is_some(), "{template}: {message:?}");
+            let names_it =
+                |name| message.is_some_and(|m| m.contains(&format!("no variable {name:?}; there are event")));
+            assert!(unknown.is_none_or(names_it), "{template}");
+        }
     }
 
     #[test]

@@ -325,9 +325,7 @@ fn check_task(field: &str, task: &TaskTemplate, faults: &mut Violations) {
 
 fn check_target(field: &str, target: &Target, faults: &mut Violations) {
     check_type(&format!("{field}.type"), &target.type_name, faults);
-    if let Some(queue) = &target.task_queue {
-        check_type(&format!("{field}.task_queue"), queue, faults);
-    }
+    check_type(&format!("{field}.task_queue"), &target.task_queue, faults);
     check_timeout(&format!("{field}.timeout"), target.timeout, faults);
 }
 
@@ -376,7 +374,7 @@ mod tests {
             "spec": {
                 "trigger": {"event": {"types": ["t"]}},
                 "context_sources": [{"name": "c", "static": 1}],
-                "task_templates": [{"name": "one", "workflow": {"type": "W"}}]
+                "task_templates": [{"name": "one", "workflow": {"type": "W", "task_queue": "q"}}]
             }
         })
     }
@@ -463,27 +461,27 @@ mod tests {
             ("/spec/task_templates", json!([{"name": "a"}]), "spec.task_templates[0]: has exactly one"),
             (
                 "/spec/task_templates",
-                json!([{"name": "a", "workflow": {"type": ""}}]),
+                json!([{"name": "a", "workflow": {"type": "", "task_queue": "q"}}]),
                 "spec.task_templates[0].workflow.type: ",
             ),
             (
                 "/spec/task_templates",
-                json!([{"name": "a", "when": "x ==", "workflow": {"type": "W"}}]),
+                json!([{"name": "a", "when": "x ==", "workflow": {"type": "W", "task_queue": "q"}}]),
                 "spec.task_templates[0].when: ",
             ),
             (
                 "/spec/task_templates",
-                json!([{"name": "a", "workflow": {"type": "W"}, "params": {"p": ["{{ x"]}}]),
+                json!([{"name": "a", "workflow": {"type": "W", "task_queue": "q"}, "params": {"p": ["{{ x"]}}]),
                 "spec.task_templates[0].params.p[0]: the template",
             ),
             (
                 "/spec/task_templates",
-                json!([{"name": "a", "workflow": {"type": "W"}, "depends_on": ["b"]}]),
+                json!([{"name": "a", "workflow": {"type": "W", "task_queue": "q"}, "depends_on": ["b"]}]),
                 "spec.task_templates[0].depends_on[0]: ",
             ),
             (
                 "/spec/task_templates",
-                json!([{"name": "a", "workflow": {"type": "W"}, "depends_on": ["a"]}]),
+                json!([{"name": "a", "workflow": {"type": "W", "task_queue": "q"}, "depends_on": ["a"]}]),
                 "spec.task_templates[0].depends_on: the dependencies lead back",
             ),
         ] {

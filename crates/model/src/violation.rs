@@ -30,7 +30,9 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        // Without a field it is the whole that is meant.
+        let separator = if self.field.is_empty() { "" } else { ": " };
+        write!(f, "{}{separator}{}", self.field, self.message)
     }
 }
 

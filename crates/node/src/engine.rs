@@ -43,13 +43,17 @@ pub struct Engine {
 impl Engine {
     /// Starts the engine; returns when it takes work. `address` is what it tells others of itself.
     pub async fn start(settings: &Settings, address: String) -> Result<Self, RunError> {
-        Self::start_with(settings, address, Arc::new(SystemClock::default())).await
+        Self::start_with(settings, claim(settings)?, address, Arc::new(SystemClock::default())).await
     }
 
-    /// The same by another clock.
-    pub async fn start_with(settings: &Settings, address: String, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
+    /// The same on a data directory that has been claimed, and by another clock.
+    pub async fn start_with(
+        settings: &Settings,
+        data: DataDir,
+        address: String,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, RunError> {
         let routes = routes(settings)?;
-        let data = DataDir::open(&settings.data_dir, NODE, None).map_err(|e| failed("data_dir", &e))?;
         let cluster_id = data.identity().cluster.to_string();
         let options = OpenOptions::new(data, settings.shards);
         let groups = Arc::new(Groups::<Machine>::open(options).await.map_err(|e| failed("data_dir", &e))?);
@@ -106,12 +110,17 @@ impl Engine {
     }
 }
 
+/// Makes sure that the data directory is ours, and locks it.
+pub fn claim(settings: &Settings) -> Result<DataDir, RunError> {
+    DataDir::open(&settings.data_dir, NODE, None).map_err(|e| failed("data_dir", &e))
+}
+
 /// Where the firings of each namespace go.
 fn routes(settings: &Settings) -> Result<Routes, RunError> {
     let (sink, default_namespace) = match settings.sink {
         SinkKind::Null => (Sink::Null, "null".to_owned()),
         SinkKind::Temporal => {
-            let target = settings.temporal.resolve().map_err(|e| failed("temporal", &e))?;
+            let target = settings.temporal_target().map_err(|e| RunError(e.to_string()))?;
             let namespace = target.namespace().to_owned();
             let sink = TemporalSink::new(target).map_err(|e| failed("temporal", &e))?;
             (Sink::Temporal(Arc::new(sink)), namespace)

@@ -22,4 +22,4 @@ pub mod server;
 pub mod shared;
 
 pub use error::RunError;
-pub use run::Node;
+pub use run::{Claim, Node};

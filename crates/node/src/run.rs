@@ -1,15 +1,18 @@
 //! A node from its settings to its end: doors bound, engine started, doors opened; closed in the opposite order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use flintwheel_store::DataDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
+use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::error::{RunError, failed};
 use crate::server;
 
@@ -27,14 +30,27 @@ pub struct Node {
     stop: watch::Sender<bool>,
 }
 
+/// What a node has for itself alone: its ports and its data directory. Who has it may open what stands beside the directory.
+pub struct Claim {
+    grpc: TcpListener,
+    http: TcpListener,
+    data: DataDir,
+}
+
 impl Node {
-    /// Starts a node; returns when it takes work. `extra` are gRPC services of other rooms (the run log's).
-    pub async fn start(settings: &Settings, extra: tonic::service::Routes) -> Result<Self, RunError> {
-        // The doors first: a port in use is told before anything is touched.
+    /// Takes ports and data directory. The ports first: one in use is told before anything is touched.
+    pub async fn claim(settings: &Settings) -> Result<Claim, RunError> {
         let grpc = listen(settings.grpc_listen, "grpc_listen").await?;
         let http = listen(settings.http_listen, "http_listen").await?;
+        Ok(Claim { grpc, http, data: engine::claim(settings)? })
+    }
+
+    /// Starts a node; returns when it takes work. `extra` are gRPC services of other rooms (the run log's).
+    pub async fn start(settings: &Settings, claim: Claim, extra: tonic::service::Routes) -> Result<Self, RunError> {
+        let Claim { grpc, http, data } = claim;
         let addresses = (address(&grpc)?, address(&http)?);
-        let engine = Engine::start(settings, addresses.0.to_string()).await?;
+        let clock = Arc::new(SystemClock::default());
+        let engine = Engine::start_with(settings, data, addresses.0.to_string(), clock).await?;
         let (stop, mut stopping) = watch::channel(false);
         let stopped = async move {
             // An error means that the node is gone: stop as well.

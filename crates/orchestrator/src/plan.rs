@@ -52,8 +52,8 @@ pub struct PlannedTask {
     /// As its worker registers it.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// None means the task queue of the run.
-    pub task_queue: Option<String>,
+    /// The queue that its worker polls.
+    pub task_queue: String,
     /// For one execution.
     pub timeout: Option<Span>,
     /// Names of tasks that must have completed before.
@@ -208,7 +208,7 @@ mod tests {
                  "workflow": {"type": "Send", "task_queue": "mail", "timeout": "5m"},
                  "params": {"id": "{{ event.data.id }}", "to": "Dear {{ context.invoice.customer }}", "tone": "{{ context.tone }}",
                             "version": "{{ definition.version }}"}},
-                {"name": "call", "when": "event.data.amount > 1000", "activity": {"type": "Call"},
+                {"name": "call", "when": "event.data.amount > 1000", "activity": {"type": "Call", "task_queue": "calls"},
                  "params": "{{ nothing.of.this }}", "depends_on": ["remind"]}
             ]
         })))
@@ -217,7 +217,7 @@ mod tests {
         let (remind, call) = (&plan.tasks[0], &plan.tasks[1]);
         let params = json!({"id": 7, "to": "Dear Ada", "tone": {"friendly": true, "about": 7}, "version": 3});
         assert_eq!((remind.kind, &remind.params, &remind.left_out), (TaskKind::Workflow, &params, &None));
-        assert_eq!((remind.task_queue.as_deref(), remind.timeout), (Some("mail"), Some(Span::from_secs(300))));
+        assert_eq!((remind.task_queue.as_str(), remind.timeout), ("mail", Some(Span::from_secs(300))));
         assert_eq!(call.left_out.as_deref(), Some("`when` is false: event.data.amount > 1000"));
         assert_eq!((call.kind, &call.params), (TaskKind::Activity, &Value::Null));
     }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn faults_name_the_field() {
         let task = |extra: Value| {
-            let mut task = json!({"name": "a", "workflow": {"type": "W"}});
+            let mut task = json!({"name": "a", "workflow": {"type": "W", "task_queue": "q"}});
             for (key, value) in extra.as_object().expect("an object") {
                 task[key] = value.clone();
             }

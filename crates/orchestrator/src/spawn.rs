@@ -86,7 +86,7 @@ fn dependencies<'a>(run: &'a RunActivity, task: &'a PlannedTask) -> impl Iterato
 async fn child_workflow(ctx: &WorkflowContext<RunActivity>, id: String, task: &PlannedTask) -> Ended {
     let options = ChildWorkflowOptions::builder()
         .workflow_id(id.clone())
-        .maybe_task_queue(task.task_queue.clone())
+        .task_queue(task.task_queue.clone())
         .maybe_execution_timeout(task.timeout.map(Duration::from))
         .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
         // Who terminates a run wants its work to end; asked to cancel, a task can still clean up.
@@ -115,7 +115,7 @@ async fn activity(ctx: &WorkflowContext<RunActivity>, id: String, task: &Planned
     let retry = RetryPolicy::builder().maximum_attempts(ACTIVITY_TRIES).build();
     let options = ActivityOptions::with_start_to_close_timeout(task.timeout.map_or(ACTIVITY_TIMEOUT, Duration::from))
         .activity_id(id)
-        .maybe_task_queue(task.task_queue.clone())
+        .task_queue(task.task_queue.clone())
         .retry_policy(retry)
         .build();
     match ctx.execute_activity(UntypedActivity::new(&task.type_name), arguments(&task.params), options).await {

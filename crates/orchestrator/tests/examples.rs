@@ -66,7 +66,7 @@ fn every_example_is_valid_and_can_be_carried_out() {
             let input = PlanInput { definition: definition.clone(), version: 1, trigger, fetched: Map::new() };
             for task in plan(&input).expect("a plan").tasks {
                 assert!(["SendReminder", "Notify"].contains(&task.type_name.as_str()), "{id}: {}", task.type_name);
-                assert_eq!(task.task_queue.as_deref(), Some("examples"), "{id}");
+                assert_eq!(task.task_queue, "examples", "{id}");
             }
         }
     }

@@ -11,6 +11,7 @@ use flintwheel_store::StoreError;
 use openraft::async_runtime::WatchReceiver;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use tokio::task::JoinError;
 
 /// What [`Groups::maintain`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,9 +57,12 @@ impl<M: Replicated> Groups<M> {
         let applied: Vec<_> = self.iter().map(|group| group.inner.machine.applied()).collect();
         let started = Instant::now();
         let state = self.shared.state.clone();
-        tokio::task::spawn_blocking(move || state.flush())
-            .await
-            .expect("flushing does not panic, and is not cancelled")?;
+        match tokio::task::spawn_blocking(move || state.flush()).await.map_err(JoinError::try_into_panic) {
+            Ok(flushed) => flushed?,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and took the task before it began. What is not flushed stands in the log.
+            Err(Err(_)) => return Ok(Maintained::default()),
+        }
         let took = started.elapsed();
         futures::future::join_all(self.iter().zip(applied).map(|(group, applied)| mark(group, applied))).await;
         let log_bytes = written.saturating_sub(last.log_bytes);

@@ -146,7 +146,12 @@ impl TemporalOptions {
             .maybe_config_source(source)
             .maybe_config_file_profile(self.profile.clone())
             .build();
-        load_client_config_profile(options, environment).map_err(|e| OptionsError::new("profile", e))
+        load_client_config_profile(options, environment).map_err(|e| {
+            let place = self.config_file.as_ref().map(|path| path.display().to_string());
+            let place =
+                place.unwrap_or_else(|| "Temporal's configuration file, where the Temporal CLI finds it".to_owned());
+            OptionsError::new("profile", format!("{e} in {place}"))
+        })
     }
 
     fn apply_to(&self, profile: &mut ClientConfigProfile) {

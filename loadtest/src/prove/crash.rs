@@ -68,7 +68,7 @@ async fn round(report: &mut Report, round: Round, target: &Target, dir: &Path, r
     let ready = kill_again_and_again(&round, &mut engine, random).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let log = stream.stop(PATIENCE).await?;
-    let asked = Asked { timed: &timed, events: Some((&log, &subscriptions)), end_us: now_us() };
+    let asked = Asked { timed: &timed, events: vec![(&log, &subscriptions)], end_us: now_us() };
     let verdict = settle(target, dir, &asked, PATIENCE).await?;
     engine.check_running()?;
     tell(report, &round, &verdict, log.counts(), ready);

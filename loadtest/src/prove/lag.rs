@@ -33,7 +33,7 @@ async fn measure(plan: Vec<Planned>, length: Duration) -> Result<Verdict> {
     let timed = door.apply(plan).await?;
     progress(format!("measuring for {length:?}"));
     tokio::time::sleep(length).await;
-    let asked = Asked { timed: &timed, events: None, end_us: now_us() };
+    let asked = Asked { timed: &timed, events: Vec::new(), end_us: now_us() };
     let verdict = settle(&target, dir.path(), &asked, Duration::from_secs(30)).await?;
     engine.check_running()?;
     Ok(verdict)

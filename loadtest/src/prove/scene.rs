@@ -89,7 +89,8 @@ impl Target {
 /// What was asked for, as the ledger's one side.
 pub(super) struct Asked<'a> {
     pub(super) timed: &'a [Applied],
-    pub(super) events: Option<(&'a EventLog, &'a [Planned])>,
+    /// Streams of events, and the subscriptions that they matched.
+    pub(super) events: Vec<(&'a EventLog, &'a [Planned])>,
     /// Due times before this have to be started.
     pub(super) end_us: i64,
 }
@@ -98,7 +99,7 @@ impl Asked<'_> {
     /// Everything that may be started until then.
     pub(super) fn expected(&self, until_us: i64) -> impl Iterator<Item = Expected> {
         let timed = self.timed.iter().flat_map(move |applied| applied.expected(self.end_us, until_us));
-        let events = self.events.map(|(log, subscriptions)| log.expected(subscriptions)).unwrap_or_default();
+        let events = self.events.iter().flat_map(|(log, subscriptions)| log.expected(subscriptions));
         timed.chain(events)
     }
 

@@ -1,6 +1,6 @@
 //! `flintwheel dev`: server and worker in one process, and a Temporal dev server where no Temporal is named.
 
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 use crate::serve::{self, ServeArgs};
 
 #[derive(Debug, clap::Args)]
@@ -10,6 +10,6 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    serve::dev(&args.serve).await.map_err(|error| Failure::new(Exit::Failed, format_args!("{error:#}")))?;
+    serve::dev(&args.serve).await.map_err(|error| serve::failure(&error))?;
     Ok(Exit::Ok)
 }

@@ -152,7 +152,6 @@ mod tests {
             decided_at: time("2026-11-23T08:00:00.001Z"),
             started_at: Some(time("2026-11-23T08:00:00.004Z")),
             workflow_id: "w".into(),
-            run_id: String::new(),
             count: 1,
         }
     }

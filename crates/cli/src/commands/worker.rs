@@ -2,7 +2,7 @@
 
 use flintwheel_client::DEFAULT_ADDRESS;
 
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 use crate::serve::{self, ServeArgs};
 
 #[derive(Debug, clap::Args)]
@@ -15,7 +15,6 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let ended = serve::worker(&args.serve, &args.address).await;
-    ended.map_err(|error| Failure::new(Exit::Failed, format_args!("{error:#}")))?;
+    serve::worker(&args.serve, &args.address).await.map_err(|error| serve::failure(&error))?;
     Ok(Exit::Ok)
 }

@@ -74,7 +74,8 @@ impl Profile {
             (None, None | Some(DEFAULT)) => Ok(Self::default()),
             (None, Some(name)) => {
                 let known: Vec<&str> = file.profile.keys().map(String::as_str).collect();
-                Err(Failure::usage(format!("{shown} has no profile {name:?}; it has: {}", known.join(", "))))
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(Failure::usage(format!("{shown} has no profile {name:?}; it has: {known}")))
             }
         }
     }

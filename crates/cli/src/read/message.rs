@@ -1,5 +1,7 @@
 //! What went wrong when a document was read, in words that name what is allowed.
 
+use flintwheel_model::limits::JSON_DEPTH;
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
 /// A fault of form, without its place.
@@ -28,7 +30,34 @@ pub(super) fn tell(error: &Error) -> Told {
         Error::DuplicateMappingKey { key: Some(key), .. } => told(format!("{key:?} stands twice in the same map")),
         Error::Message { msg, .. } => told(msg.clone()),
         Error::AliasError { error, .. } => tell(error),
-        other => told(DefaultMessageFormatter.format_message(other).into_owned()),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            told("an alias can't stand inside of what it names".to_owned())
+        }
+        Error::Budget { breach, .. } => told(beyond(breach)),
+        other => told(in_words(DefaultMessageFormatter.format_message(other).into_owned())),
+    }
+}
+
+/// The parser says that it gave up, not what is allowed.
+fn in_words(message: String) -> String {
+    if message.starts_with("recursion limit") { too_deep() } else { message }
+}
+
+fn too_deep() -> String {
+    format!("is nested deeper than {JSON_DEPTH}")
+}
+
+/// A limit of the reader's own: no definition that fits our limits comes near it.
+fn beyond(breach: &BudgetBreach) -> String {
+    match breach {
+        BudgetBreach::Depth { .. } => too_deep(),
+        BudgetBreach::Nodes { nodes } => {
+            format!(
+                "has more than {} values, with all aliases written out; write less, or use fewer aliases",
+                nodes - 1
+            )
+        }
+        other => format!("goes beyond a limit of the YAML reader: {other:?}"),
     }
 }
 

@@ -7,14 +7,16 @@ mod signals;
 
 pub use flags::ServeArgs;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use flintwheel_client::Options as ClientOptions;
-use flintwheel_node::Node;
-use flintwheel_node::config::{Settings, SinkKind};
+use flintwheel_node::config::{ConfigError, Settings, SinkKind};
+use flintwheel_node::{Claim, Node};
 use flintwheel_orchestrator::{Options, Orchestrator, Queue, RunLog, Runs, ServerDefinitions};
 
+use crate::exit::{Exit, Failure};
 use dev_server::DevServer;
 
 /// The default port of Temporal's frontend: what a configuration that says nothing resolves to.
@@ -23,8 +25,9 @@ const TEMPORAL_DEFAULT: &str = "localhost:7233";
 /// `flintwheel server`: the engine and its doors.
 pub async fn server(args: &ServeArgs) -> Result<()> {
     let settings = start_up(args)?;
+    let claim = Node::claim(&settings).await?;
     let log = RunLog::open(&settings.run_log).await?;
-    let node = start_node(&settings, &log).await?;
+    let node = start_node(&settings, claim, &log).await?;
     node.run_until(signals::stop()).await?;
     log.close().await;
     Ok(())
@@ -44,27 +47,42 @@ pub async fn worker(args: &ServeArgs, address: &str) -> Result<()> {
 /// `flintwheel dev`: server and worker in one process, and a Temporal dev server where no Temporal is named.
 pub async fn dev(args: &ServeArgs) -> Result<()> {
     let mut settings = start_up(args)?;
-    let temporal = if needs_temporal(&settings) { Some(DevServer::start(&settings.data_dir).await?) } else { None };
+    // Before the dev server: a second one on the same files would disturb the first.
+    let claim = Node::claim(&settings).await?;
+    let mut stop = pin!(signals::stop());
+    let temporal = tokio::select! {
+        // Polled first, so that signals are caught before there is a child that could be left behind.
+        biased;
+        () = &mut stop => return Ok(()),
+        temporal = dev_server(&settings) => temporal?,
+    };
     if let Some(temporal) = &temporal {
         settings.temporal.address = Some(temporal.address().to_owned());
         eprintln!("temporal dev server at {}", temporal.address());
     }
-    let ended = dev_parts(&settings).await;
+    let ended = dev_parts(&settings, claim, stop).await;
     if let Some(temporal) = temporal {
         temporal.stop().await;
     }
     ended
 }
 
-async fn dev_parts(settings: &Settings) -> Result<()> {
+async fn dev_server(settings: &Settings) -> Result<Option<DevServer>> {
+    if !needs_temporal(settings) {
+        return Ok(None);
+    }
+    DevServer::start(&settings.data_dir).await.map(Some)
+}
+
+async fn dev_parts(settings: &Settings, claim: Claim, stop: impl Future<Output = ()>) -> Result<()> {
     let log = RunLog::open(&settings.run_log).await?;
-    let node = start_node(settings, &log).await?;
+    let node = start_node(settings, claim, &log).await?;
     let orchestrator = match settings.sink {
         SinkKind::Temporal => Some(start_orchestrator(settings, &node.grpc.to_string(), &log)?),
         SinkKind::Null => None,
     };
     eprintln!("flintwheel at {} (gRPC) and http://{}; stop with Ctrl-C", node.grpc, node.http);
-    let ended = node.run_until(signals::stop()).await;
+    let ended = node.run_until(stop).await;
     if let Some(orchestrator) = orchestrator {
         orchestrator.stop().await;
     }
@@ -72,24 +90,35 @@ async fn dev_parts(settings: &Settings) -> Result<()> {
     Ok(ended?)
 }
 
-/// Configuration read, log set up.
+/// What is said when one of the commands could not serve, and how it ends.
+pub fn failure(error: &anyhow::Error) -> Failure {
+    let exit = if error.is::<ConfigError>() { Exit::Refused } else { Exit::Failed };
+    Failure::new(exit, format_args!("{error:#}"))
+}
+
+/// Configuration read and checked, log set up.
 fn start_up(args: &ServeArgs) -> Result<Settings> {
     let settings = args.load()?.settings()?;
     logging::init(&settings)?;
+    if settings.sink == SinkKind::Temporal {
+        settings.temporal_target()?;
+    }
     // The run log stands beside the data directory: nothing but the engine's own files may be in there.
     if let Some(parent) = settings.data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).with_context(|| format!("data_dir = {}", settings.data_dir.display()))?;
+        std::fs::create_dir_all(parent).with_context(|| {
+            format!("data_dir = {}: can't make the directory {}", settings.data_dir.display(), parent.display())
+        })?;
     }
     Ok(settings)
 }
 
-async fn start_node(settings: &Settings, log: &RunLog) -> Result<Node> {
+async fn start_node(settings: &Settings, claim: Claim, log: &RunLog) -> Result<Node> {
     let runs = tonic::service::Routes::new(Runs::service(log.clone()));
-    Ok(Node::start(settings, runs).await?)
+    Ok(Node::start(settings, claim, runs).await?)
 }
 
 fn start_orchestrator(settings: &Settings, address: &str, log: &RunLog) -> Result<Orchestrator> {
-    let target = settings.temporal.resolve()?;
+    let target = settings.temporal_target()?;
     let definitions = ServerDefinitions::new(&[address.to_owned()], ClientOptions::default());
     let options = Options {
         connection: target.connection_options(),

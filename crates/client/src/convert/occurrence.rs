@@ -21,8 +21,8 @@ pub fn to_proto(occurrence: &Occurrence) -> v1::Occurrence {
         decided_at: Some(time::timestamp(occurrence.decided_at)),
         started_at: occurrence.started_at.map(time::timestamp),
         workflow_id: occurrence.workflow_id.clone(),
-        run_id: occurrence.run_id.clone(),
         count: occurrence.count,
+        ..v1::Occurrence::default()
     }
 }
 
@@ -42,7 +42,6 @@ pub fn from_proto(proto: v1::Occurrence) -> Result<Occurrence, Violations> {
         decided_at: read_instant(proto.decided_at, At::root("decided_at"), &mut faults),
         started_at: read_optional(proto.started_at, At::root("started_at"), &mut faults),
         workflow_id: proto.workflow_id,
-        run_id: proto.run_id,
         count: proto.count.max(1),
     };
     faults.into_result().map(|()| occurrence)

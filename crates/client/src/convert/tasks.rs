@@ -103,7 +103,7 @@ fn read_task(proto: v1::TaskTemplate, at: At<'_>, faults: &mut Violations) -> Ta
 fn write_target(target: &Target) -> v1::Target {
     v1::Target {
         r#type: target.type_name.clone(),
-        task_queue: target.task_queue.clone(),
+        task_queue: Some(target.task_queue.clone()),
         timeout: target.timeout.map(time::write_span),
     }
 }
@@ -111,7 +111,7 @@ fn write_target(target: &Target) -> v1::Target {
 fn read_target(proto: v1::Target, at: At<'_>, faults: &mut Violations) -> Target {
     Target {
         type_name: proto.r#type,
-        task_queue: proto.task_queue,
+        task_queue: proto.task_queue.unwrap_or_default(),
         timeout: read_timeout(proto.timeout, at.field("timeout"), faults),
     }
 }

@@ -28,8 +28,6 @@ pub struct Occurrence {
     pub started_at: Option<DateTime<Utc>>,
     /// What runs, or ran, in Temporal; empty where it did not fire.
     pub workflow_id: String,
-    /// Temporal's id of that run; empty where not known.
-    pub run_id: String,
     /// How many due times it stands for: 1, or more where a run of them was skipped at once.
     pub count: u32,
 }

@@ -62,7 +62,8 @@ impl Api {
         let (size, mut looked_at) = (page_size(page.size), 0);
         let mut items = Vec::new();
         loop {
-            let names = self.names(namespace, after.as_ref(), size)?;
+            // One more than wanted, so that a page that is full and the last one says so.
+            let names = self.names(namespace, after.as_ref(), size + 1)?;
             let Some(last) = names.last().cloned() else { return Ok(Page { items, next: None }) };
             for key in &names {
                 looked_at += 1;
@@ -75,11 +76,11 @@ impl Api {
                     items.push(record);
                 }
                 if items.len() == size || looked_at >= LOOKED_AT {
-                    let done = names.len() < size && *key == last;
+                    let done = names.len() <= size && *key == last;
                     return Ok(Page { items, next: (!done).then(|| write_token(key)) });
                 }
             }
-            if names.len() < size {
+            if names.len() <= size {
                 return Ok(Page { items, next: None });
             }
         }

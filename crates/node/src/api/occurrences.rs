@@ -111,7 +111,6 @@ impl Api {
             decided_at: time(stored.decided),
             started_at: started.map(time),
             workflow_id,
-            run_id: String::new(),
             count,
         }
     }
@@ -136,8 +135,8 @@ fn wanted(asked: &OccurrenceQuery, o: &Occurrence) -> bool {
         && (asked.outcomes.is_empty() || asked.outcomes.contains(&o.outcome))
         && (asked.reason.is_empty() || asked.reason == o.reason)
         && (asked.firing_key.is_empty() || asked.firing_key == o.firing_key)
-        && asked.since.is_none_or(|since| o.due >= since)
-        && asked.until.is_none_or(|until| o.due < until)
+        && asked.since.is_none_or(|since| o.decided_at >= since)
+        && asked.until.is_none_or(|until| o.decided_at < until)
 }
 
 fn write_tokens(positions: &[u64]) -> String {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use flintwheel_model::Span;
-use flintwheel_temporal::TemporalOptions;
 use flintwheel_temporal::options::{Secret, TlsOverrides};
+use flintwheel_temporal::{Target, TemporalOptions};
 
 use super::{Config, ConfigError};
 
@@ -68,6 +68,13 @@ pub struct Settings {
     pub temporal: TemporalOptions,
     /// Namespaces with a route of their own.
     pub namespaces: BTreeMap<String, NamespaceSettings>,
+}
+
+impl Settings {
+    /// Where Temporal is. Profiles and certificates are read here; faults name the key.
+    pub fn temporal_target(&self) -> Result<Target, ConfigError> {
+        self.temporal.resolve().map_err(|fault| ConfigError(vec![format!("temporal.{fault}")]))
+    }
 }
 
 struct Reader<'a> {

@@ -362,8 +362,9 @@ impl State {
         let wait = if target_wide {
             let wait = self.gate.failed(Instant::now(), spread);
             if let Some(wait) = wait {
-                let (namespace, waiting) = (&self.namespace, self.ready.len() + self.in_flight);
-                tracing::warn!(%namespace, %reason, ?wait, waiting, "the sink can't take starts; firings wait in the outbox");
+                let (namespace, sink) = (&self.namespace, self.route.sink.address());
+                let waiting = self.ready.len() + self.in_flight;
+                tracing::warn!(%namespace, %sink, %reason, ?wait, waiting, "the sink can't take starts; firings wait in the outbox");
             }
             wait
         } else {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flintwheel_client::{Code, reason};
 use flintwheel_model::event::is_json;
 use flintwheel_model::ids::short;
-use flintwheel_model::limits::MESSAGE_BYTES;
+use flintwheel_model::limits::{JSON_DEPTH, MESSAGE_BYTES};
 use flintwheel_model::{Violation, Violations};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -141,7 +141,16 @@ fn at_path(error: &serde_path_to_error::Error<serde_json::Error>) -> Violations 
     let path = error.path().to_string();
     // The library writes "?" for a place that it could not name: the text ended inside, and there is no field to blame.
     let path = if path == "." || path == "?" { "" } else { &path };
-    one(&short(path), &error.inner().to_string())
+    one(&short(path), &in_words(error.inner()))
+}
+
+/// The library says that it gave up, not what is allowed.
+fn in_words(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match message.strip_prefix("recursion limit exceeded") {
+        Some(place) => format!("is nested deeper than {JSON_DEPTH}{place}"),
+        None => message,
+    }
 }
 
 fn one(field: &str, message: &str) -> Violations {
@@ -194,7 +203,7 @@ mod tests {
     fn nesting_beyond_all_reason_is_a_fault_and_no_crash() {
         for text in ["[".repeat(10_000), r#"{"a":"#.repeat(10_000)] {
             let faults = from_slice::<serde_json::Value>(text.as_bytes()).expect_err("a fault");
-            assert!(faults.0[0].message.contains("recursion limit"), "{faults}");
+            assert!(faults.0[0].message.starts_with("is nested deeper than 64 at line 1"), "{faults}");
             assert!(faults.0[0].field.len() < 200);
         }
     }

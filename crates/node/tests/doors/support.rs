@@ -38,7 +38,8 @@ impl Running {
             ("shards", "2".to_owned()),
         ];
         let settings = Config::load(None, |_| None, &flags).expect("known keys").settings().expect("valid");
-        let node = Node::start(&settings, tonic::service::Routes::default()).await.expect("starts");
+        let claim = Node::claim(&settings).await.expect("free ports and a directory");
+        let node = Node::start(&settings, claim, tonic::service::Routes::default()).await.expect("starts");
         let (grpc, http) = (node.grpc, node.http);
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(node.run_until(async move {

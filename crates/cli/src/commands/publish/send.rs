@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flintwheel_client::publisher::BATCH_BYTES;
 use flintwheel_client::{Error, PublishResult, Publisher, PublisherOptions, Ticket};
+use flintwheel_model::limits::{EVENT_BYTES, JSON_DEPTH};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -114,14 +115,14 @@ impl Batch {
 
 /// Adds a line's event; false, and a message, if it is none.
 fn take(batch: &mut Batch, name: &str, (number, line): Line) -> bool {
-    let parsed = line.and_then(|line| serde_json::from_slice(&line).map_err(|error| format!("is not JSON: {error}")));
+    let parsed = line.and_then(|line| serde_json::from_slice(&line).map_err(|error| not_json(&error)));
     match parsed.and_then(|value| encode(value).map_err(|faults| faults.to_string())) {
         Ok(event) => {
             batch.bytes += event.len() + 8;
             batch.events.push(event);
             batch.lines.push(number);
             // The next one may be as large as an event can be.
-            batch.full = batch.bytes + flintwheel_model::limits::EVENT_BYTES + 8 > BATCH_BYTES;
+            batch.full = batch.bytes + EVENT_BYTES + 8 > BATCH_BYTES;
             true
         }
         Err(message) => {
@@ -129,6 +130,15 @@ fn take(batch: &mut Batch, name: &str, (number, line): Line) -> bool {
             false
         }
     }
+}
+
+fn not_json(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    // The library says that it gave up, not what is allowed.
+    if message.starts_with("recursion limit") {
+        return format!("is nested deeper than {JSON_DEPTH}");
+    }
+    format!("is not JSON: {message}")
 }
 
 type Sent = (Result<Ticket, Error>, Vec<u64>);

@@ -94,7 +94,7 @@ fn source() -> impl Strategy<Value = ContextSource> {
 
 fn task() -> impl Strategy<Value = TaskTemplate> {
     let target = || {
-        (text(), option::of(text()), option::of(span())).prop_map(|(type_name, task_queue, timeout)| Target {
+        (text(), text(), option::of(span())).prop_map(|(type_name, task_queue, timeout)| Target {
             type_name,
             task_queue,
             timeout,

@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Fewer firings than this wait at any moment under load.
 const DRAINED: f64 = 300.0;
 const UNAVAILABLE: i32 = 14;
-/// At 10,000 events of 2 kB a second: two and a half times the 256 MiB of the database's buffers.
-const FILLING: Duration = Duration::from_secs(30);
+/// At 5,000 events of 2 kB a second, which are started as they come: more than twice the 256 MiB of the database's buffers.
+const FILLING: Duration = Duration::from_secs(60);
 
 /// How Temporal is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) async fn run(scale: Scale) -> Result<Report> {
         what: "stand-in",
         timed: plan::mixed(STRUCK, 2000),
         events_per_second: 2000,
-        filling_per_second: 10_000,
+        filling_per_second: 5_000,
         ways: &[Way::Stopped, Way::Frozen, Way::NamespaceUnavailable, Way::NamespaceStalled],
     };
     strike(&mut report, standin, load, dir.path(), scale).await?;
@@ -96,10 +96,9 @@ async fn strike(report: &mut Report, target: Target, load: Load, dir: &Path, sca
     timed.extend(door.apply(plan::even(OTHER, 20, 2)).await?);
     door.apply(subscriptions.clone()).await?;
     let mut stage = Stage { target, engine, samples: Vec::new() };
+    let begun_us = now_us();
     let filling = stage.fill(&door, &load).await?;
     let stream = events(&door, "outage", load.events_per_second, 200);
-
-    let begun_us = now_us();
     stage.watch(Duration::from_secs(scale.pick(30, 8))).await?;
     let mut outages = Vec::new();
     for way in load.ways {

@@ -27,8 +27,9 @@ pub async fn server(args: &ServeArgs) -> Result<()> {
     let settings = start_up(args)?;
     let claim = Node::claim(&settings).await?;
     let log = RunLog::open(&settings.run_log).await?;
+    let stop = signals::stop();
     let node = start_node(&settings, claim, &log).await?;
-    node.run_until(signals::stop()).await?;
+    node.run_until(stop).await?;
     log.close().await;
     Ok(())
 }
@@ -37,8 +38,9 @@ pub async fn server(args: &ServeArgs) -> Result<()> {
 pub async fn worker(args: &ServeArgs, address: &str) -> Result<()> {
     let settings = start_up(args)?;
     let log = RunLog::open(&settings.run_log).await?;
+    let stop = signals::stop();
     let orchestrator = start_orchestrator(&settings, address, &log)?;
-    signals::stop().await;
+    stop.await;
     orchestrator.stop().await;
     log.close().await;
     Ok(())
@@ -49,10 +51,9 @@ pub async fn dev(args: &ServeArgs) -> Result<()> {
     let mut settings = start_up(args)?;
     // Before the dev server: a second one on the same files would disturb the first.
     let claim = Node::claim(&settings).await?;
+    // From here on, so that no signal leaves a dev server behind.
     let mut stop = pin!(signals::stop());
     let temporal = tokio::select! {
-        // Polled first, so that signals are caught before there is a child that could be left behind.
-        biased;
         () = &mut stop => return Ok(()),
         temporal = dev_server(&settings) => temporal?,
     };

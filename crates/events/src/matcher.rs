@@ -61,6 +61,12 @@ impl Matcher {
         self.key.is_none()
     }
 
+    /// The one attribute that is the key, where it is one that every event has, as a text: nobody need decode the event for it.
+    pub fn key_attribute(&self) -> Option<&str> {
+        let name = self.key.as_ref()?.source().trim().strip_prefix("event.")?;
+        ["id", "source", "type"].contains(&name).then_some(name)
+    }
+
     /// Whether an event with these attributes matches.
     pub fn matches<'e>(&self, attribute: impl Fn(&str) -> Option<&'e str>) -> bool {
         self.attributes.iter().all(|(name, value)| attribute(name) == Some(value))
@@ -74,6 +80,33 @@ impl Matcher {
                 let part = |name| event.attribute(name).unwrap_or_default();
                 Ok(default_key(&part("source"), &part("id")))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flintwheel_model::event::Event;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_attribute_that_is_the_key_is_what_the_expression_yields() {
+        let event = json!({"specversion": "1.0", "id": "i", "source": "/s", "type": "t", "subject": "x"});
+        let event = Event::from_json(event).expect("an event");
+        for (key, attribute, value) in [
+            ("event.id", Some("id"), "i"),
+            (" event.source ", Some("source"), "/s"),
+            ("event.type", Some("type"), "t"),
+            ("event.subject", None, "x"),
+            ("event.id + '!'", None, "i!"),
+            ("'event.id'", None, "event.id"),
+        ] {
+            let stored = json!({"key": key, "window": 60}).to_string();
+            let matcher = Matcher::decode(stored.as_bytes()).expect("a matcher");
+            assert_eq!(matcher.key_attribute(), attribute, "{key}");
+            assert_eq!(matcher.key(&event).expect("a key"), value, "{key}");
         }
     }
 }

@@ -194,6 +194,12 @@ fn key(subscription: &Subscription, envelope: &Envelope, bytes: &[u8]) -> Result
     if subscription.matcher.has_default_key() {
         return Ok(event::default_key(envelope.source, envelope.id));
     }
+    match subscription.matcher.key_attribute() {
+        Some("id") => return Ok(envelope.id.to_owned()),
+        Some("source") => return Ok(envelope.source.to_owned()),
+        Some("type") => return Ok(envelope.event_type.to_owned()),
+        _ => {}
+    }
     let event = cloudevents::event(bytes).map_err(|e| Rejection::new("EVENT_MALFORMED", "", e.to_string()))?;
     let key = subscription.matcher.key(&event);
     key.map_err(|e| Rejection::new("DEDUPE_KEY_FAILED", "dedupe_key_strategy.key", e.to_string()))

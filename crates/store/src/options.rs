@@ -1,8 +1,8 @@
 //! RocksDB's settings, each with its reason. Two kinds: the log (append, sync, read back rarely) and the state (no log of its own).
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, Options,
-    WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel,
+    Options, WriteBufferManager,
 };
 
 const KIB: usize = 1 << 10;
@@ -154,6 +154,11 @@ impl StateTuning {
                 // 10 bits: one false look-up in a hundred. Most dedupe look-ups are for keys that don't exist.
                 table.set_bloom_filter(10.0, false);
                 table.set_optimize_filters_for_memory(true);
+                // In parts: the filter of a file with millions of keys is larger than what a shard of the cache holds, and would be read
+                // anew, and its checksum computed, at each look-up.
+                table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+                table.set_partition_filters(true);
+                table.set_pin_top_level_index_and_filter(true);
                 table.set_block_size(4 * KIB);
                 table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
             }

@@ -104,9 +104,20 @@ impl Process {
     }
 }
 
+/// Below where the kernel takes ports for outgoing connections: one of these is not taken between the choice and the server's start.
+const PORTS: std::ops::Range<u16> = 10_000..32_768;
+
 /// A loopback port that was free a moment ago.
 pub fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    let mut tried = 0;
+    loop {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, rand::random_range(PORTS)));
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok(address),
+            Err(error) if tried == 100 => return Err(error).context("no free port on loopback"),
+            Err(_) => tried += 1,
+        }
+    }
 }
 
 /// A program of this workspace: `$variable`, or beside the running one.

@@ -31,6 +31,9 @@ fn event(more: &str) -> String {
     format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t"{more}}}"#)
 }
 
+/// Method, path, headers, body; status and what the answer must say.
+type HttpCase<'a> = (&'a str, &'a str, &'a str, &'a str, u16, &'a [&'a str]);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_answers_with_field_value_and_what_is_allowed() -> Result<()> {
     let deep = definition(&format!(r#","context_sources":{}"#, "[".repeat(10_000)));
@@ -39,7 +42,7 @@ async fn http_answers_with_field_value_and_what_is_allowed() -> Result<()> {
     let five_mebibytes = event(&format!(r#","data":"{}""#, "x".repeat(5 << 20)));
     let future = event(r#","time":"2999-01-01T00:00:00Z""#);
     let bad_batch = format!("[{},{}]", r#"{"specversion":"1.0","id":"1","source":"/s"}"#, event(""));
-    let cases: &[(&str, &str, &str, &str, u16, &[&str])] = &[
+    let cases: &[HttpCase] = &[
         ("POST", EVENTS, EVENT, r#"{"specversion":"1.0","source":"/s","type":"t"}"#, 400, &["id: is required"]),
         ("POST", EVENTS, EVENT, r#"{"specversion":"1.0","id":"1","type":"t"}"#, 400, &["source: is required"]),
         ("POST", EVENTS, EVENT, r#"{"specversion":"1.0","id":"1","source":"/s"}"#, 400, &["type: is required"]),

@@ -29,7 +29,7 @@ async fn what_temporal_refuses_stands_among_the_dead_letters_with_the_reason() -
     let mut options = options(dir.path(), sink);
     options.more.push(format!("--config={}", dir.path().join("routes.toml").display()));
     let mut server = Server { engine: Engine::start(options).await?, dir };
-    let copies = vec!["\"{{ event.data }}\""; 12].join(", ");
+    let copies = ["\"{{ event.data }}\""; 12].join(", ");
     let event =
         format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t","data":"{}"}}"#, "x".repeat(200_000));
     server.write("a.yaml", definition("bad", "astray", "1"))?;

@@ -1,0 +1,11 @@
+//! The whole as its users meet it: the programs as processes, a real Temporal server, the worker of `examples/`. What goes on inside is not known here.
+
+mod commands;
+mod configuration;
+mod crash;
+mod dev;
+mod events;
+mod firings;
+mod outage;
+mod runs;
+mod support;

@@ -61,7 +61,9 @@ impl<M: Replicated> Group<M> {
     /// Proposes an entry. When the future yields the machine's reply, the entry is durable and applied. Several may be under way: they
     /// are applied in the order of the calls, whether or not anybody waits for the futures.
     pub fn propose(&self, entry: Bytes) -> impl Future<Output = Result<M::Reply, ProposeError>> + Send + use<M> {
-        propose(self.inner.raft.as_ref(), &self.inner.machine, &self.inner.in_flight, entry)
+        // openraft asserts that nobody asks a core that is just ending.
+        let raft = self.inner.raft.as_ref().filter(|_| self.inner.machine.stopped().is_none());
+        propose(raft, &self.inner.machine, &self.inner.in_flight, entry)
     }
 
     /// Looks at the machine and the committed state, which fit together: no entry is applied meanwhile. Be short: applying waits for

@@ -36,7 +36,10 @@ impl BareResult {
     }
 }
 
-/// Starts workflows named `{prefix}-{n}` until the time is up. The first error ends it.
+/// Servers close connections now and then, to spread their clients anew; a call that was on its way is made again.
+const TRIES: u32 = 3;
+
+/// Starts workflows named `{prefix}-{n}` until the time is up. A call that fails again and again ends it.
 pub async fn run(client: Arc<RawTemporal>, namespace: &str, prefix: &str, load: BareLoad) -> Result<BareResult> {
     let input: Arc<[u8]> = format!("\"{}\"", "x".repeat(load.input_bytes.saturating_sub(2))).into_bytes().into();
     let number = Arc::new(AtomicU64::new(0));
@@ -48,7 +51,7 @@ pub async fn run(client: Arc<RawTemporal>, namespace: &str, prefix: &str, load: 
         loops.spawn(async move {
             while begun.elapsed() < load.length {
                 let id = format!("{prefix}-{}", number.fetch_add(1, Ordering::Relaxed));
-                client.start(&namespace, id, &input).await?;
+                start(&client, &namespace, &id, &input).await?;
             }
             anyhow::Ok(())
         });
@@ -57,4 +60,15 @@ pub async fn run(client: Arc<RawTemporal>, namespace: &str, prefix: &str, load: 
         ended??;
     }
     Ok(BareResult { started: number.load(Ordering::Relaxed), elapsed: begun.elapsed() })
+}
+
+async fn start(client: &RawTemporal, namespace: &str, id: &str, input: &[u8]) -> Result<()> {
+    let mut tries_left = TRIES;
+    loop {
+        tries_left -= 1;
+        match client.start(namespace, id.to_owned(), input).await {
+            Err(_) if tries_left > 0 => {}
+            ended => return ended,
+        }
+    }
 }

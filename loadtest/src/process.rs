@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -107,17 +108,24 @@ impl Process {
 /// Below where the kernel takes ports for outgoing connections: one of these is not taken between the choice and the server's start.
 const PORTS: std::ops::Range<u16> = 10_000..32_768;
 
-/// A loopback port that was free a moment ago.
+/// Reservations of this process, kept until it ends: a server that is stopped and started again wants its port back.
+static RESERVED: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// A free loopback port that no other process has got from here: tests and proofs that run side by side choose at the same time, and a
+/// server binds a while after the choice.
 pub fn free_port() -> Result<SocketAddr> {
-    let mut tried = 0;
-    loop {
+    let reservations = std::env::temp_dir().join("flintwheel-ports");
+    fs::create_dir_all(&reservations).with_context(|| format!("make {}", reservations.display()))?;
+    for _ in 0..100 {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, rand::random_range(PORTS)));
-        match TcpListener::bind(address) {
-            Ok(_) => return Ok(address),
-            Err(error) if tried == 100 => return Err(error).context("no free port on loopback"),
-            Err(_) => tried += 1,
+        let path = reservations.join(address.port().to_string());
+        let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+        if file.try_lock().is_ok() && TcpListener::bind(address).is_ok() {
+            RESERVED.lock().push(file);
+            return Ok(address);
         }
     }
+    bail!("no free port on loopback in {PORTS:?}: 100 were tried")
 }
 
 /// A program of this workspace: `$variable`, or beside the running one.

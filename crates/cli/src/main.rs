@@ -9,8 +9,6 @@ mod output;
 mod read;
 mod serve;
 
-use std::process::ExitCode;
-
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
@@ -18,7 +16,7 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let cli = commands::Cli::parse();
     // One provider for all TLS of the process; that it is set already can't be, nothing has run yet.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -26,7 +24,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             output::say(format_args!("error: no threads to work with: {error}"));
-            return ExitCode::from(exit::Exit::Failed as u8);
+            exit::at_once(exit::Exit::Failed as i32);
         }
     };
     let outcome = runtime.block_on(commands::run(cli));
@@ -38,5 +36,5 @@ fn main() -> ExitCode {
         }
         failure.exit
     });
-    ExitCode::from(exit as u8)
+    exit::at_once(exit as i32)
 }

@@ -21,6 +21,11 @@ struct Result_ {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Part {
+    part: &'static str,
+}
+
 /// See the module.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -38,6 +43,7 @@ pub struct Metrics {
     oldest: Gauge<f64, AtomicU64>,
     ready: Gauge,
     clock_held: Gauge,
+    memory: Family<Part, Gauge>,
     overdue: Vec<AtomicI64>,
 }
 
@@ -60,6 +66,7 @@ impl Metrics {
             oldest: Gauge::default(),
             ready: Gauge::default(),
             clock_held: Gauge::default(),
+            memory: Family::default(),
             overdue: (0..shards).map(|_| AtomicI64::new(0)).collect(),
             registry: Mutex::default(),
         };
@@ -101,6 +108,12 @@ impl Metrics {
             "clock_held",
             "Whether the wall clock has jumped ahead and is not believed",
             self.clock_held.clone(),
+        );
+        r.register_with_unit(
+            "memory",
+            "Of the process (resident), and of it what the databases' buffers and cache take",
+            Unit::Bytes,
+            self.memory.clone(),
         );
     }
 
@@ -165,6 +178,16 @@ impl Metrics {
         self.paused.set(now.paused as i64);
         self.ready.set(now.ready.into());
         self.clock_held.set(now.clock_held.into());
+        let Memory { resident, log_buffers, state_buffers, block_cache } = now.memory;
+        let parts = [
+            ("resident", resident),
+            ("log_buffers", log_buffers),
+            ("state_buffers", state_buffers),
+            ("block_cache", block_cache),
+        ];
+        for (part, bytes) in parts {
+            self.memory.get_or_create(&Part { part }).set(bytes as i64);
+        }
         self.oldest.set(self.oldest_overdue() as f64 / 1e6);
     }
 
@@ -213,4 +236,19 @@ pub struct Snapshot {
     pub clock_held: bool,
     /// Shards with a leader.
     pub led: u32,
+    /// What it is made of.
+    pub memory: Memory,
+}
+
+/// Bytes of memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// Of the whole process.
+    pub resident: u64,
+    /// Memory tables of the log database.
+    pub log_buffers: u64,
+    /// Memory tables of the state database.
+    pub state_buffers: u64,
+    /// What the state database has read and keeps.
+    pub block_cache: u64,
 }

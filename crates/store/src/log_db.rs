@@ -7,7 +7,9 @@ use crate::error::{Fault, StoreError};
 use crate::keys::{entry_key, group_end, group_key, index_of};
 use crate::log_batch::LogBatch;
 use crate::options;
-use rocksdb::properties::{CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_PENDING_COMPACTION_BYTES, PropName, TOTAL_SST_FILES_SIZE};
+use rocksdb::properties::{
+    CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_PENDING_COMPACTION_BYTES, PropName, SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
+};
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, ReadOptions, SingleThreaded, WriteOptions};
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
@@ -30,6 +32,8 @@ pub struct LogStats {
     pub on_disk: u64,
     /// In memory tables.
     pub in_memory: u64,
+    /// Memory that the memory tables take, those that are written out and still read included.
+    pub buffers: u64,
     /// Waiting to be compacted, estimated.
     pub pending_compaction: u64,
 }
@@ -126,6 +130,7 @@ impl LogDb {
         LogStats {
             on_disk: sum(TOTAL_SST_FILES_SIZE),
             in_memory: sum(CUR_SIZE_ALL_MEM_TABLES),
+            buffers: sum(SIZE_ALL_MEM_TABLES),
             pending_compaction: sum(ESTIMATE_PENDING_COMPACTION_BYTES),
         }
     }

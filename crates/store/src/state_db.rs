@@ -10,7 +10,7 @@ use crate::options::{ColumnSpec, StateOptions, StateTuning};
 use crate::state_batch::StateBatch;
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, ESTIMATE_PENDING_COMPACTION_BYTES, IS_WRITE_STOPPED, PropName,
-    TOTAL_SST_FILES_SIZE,
+    SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, FlushOptions, ReadOptions, SingleThreaded, WriteOptions,
@@ -42,6 +42,8 @@ pub struct StateStats {
     pub on_disk: u64,
     /// In memory tables: what a crash would replay from the log.
     pub in_memory: u64,
+    /// Memory that the memory tables take, those that are written out and still read included.
+    pub buffers: u64,
     /// Of the block cache in use.
     pub block_cache: u64,
     /// Waiting to be compacted, estimated.
@@ -142,6 +144,7 @@ impl StateDb {
         StateStats {
             on_disk: self.sum(TOTAL_SST_FILES_SIZE),
             in_memory: self.sum(CUR_SIZE_ALL_MEM_TABLES),
+            buffers: self.sum(SIZE_ALL_MEM_TABLES),
             block_cache: self.tuning.cache_usage(),
             pending_compaction: self.sum(ESTIMATE_PENDING_COMPACTION_BYTES),
             keys: self.sum(ESTIMATE_NUM_KEYS),

@@ -150,10 +150,17 @@ impl Stage {
         let begun = Instant::now();
         while begun.elapsed() < length {
             self.engine.check_running()?;
-            self.samples.push(Sample { at_us: now_us(), resident: self.engine.process()?.resident_bytes()? });
+            self.samples.push(self.sample().await?);
             tokio::time::sleep(Duration::from_secs(1).min(length)).await;
         }
         Ok(())
+    }
+
+    async fn sample(&self) -> Result<Sample> {
+        let metrics = self.engine.metrics().await?;
+        let part = |part| Ok::<_, anyhow::Error>(metrics.sum("flintwheel_memory_bytes", &[("part", part)])? as u64);
+        let buffers = part("log_buffers")? + part("state_buffers")? + part("block_cache")?;
+        Ok(Sample { at_us: now_us(), resident: part("resident")?, buffers })
     }
 
     async fn outage(&mut self, way: Way, length: Duration, what: &str) -> Result<Outage> {

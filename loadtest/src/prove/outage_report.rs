@@ -10,8 +10,10 @@ use crate::StartLine;
 use crate::ledger::{Ledger, Verdict};
 use crate::report::{Kind, Report};
 
-/// Memory that may come and go under load without being a backlog: RocksDB's buffers and the allocator's.
+/// Memory that may come with an outage: the firings that are kept ready, and what the allocator holds.
 const SLACK_MIB: f64 = 64.0;
+/// The databases' buffers are given back to the system some ten seconds after they are written out. A backlog stays for as long as the outage.
+const PASSING_US: i64 = 15_000_000;
 /// A firing that failed in the moment of the outage waits for its own next try; later ones may pass it by so much.
 const OVERTAKEN_SECONDS: f64 = 5.0;
 
@@ -27,7 +29,10 @@ pub(super) struct Outage {
 #[derive(Clone, Copy)]
 pub(super) struct Sample {
     pub(super) at_us: i64,
+    /// Bytes.
     pub(super) resident: u64,
+    /// Of them, in the databases' buffers and cache, which are bounded and fill under any load.
+    pub(super) buffers: u64,
 }
 
 pub(super) fn tell_verdict(report: &mut Report, what: &str, verdict: &Verdict) {
@@ -44,14 +49,37 @@ pub(super) fn tell_memory(report: &mut Report, what: &str, samples: &[Sample], o
         let seconds = (outage.drained_us - outage.healed_us) as f64 / 1e6;
         report.figure(format!("{what}, {:?}: drained after it was back", outage.way), format!("{seconds:.1} s"));
     }
-    let highest = |from: i64, until: i64| {
-        let within = samples.iter().filter(|sample| (from..until).contains(&sample.at_us));
-        within.map(|sample| sample.resident).max().unwrap_or(0) as f64 / f64::from(1 << 20)
+    let between = |from: i64, until: i64| -> Vec<Sample> {
+        samples.iter().filter(|sample| (from..until).contains(&sample.at_us)).copied().collect()
     };
-    let before = highest(begun_us, outages[0].begun_us);
-    let during = outages.iter().map(|outage| highest(outage.begun_us, outage.drained_us)).fold(0.0, f64::max);
-    report.figure(format!("{what}: resident, before / during"), format!("{before:.0} / {during:.0} MiB"));
-    report.at_most(Kind::Bar, &format!("{what}: MiB more than before"), during - before, SLACK_MIB);
+    let before = between(begun_us, outages[0].begun_us);
+    let during: Vec<_> = outages.iter().map(|outage| between(outage.begun_us, outage.drained_us)).collect();
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let resident = |samples: &[Sample]| mib(samples.iter().map(|sample| sample.resident).max().unwrap_or(0));
+    let own = |samples: &[Sample]| mib(lasting(samples));
+    let highest = |of: &dyn Fn(&[Sample]) -> f64| during.iter().map(|samples| of(samples)).fold(0.0, f64::max);
+    report.figure(
+        format!("{what}: resident, before / during"),
+        format!("{:.0} / {:.0} MiB", resident(&before), highest(&resident)),
+    );
+    report.figure(
+        format!("{what}: of it beside the databases' buffers, lasting, before / during"),
+        format!("{:.0} / {:.0} MiB", own(&before), highest(&own)),
+    );
+    let figure = format!("{what}: lasting MiB more than before, beside the databases' buffers");
+    report.at_most(Kind::Bar, &figure, highest(&own) - own(&before), SLACK_MIB);
+}
+
+/// The most memory beside the databases' buffers that did not go away within [`PASSING_US`].
+fn lasting(samples: &[Sample]) -> u64 {
+    let Some(last) = samples.last() else { return 0 };
+    let own = |sample: &Sample| sample.resident.saturating_sub(sample.buffers);
+    let least = |begin: usize| {
+        let end_us = samples[begin].at_us + PASSING_US;
+        samples[begin..].iter().take_while(|sample| sample.at_us <= end_us).map(own).min().unwrap_or(0)
+    };
+    let whole = |begin: &usize| *begin == 0 || samples[*begin].at_us + PASSING_US <= last.at_us;
+    (0..samples.len()).filter(whole).map(least).max().unwrap_or(0)
 }
 
 /// How far firings were overtaken by later ones while the outbox drained.
@@ -126,6 +154,16 @@ mod tests {
 
     fn line(namespace: &str, id: &str, first_us: i64) -> StartLine {
         StartLine { namespace: namespace.to_owned(), workflow_id: id.to_owned(), first_us, ..StartLine::default() }
+    }
+
+    #[test]
+    fn memory_that_passes_is_told_from_memory_that_stays() {
+        let sample = |second: i64, resident| Sample { at_us: second * 1_000_000, resident, buffers: 5 };
+        let spike = |at| if (20..30).contains(&at) { 100 } else { 10 };
+        let backlog = |at| if (20..40).contains(&at) { 100 } else { 10 };
+        let of = |resident: &dyn Fn(i64) -> u64| lasting(&(0..60).map(|n| sample(n, resident(n))).collect::<Vec<_>>());
+        assert_eq!((of(&spike), of(&backlog)), (5, 95));
+        assert_eq!((lasting(&[]), lasting(&[sample(0, 7)])), (0, 2));
     }
 
     #[test]

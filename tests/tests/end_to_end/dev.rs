@@ -63,7 +63,11 @@ async fn a_dev_node_that_is_told_to_stop_while_its_temporal_starts_leaves_none()
     let dir = tempfile::tempdir().expect("a folder");
     let mut node = Node::new("dev", dir.path(), &[], &[("PATH", &path_with_temporal())]);
     node.spawn();
-    let started = eventually("a dev server is started", async || children(node.id()).first().copied()).await;
+    let started = eventually("a dev server is started", async || {
+        node.must_run();
+        children(node.id()).first().copied()
+    })
+    .await;
     // The child has just come: it does not listen yet, so the node waits for it.
     assert_eq!(node.stop().await.code(), Some(0), "{}", node.log());
     gone(started).await;

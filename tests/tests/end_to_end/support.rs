@@ -146,8 +146,7 @@ impl Node {
     pub async fn start_again(&mut self) {
         self.spawn();
         eventually("the node is ready", async || {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("it can be asked"));
-            assert!(ended.is_none(), "{ended:?}: {}", self.log());
+            self.must_run();
             http::get(self.http, "/readyz").await.is_ok_and(|answer| answer.status == 200).then_some(())
         })
         .await;
@@ -163,6 +162,12 @@ impl Node {
         node.args(&self.flags).envs(self.variables.iter().cloned());
         node.stdout(log.try_clone().expect("a file")).stderr(log);
         self.child = Some(node.spawn().expect("it starts"));
+    }
+
+    /// Fails with what it has said if it has ended.
+    pub fn must_run(&mut self) {
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("it can be asked"));
+        assert!(ended.is_none(), "{ended:?}: {}", self.log());
     }
 
     /// While it runs.

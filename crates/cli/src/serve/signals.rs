@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::exit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -26,8 +27,7 @@ async fn watch(interrupt: io::Result<Signal>, terminate: io::Result<Signal>, tel
     let _ = tell.send(());
     either(&mut interrupt, &mut terminate).await;
     eprintln!("ended without waiting; the next start applies the log again");
-    #[expect(clippy::disallowed_methods, reason = "whoever asks twice doesn't want to wait for what is open")]
-    std::process::exit(IMPATIENT);
+    exit::at_once(IMPATIENT);
 }
 
 async fn either(interrupt: &mut Signal, terminate: &mut Signal) {

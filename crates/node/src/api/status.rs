@@ -8,7 +8,7 @@ use flintwheel_shard::query;
 
 use super::{Api, ApiError, time};
 use crate::dispatch::Sink;
-use crate::metrics::{Snapshot, Totals};
+use crate::metrics::{Memory, Snapshot, Totals};
 
 impl Api {
     /// Counts over all shards. A shard that has stopped counts nothing.
@@ -26,8 +26,19 @@ impl Api {
             });
             sum.led += u32::from(counted.is_ok());
         }
+        sum.memory = self.memory();
         sum.ready = sum.led == self.shared.shards() && !sum.clock_held;
         sum
+    }
+
+    fn memory(&self) -> Memory {
+        let (log, state) = (self.shared.groups.log_stats(), self.shared.groups.state_stats());
+        Memory {
+            resident: resident_bytes(),
+            log_buffers: log.buffers,
+            state_buffers: state.buffers,
+            block_cache: state.block_cache,
+        }
     }
 
     /// Everything that `flintwheel status` shows.
@@ -42,7 +53,7 @@ impl Api {
                 alive: true,
                 leads: sum.led,
                 started_at: node.started,
-                resident_bytes: resident_bytes(),
+                resident_bytes: sum.memory.resident,
                 disk_bytes: directory_bytes(&node.data_dir),
             }],
             shards: ShardCounts { total: self.shared.shards(), led: sum.led },

@@ -57,6 +57,8 @@ pub struct Finished {
     outcome: StartOutcome,
     /// When the call was made, in microseconds since the epoch.
     called: i64,
+    /// How long the answer took.
+    took: Duration,
 }
 
 /// One firing on its way.
@@ -322,34 +324,33 @@ impl State {
         self.in_flight += 1;
         let (route, shared, myself) = (self.route.clone(), Arc::clone(&self.shared), self.myself.clone());
         tokio::spawn(async move {
-            let called = shared.clock.now();
+            let (called, begun) = (shared.clock.now(), Instant::now());
             let outcome = start(&route, &firing, called).await;
+            let took = begun.elapsed();
             // The actor is gone only when the node stops or it has failed; its successor sends the firing again.
-            let _ = myself.cast(DispatchMessage::Finished(Box::new(Finished { firing, outcome, called })));
+            let _ = myself.cast(DispatchMessage::Finished(Box::new(Finished { firing, outcome, called, took })));
         });
     }
 
     fn finished(&mut self, finished: Finished) -> Result<(), EngineError> {
         self.in_flight -= 1;
-        let Finished { firing, outcome, called } = finished;
+        let Finished { firing, outcome, called, took } = finished;
         self.shared.metrics.answered(&outcome);
+        if !matches!(outcome, StartOutcome::Retry { .. }) {
+            self.gate.succeeded(took, self.in_flight, Instant::now());
+        }
         match outcome {
             StartOutcome::Started { .. } => {
-                self.gate.succeeded();
                 self.shared.metrics.started(1);
                 self.shared.metrics.lag(called - firing.due);
                 self.end(&firing, called, None)
             }
             StartOutcome::Conflict { start_request_id, run_id } => {
-                self.gate.succeeded();
                 let who = format!("request {start_request_id}, run {run_id}");
                 let why = format!("conflict: {} was started by somebody else ({who})", firing.start.workflow_id);
                 self.end(&firing, called, Some(why))
             }
-            StartOutcome::Refused { reason } => {
-                self.gate.succeeded();
-                self.end(&firing, called, Some(reason))
-            }
+            StartOutcome::Refused { reason } => self.end(&firing, called, Some(reason)),
             StartOutcome::Retry { reason, target_wide } => {
                 self.retry(firing, reason, called, target_wide);
                 Ok(())

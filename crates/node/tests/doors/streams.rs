@@ -126,14 +126,14 @@ async fn the_clients_publisher_gets_its_tickets() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stops_answers_what_it_read_and_ends_every_stream() {
-    let node = node().await;
+    let mut node = node().await;
     let mut stream = Stream::open(&node).await;
     stream.requests.send(batch(1, 0..10)).await.expect("taken");
     assert_eq!(told(stream.next().await).0, 1);
     let mut health = HealthClient::new(node.channel().await);
     let request = HealthCheckRequest { service: String::new() };
     let mut watch = health.watch(request).await.expect("known").into_inner();
-    let (ended, _directory) = node.stop();
+    node.tell_to_stop();
     let status = stream.next().await.expect("a farewell").expect_err("a farewell");
     let details = status.get_error_details();
     assert_eq!(
@@ -143,5 +143,5 @@ async fn a_node_that_stops_answers_what_it_read_and_ends_every_stream() {
     assert!(details.retry_info().is_some());
     let watched = async { while watch.next().await.is_some() {} };
     tokio::time::timeout(LONG, watched).await.expect("nobody is left watching");
-    tokio::time::timeout(LONG, ended).await.expect("in time").expect("no panic").expect("no fault");
+    node.ended().await.expect("no fault");
 }

@@ -1,6 +1,7 @@
 //! A node in this process, and a plain HTTP/1.1 client that hides nothing.
 
 use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use flintwheel_client::{Client, Options};
@@ -11,19 +12,20 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
 /// More than any healthy machine needs.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// A running node, with the sink that only counts.
+/// A running node, with the sink that only counts. It has threads of its own and is stopped, and waited for, with its handle: a process
+/// that ends while RocksDB is at work may be aborted by it.
 pub struct Running {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<Result<(), RunError>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), RunError>>>,
     _directory: TempDir,
 }
 
@@ -38,20 +40,31 @@ impl Running {
             ("shards", "2".to_owned()),
         ];
         let settings = Config::load(None, |_| None, &flags).expect("known keys").settings().expect("valid");
-        let claim = Node::claim(&settings).await.expect("free ports and a directory");
-        let node = Node::start(&settings, claim, tonic::service::Routes::default()).await.expect("starts");
-        let (grpc, http) = (node.grpc, node.http);
         let (stop, stopped) = oneshot::channel();
-        let ended = tokio::spawn(node.run_until(async move {
-            let _ = stopped.await;
-        }));
-        Self { grpc, http, stop, ended, _directory: directory }
+        let (tell, told) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = Runtime::new().expect("threads");
+            runtime.block_on(async {
+                let claim = Node::claim(&settings).await.expect("free ports and a directory");
+                let node = Node::start(&settings, claim, tonic::service::Routes::default()).await.expect("starts");
+                tell.send((node.grpc, node.http)).expect("somebody waits");
+                // An error means that the handle is gone: stop as well.
+                node.run_until(async { stopped.await.unwrap_or_default() }).await
+            })
+        });
+        let (grpc, http) = told.await.expect("it starts");
+        Self { grpc, http, stop: Some(stop), thread: Some(thread), _directory: directory }
     }
 
-    /// Tells it to stop, and hands over what ends when it has.
-    pub fn stop(self) -> (JoinHandle<Result<(), RunError>>, TempDir) {
-        let _ = self.stop.send(());
-        (self.ended, self._directory)
+    pub fn tell_to_stop(&mut self) {
+        self.stop = None;
+    }
+
+    /// Waits until it has stopped.
+    pub async fn ended(mut self) -> Result<(), RunError> {
+        let thread = self.thread.take().expect("waited for once");
+        let ended = tokio::task::spawn_blocking(|| thread.join().expect("no panic"));
+        tokio::time::timeout(LONG, ended).await.expect("in time").expect("no panic")
     }
 
     pub fn client(&self) -> Client {
@@ -88,6 +101,16 @@ impl Running {
         let body = body.to_string();
         let headers = &[("content-type", "application/json")];
         self.http(Request { method, path, headers, body: body.as_bytes() }).await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tell_to_stop();
+        if let Some(thread) = self.thread.take() {
+            // How it ends is the business of the tests that ask.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -75,6 +75,15 @@ impl Door {
         Ok(applied)
     }
 
+    /// Applies definitions that are made already; an error if the engine refuses any.
+    pub async fn load(&self, definitions: &[ActivityDefinition]) -> Result<()> {
+        let results = self.client.apply_many(definitions, false, &mut |_, _| ()).await;
+        for (definition, result) in definitions.iter().zip(results) {
+            result.map_err(|e| anyhow!("{e}")).with_context(|| format!("apply {}", definition.metadata.id))?;
+        }
+        Ok(())
+    }
+
     /// A stream of events into one namespace, with so many batches under way.
     pub fn events(&self, namespace: &str, window: usize) -> Events {
         let options = PublisherOptions { window, give_up_after: Duration::from_secs(600) };

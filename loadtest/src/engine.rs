@@ -110,6 +110,13 @@ impl Engine {
         Ok(Metrics::parse(&http::get(self.http, "/metrics").await?.ok()?))
     }
 
+    /// Bytes of memory that it holds, and of them those in the databases' buffers and cache, which are bounded.
+    pub async fn memory(&self) -> Result<(u64, u64)> {
+        let metrics = self.metrics().await?;
+        let part = |part| Ok::<_, anyhow::Error>(metrics.sum("flintwheel_memory_bytes", &[("part", part)])? as u64);
+        Ok((part("resident")?, part("log_buffers")? + part("state_buffers")? + part("block_cache")?))
+    }
+
     /// Bytes that its data directory takes.
     pub fn disk_bytes(&self) -> Result<u64> {
         dir_bytes(&self.options.data_dir)

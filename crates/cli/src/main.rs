@@ -12,7 +12,8 @@ mod serve;
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
-/// RocksDB and the engine allocate much and give much back; the C library's allocator keeps what is given back.
+/// RocksDB and the engine allocate much and give much back; the C library's allocator keeps what is given back. This one has a thread that
+/// returns it to the system also while the threads that held it are idle.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -2,6 +2,8 @@
 //!
 //! A string that is nothing but one `{{ expression }}` keeps the value's type: `"{{ event.data.count }}"` becomes a number.
 
+use std::sync::LazyLock;
+
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
@@ -25,9 +27,8 @@ pub struct TemplateError {
 /// Whether all strings of a value are valid templates: each fault with its place.
 pub fn check(value: &Value) -> Vec<TemplateError> {
     let mut faults = Vec::new();
-    let environment = environment();
     walk(value, &mut String::new(), &mut |path, text| {
-        if let Err(message) = check_text(&environment, text) {
+        if let Err(message) = check_text(&ENVIRONMENT, text) {
             faults.push(TemplateError { path: path.to_owned(), message });
         }
     });
@@ -38,7 +39,7 @@ pub fn check(value: &Value) -> Vec<TemplateError> {
 pub fn render(value: &Value, vars: &Value) -> Result<Value, TemplateError> {
     let mut size = 0;
     render_at(
-        &environment(),
+        &ENVIRONMENT,
         value,
         &minijinja::Value::from(minijinja::value::Serde(vars)),
         &mut String::new(),
@@ -62,13 +63,14 @@ pub fn is_plain(value: &Value) -> bool {
     plain
 }
 
-fn environment() -> Environment<'static> {
+/// Made once: each start of a workflow renders templates, and the filters and functions in it are a hundred entries.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment
-}
+});
 
 fn has_markup(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")

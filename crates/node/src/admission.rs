@@ -53,20 +53,21 @@ impl Admitted {
         plan.and_then(|plan| plan.next(after)).unwrap_or(NEVER)
     }
 
-    /// A schedule that has no due time left and no event trigger beside it is a mistake, unless it stands there already.
-    pub fn check_future(&self, after: i64) -> Result<(), Violations> {
-        let over = self.enabled && self.plan.is_some() && self.subscriptions.is_empty() && self.next(after) == NEVER;
+    /// A schedule that has no due time left and no event trigger beside it is a mistake, unless it stands there already. `next` is the next
+    /// due time from now on, or [`NEVER`].
+    pub fn check_future(&self, next: i64) -> Result<(), Violations> {
+        let over = self.enabled && self.plan.is_some() && self.subscriptions.is_empty() && next == NEVER;
         if over { Err(one(SCHEDULE, "has no due time after now: all of them are in the past")) } else { Ok(()) }
     }
 
-    /// What the shard is asked to write. `after` is the latest time that has been decided (microseconds).
-    pub fn define(&self, after: i64, incarnation: u64, expected_version: Option<u32>) -> Define {
+    /// What the shard is asked to write. `next` is the first due time after what has been decided (microseconds), or [`NEVER`].
+    pub fn define(&self, next: i64, incarnation: u64, expected_version: Option<u32>) -> Define {
         Define {
             namespace: self.key.namespace.clone(),
             id: self.key.id.clone(),
             document: self.document.clone(),
             enabled: self.enabled,
-            next: self.next(after),
+            next,
             subscriptions: if self.enabled { self.subscriptions.clone() } else { Vec::new() },
             incarnation,
             expected_version,

@@ -29,7 +29,7 @@ fn spec(table: Table) -> ColumnSpec {
         Table::Definitions => ("definitions", Purpose::Blob),
         Table::Cursors => ("cursors", Purpose::Point),
         Table::Subscriptions => ("subscriptions", Purpose::Point),
-        Table::Dedupe => ("dedupe", Purpose::Point),
+        Table::Dedupe => ("dedupe", Purpose::Absent),
         Table::Outbox => ("outbox", Purpose::Sequence),
         Table::Account => ("account", Purpose::Sequence),
         Table::Dead => ("dead", Purpose::Blob),

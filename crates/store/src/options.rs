@@ -15,6 +15,8 @@ pub enum Purpose {
     Hot,
     /// Small values found by their whole key.
     Point,
+    /// The same, where the key that is looked for is mostly not there.
+    Absent,
     /// Values of some kilobytes under growing keys, read in order, dropped by range.
     Sequence,
     /// Large values, written once, read rarely.
@@ -138,6 +140,12 @@ impl StateTuning {
         o.set_target_file_size_base(64 * MIB as u64);
         o.set_max_bytes_for_level_base(256 * MIB as u64);
         o.set_block_based_table_factory(&self.table(purpose));
+        if purpose == Purpose::Absent {
+            // A filter for each memory table too (13 bits a key): a look-up that finds nothing would walk down a list of millions of keys
+            // that no processor cache holds, in each of them.
+            o.set_memtable_whole_key_filtering(true);
+            o.set_memtable_prefix_bloom_ratio(0.02);
+        }
         self.compress(&mut o, purpose);
         o
     }
@@ -150,7 +158,7 @@ impl StateTuning {
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         match purpose {
-            Purpose::Hot | Purpose::Point => {
+            Purpose::Hot | Purpose::Point | Purpose::Absent => {
                 // 10 bits: one false look-up in a hundred. Most dedupe look-ups are for keys that don't exist.
                 table.set_bloom_filter(10.0, false);
                 table.set_optimize_filters_for_memory(true);
@@ -162,7 +170,9 @@ impl StateTuning {
                 table.set_block_size(4 * KIB);
                 table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
             }
-            Purpose::Sequence | Purpose::Blob => table.set_block_size(32 * KIB),
+            Purpose::Sequence => table.set_block_size(32 * KIB),
+            // Found one at a time: with larger blocks, most of what is read and kept in the cache is not what was asked for.
+            Purpose::Blob => table.set_block_size(8 * KIB),
         }
         table
     }
@@ -172,10 +182,12 @@ impl StateTuning {
         // The first two levels are rewritten within minutes: not worth the work. lz4 is nearly free below; where values are
         // large and stay, zstd at the last level halves the disk.
         let below = if purpose == Purpose::Hot { None } else { Lz4 };
-        o.set_compression_per_level(&[None, None, below, below, below, below, below]);
+        // Large values are worth it at once: fewer bytes are written, now and by the compactions that follow.
+        let first = if purpose == Purpose::Blob { Lz4 } else { None };
+        o.set_compression_per_level(&[first, first, below, below, below, below, below]);
         match purpose {
             Purpose::Sequence | Purpose::Blob => o.set_bottommost_compression_type(Zstd),
-            Purpose::Point => o.set_bottommost_compression_type(Lz4),
+            Purpose::Point | Purpose::Absent => o.set_bottommost_compression_type(Lz4),
             Purpose::Hot => o.set_bottommost_compression_type(None),
         }
     }

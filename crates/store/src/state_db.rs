@@ -105,6 +105,8 @@ impl StateDb {
         let (mut start, mut end) = (Vec::new(), Vec::new());
         let mut options = ReadOptions::default();
         options.set_iterate_range(group_key(&mut start, group, from)..group_key(&mut end, group, to));
+        // Whole columns are walked when a node starts: what is read then, once, must not fill the cache.
+        options.fill_cache(!from.is_empty());
         let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
         cursor.seek_to_first();
         while let Some((key, value)) = cursor.item() {

@@ -157,10 +157,8 @@ impl Stage {
     }
 
     async fn sample(&self) -> Result<Sample> {
-        let metrics = self.engine.metrics().await?;
-        let part = |part| Ok::<_, anyhow::Error>(metrics.sum("flintwheel_memory_bytes", &[("part", part)])? as u64);
-        let buffers = part("log_buffers")? + part("state_buffers")? + part("block_cache")?;
-        Ok(Sample { at_us: now_us(), resident: part("resident")?, buffers })
+        let (resident, buffers) = self.engine.memory().await?;
+        Ok(Sample { at_us: now_us(), resident, buffers })
     }
 
     async fn outage(&mut self, way: Way, length: Duration, what: &str) -> Result<Outage> {

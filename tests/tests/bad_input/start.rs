@@ -53,6 +53,12 @@ async fn a_configuration_with_faults_is_refused_with_key_value_and_place() -> Re
             &["$FLINTWHEEL_TEMPORAL_START_TIMEOUT: temporal.start_timeout = \"soon\" is not a duration in 1s to 1m"],
         ),
         ("server", &[("FLINTWHEEL_LOG_LEVEL", "a=b=c")], REFUSED, &["log_level = \"a=b=c\": ", "write for example"]),
+        (
+            "server --sink=null --run-log=mysql://h/d",
+            &[],
+            REFUSED,
+            &["run_log: the scheme \"mysql\"", "sqlite:PATH or postgres://"],
+        ),
         ("dev --grpc-listen=here", &[], REFUSED, &["--grpc-listen: grpc_listen = \"here\"", "such as 127.0.0.1:7733"]),
         ("server --temporal-profile=nobody", &[], REFUSED, no_profile),
         ("dev --temporal-profile=nobody", &[], REFUSED, no_profile),

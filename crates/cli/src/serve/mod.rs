@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use flintwheel_client::Options as ClientOptions;
 use flintwheel_node::config::{ConfigError, Settings, SinkKind};
 use flintwheel_node::{Claim, Node};
-use flintwheel_orchestrator::{Options, Orchestrator, Queue, RunLog, Runs, ServerDefinitions};
+use flintwheel_orchestrator::{Options, Orchestrator, Queue, RunLog, RunLogError, Runs, ServerDefinitions};
 
 use crate::exit::{Exit, Failure};
 use dev_server::DevServer;
@@ -93,7 +93,8 @@ async fn dev_parts(settings: &Settings, claim: Claim, stop: impl Future<Output =
 
 /// What is said when one of the commands could not serve, and how it ends.
 pub fn failure(error: &anyhow::Error) -> Failure {
-    let exit = if error.is::<ConfigError>() { Exit::Refused } else { Exit::Failed };
+    let refused = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(RunLogError::Address { .. }));
+    let exit = if refused { Exit::Refused } else { Exit::Failed };
     Failure::new(exit, format_args!("{error:#}"))
 }
 
@@ -104,6 +105,7 @@ fn start_up(args: &ServeArgs) -> Result<Settings> {
     if settings.sink == SinkKind::Temporal {
         settings.temporal_target()?;
     }
+    RunLog::check(&settings.run_log)?;
     // The run log stands beside the data directory: nothing but the engine's own files may be in there.
     if let Some(parent) = settings.data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).with_context(|| {

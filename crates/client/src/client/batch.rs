@@ -39,12 +39,8 @@ impl Client {
             progress(index, &result);
             results[index] = Some(result);
         };
-        let (batches, refused) = cut(definitions);
-        for (index, error) in refused {
-            record(index, Err(error));
-        }
         let failed = OnceLock::new();
-        let calls = batches.into_iter().map(|batch| self.send(batch, validate_only, &failed));
+        let calls = cut(definitions).map(|batch| self.send(batch, validate_only, &failed));
         let mut calls = futures::stream::iter(calls).buffer_unordered(UNDER_WAY);
         while let Some(done) = calls.next().await {
             for (index, result) in done {
@@ -60,21 +56,31 @@ impl Client {
         validate_only: bool,
         failed: &OnceLock<Error>,
     ) -> Vec<(usize, Result<Applied, Error>)> {
-        let all = |error: &Error| batch.places.iter().map(|place| (*place, Err(error.clone()))).collect();
-        // A server that was away for a whole call, tries and all, is not asked a hundred times more.
-        if let Some(error) = failed.get() {
-            return all(error);
+        let Batch { places, items, refused, .. } = batch;
+        let mut results: Vec<_> = refused.into_iter().map(|(place, error)| (place, Err(error))).collect();
+        if items.is_empty() {
+            return results;
         }
-        let request = v1::BatchApplyRequest { items: batch.items, validate_only };
-        let answer = self.call(request, |t, q| async move { definition_service(t).batch_apply(q).await }).await;
+        // A server that was away for a whole call, tries and all, is not asked a hundred times more.
+        let answer = match failed.get() {
+            Some(error) => Err(error.clone()),
+            None => {
+                let request = v1::BatchApplyRequest { items, validate_only };
+                self.call(request, |t, q| async move { definition_service(t).batch_apply(q).await }).await
+            }
+        };
         match answer {
-            Err(error) => all(failed.get_or_init(|| error)),
+            Err(error) => {
+                let error = failed.get_or_init(|| error);
+                results.extend(places.into_iter().map(|place| (place, Err(error.clone()))));
+            }
             Ok(answer) => {
-                let mut results = answer.results.into_iter();
-                let read = |place| (place, results.next().map_or_else(|| Err(unanswered()), read_item));
-                batch.places.into_iter().map(read).collect()
+                let mut answers = answer.results.into_iter();
+                let read = |place| (place, answers.next().map_or_else(|| Err(unanswered()), read_item));
+                results.extend(places.into_iter().map(read));
             }
         }
+        results
     }
 }
 
@@ -91,46 +97,57 @@ fn unanswered() -> Error {
     Error::new(tonic::Code::Internal, reason::UNREADABLE_ANSWER, message)
 }
 
-/// Items that fit into one call, and where they stand in the list.
+/// Items that fit into one call, and where they stand in the list; with them, those in between that can't travel.
 #[derive(Default)]
 struct Batch {
     places: Vec<usize>,
     items: Vec<v1::BatchApplyItem>,
     bytes: usize,
+    refused: Vec<(usize, Error)>,
 }
 
-fn cut(definitions: &[ActivityDefinition]) -> (Vec<Batch>, Vec<(usize, Error)>) {
-    let (mut batches, mut refused) = (vec![Batch::default()], Vec::new());
-    for (place, definition) in definitions.iter().enumerate() {
-        match item(definition) {
-            Err(error) => refused.push((place, error)),
-            Ok(item) => put(&mut batches, place, item),
-        }
+impl Batch {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.items.len() < BATCH_ITEMS && self.bytes + bytes <= BATCH_BYTES
     }
-    batches.retain(|batch| !batch.items.is_empty());
-    (batches, refused)
 }
 
-fn put(batches: &mut Vec<Batch>, place: usize, item: v1::BatchApplyItem) {
-    let bytes = item.encoded_len() + 8;
-    let full = |batch: &&mut Batch| batch.items.len() < BATCH_ITEMS && batch.bytes + bytes <= BATCH_BYTES;
-    let batch = match batches.last_mut().filter(full) {
-        Some(batch) => batch,
-        None => batches.push_mut(Batch::default()),
-    };
-    batch.places.push(place);
-    batch.items.push(item);
-    batch.bytes += bytes;
+/// Batch by batch as they are asked for: the first is on its way before the last is made.
+fn cut(definitions: &[ActivityDefinition]) -> impl Iterator<Item = Batch> {
+    let mut items = definitions.iter().map(item).enumerate();
+    // What did not fit into the batch before.
+    let mut left = None;
+    std::iter::from_fn(move || {
+        let mut batch = Batch::default();
+        while let Some((place, made)) = left.take().or_else(|| items.next()) {
+            match made {
+                Err(error) => batch.refused.push((place, error)),
+                Ok((item, bytes)) if batch.items.is_empty() || batch.has_room(bytes) => {
+                    batch.places.push(place);
+                    batch.items.push(item);
+                    batch.bytes += bytes;
+                }
+                Ok(item) => {
+                    left = Some((place, Ok(item)));
+                    break;
+                }
+            }
+        }
+        (!batch.items.is_empty() || !batch.refused.is_empty()).then_some(batch)
+    })
 }
 
-fn item(definition: &ActivityDefinition) -> Result<v1::BatchApplyItem, Error> {
+/// With the bytes that it takes in a message.
+fn item(definition: &ActivityDefinition) -> Result<(v1::BatchApplyItem, usize), Error> {
     let definition = convert::definition::to_proto(definition)?;
     let size = definition.encoded_len();
     if size > BATCH_BYTES {
         let message = format!("the definition has {size} bytes; a message holds at most {BATCH_BYTES}");
         return Err(Error::new(tonic::Code::OutOfRange, reason::TOO_LARGE, message));
     }
-    Ok(v1::BatchApplyItem { definition: Some(definition), request_id: request_id(""), expected_version: None })
+    // The request id and the tags around both.
+    let size = size + 64;
+    Ok((v1::BatchApplyItem { definition: Some(definition), request_id: request_id(""), expected_version: None }, size))
 }
 
 #[cfg(test)]
@@ -152,8 +169,9 @@ mod tests {
         for (count, payload, batches_expected) in [(0, 0, 0), (1, 0, 1), (1000, 0, 1), (1001, 0, 2), (100, 200_000, 5)]
         {
             let definitions: Vec<_> = (0..count).map(|id| definition(id, payload)).collect();
-            let (batches, refused) = cut(&definitions);
-            assert_eq!((batches.len(), refused.len()), (batches_expected, 0), "{count} of {payload}");
+            let batches: Vec<_> = cut(&definitions).collect();
+            assert_eq!(batches.len(), batches_expected, "{count} of {payload}");
+            assert!(batches.iter().all(|batch| batch.refused.is_empty()));
             let places: Vec<usize> = batches.iter().flat_map(|batch| batch.places.clone()).collect();
             assert_eq!(places, (0..count).collect::<Vec<_>>());
             for batch in batches {
@@ -168,9 +186,10 @@ mod tests {
         let mut inexact = definition(1, 0);
         inexact.spec.start_workflow.as_mut().expect("set").input = vec![json!(u64::MAX)];
         let definitions = [definition(0, 0), inexact, definition(2, MESSAGE_BYTES), definition(3, 0)];
-        let (batches, refused) = cut(&definitions);
-        assert_eq!(batches[0].places, [0, 3]);
-        let reasons: Vec<_> = refused.iter().map(|(place, error)| (*place, error.reason.as_str())).collect();
+        let batches: Vec<_> = cut(&definitions).collect();
+        assert_eq!((batches.len(), &*batches[0].places), (1, &[0, 3][..]));
+        let refused = batches[0].refused.iter();
+        let reasons: Vec<_> = refused.map(|(place, error)| (*place, error.reason.as_str())).collect();
         assert_eq!(reasons, [(1, reason::INVALID_ARGUMENT), (2, reason::TOO_LARGE)]);
     }
 }

@@ -29,6 +29,8 @@ struct Item {
     expected: Option<u32>,
     /// Due times up to here have been decided.
     after: i64,
+    /// The first due time after that, or [`NEVER`].
+    next: i64,
     incarnation: u64,
 }
 
@@ -67,12 +69,13 @@ impl Api {
         check_request_id(&options.request_id)?;
         let admitted = admit(definition)?;
         let after = self.now();
-        if let Err(past) = admitted.check_future(after) {
+        let next = admitted.next(after);
+        if let Err(past) = admitted.check_future(next) {
             self.refuse_unless_unchanged(&admitted, past)?;
         }
         let expected = options.expected_version.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
         let incarnation = rand::random::<u64>() >> (u64::BITS - INCARNATION_BITS);
-        Ok(Item { admitted, expected, after, incarnation })
+        Ok(Item { admitted, expected, after, next, incarnation })
     }
 
     /// A file with a one-shot of last week may be applied again as it is.
@@ -124,7 +127,7 @@ impl Api {
         let mut results = Vec::with_capacity(batch.len());
         for _ in 0..ROUNDS {
             let defines =
-                batch.iter().map(|(_, item)| item.admitted.define(item.after, item.incarnation, item.expected));
+                batch.iter().map(|(_, item)| item.admitted.define(item.next, item.incarnation, item.expected));
             let outcome = self.shared.command(shard, Body::Define(defines.collect()), bytes).await;
             let defined = match outcome.map(|applied| applied.outcome) {
                 Ok(Outcome::Defined(defined)) => defined,
@@ -137,6 +140,7 @@ impl Api {
             for ((index, mut item), defined) in batch.into_iter().zip(defined) {
                 if let Defined::Behind { last } = defined {
                     item.after = last.max(item.after);
+                    item.next = item.admitted.next(item.after);
                     behind.push((index, item));
                 } else {
                     results.push((index, self.settle(&item, defined)));
@@ -165,7 +169,7 @@ impl Api {
     }
 
     fn applied(&self, item: &Item, outcome: ApplyOutcome, old: u32, new: u32) -> Applied {
-        let next = Some(item.admitted.next(item.after)).filter(|next| *next != NEVER);
+        let next = Some(item.next).filter(|next| *next != NEVER);
         Applied {
             outcome,
             old_version: old.into(),

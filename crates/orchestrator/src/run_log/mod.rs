@@ -35,19 +35,18 @@ pub struct RunLog {
 #[derive(Debug, thiserror::Error)]
 pub enum RunLogError {
     /// The URL in the configuration.
-    #[error("the run log's URL: {why}; write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
+    #[error("run_log: {why}; write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
     Address {
         /// What is wrong, without secrets.
         why: String,
     },
     /// The database refused, or can't be reached.
-    #[error("the run log at {address}: {source}")]
+    #[error("the run log at {address}: {driver}")]
     Database {
         /// Where, without secrets.
         address: String,
         /// The driver's word.
-        #[source]
-        source: sqlx::Error,
+        driver: sqlx::Error,
     },
     /// Its tables can't be brought up to date.
     #[error("the run log at {address} can't be brought up to date: {why}")]
@@ -75,6 +74,11 @@ pub enum RunLogError {
 }
 
 impl RunLog {
+    /// Whether a URL can be one of a run log, before anything is opened.
+    pub fn check(url: &str) -> Result<(), RunLogError> {
+        Address::parse(url).map(drop)
+    }
+
     /// Opens `sqlite:PATH` (made if it is not there) or `postgres://...`.
     ///
     /// A SQLite file is opened and brought up to date here, so that a bad path is known at once. A Postgres server is connected to on
@@ -83,7 +87,7 @@ impl RunLog {
         sqlx::any::install_default_drivers();
         let address = Address::parse(url)?;
         let log = Self {
-            pool: pool(&address).map_err(|source| RunLogError::Database { address: address.to_string(), source })?,
+            pool: pool(&address).map_err(|driver| RunLogError::Database { address: address.to_string(), driver })?,
             address: Arc::new(address),
             migrated: Arc::new(OnceCell::new()),
         };
@@ -112,13 +116,13 @@ impl RunLog {
     async fn migrate(&self) -> Result<(), RunLogError> {
         match migrator().run(&self.pool).await {
             Ok(()) => Ok(()),
-            Err(MigrateError::Execute(source)) => Err(self.failed(source)),
+            Err(MigrateError::Execute(driver)) => Err(self.failed(driver)),
             Err(error) => Err(RunLogError::Migration { address: self.address(), why: explain(&error) }),
         }
     }
 
-    fn failed(&self, source: sqlx::Error) -> RunLogError {
-        RunLogError::Database { address: self.address(), source }
+    fn failed(&self, driver: sqlx::Error) -> RunLogError {
+        RunLogError::Database { address: self.address(), driver }
     }
 }
 

@@ -107,8 +107,8 @@ struct Firings {
     seq: u64,
     records: Vec<Record>,
     payloads: Payloads,
-    /// Which of the entry's events each blob is.
-    events: Vec<u32>,
+    /// The blob of each of the entry's events, as far as they are in here.
+    blobs: Vec<Option<usize>>,
 }
 
 impl Firings {
@@ -117,13 +117,17 @@ impl Firings {
         let blob = match payload {
             Payload::None => return,
             Payload::Own(input) => self.keep(input),
-            Payload::Event(event, events) => match self.events.iter().rposition(|known| *known == event) {
-                Some(blob) => blob,
-                None => {
-                    self.events.push(event);
-                    self.keep(events[event as usize].clone())
+            Payload::Event(event, events) => {
+                self.blobs.resize(events.len(), None);
+                match self.blobs[event as usize] {
+                    Some(blob) => blob,
+                    None => {
+                        let blob = self.keep(events[event as usize].clone());
+                        self.blobs[event as usize] = Some(blob);
+                        blob
+                    }
                 }
-            },
+            }
         };
         self.payloads.by_record.push(Some(count(blob)));
     }

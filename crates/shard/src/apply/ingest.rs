@@ -13,13 +13,18 @@ use crate::slots::Slot;
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, ingest: Ingest) -> Result<Applied, ReadError> {
     let mut decided = Decided::new(at);
     let mut outcomes = Vec::with_capacity(ingest.matches.len());
+    let mut touched = Vec::with_capacity(ingest.matches.len());
     for matched in ingest.matches {
         outcomes.push(match current(m, &matched) {
             None => Ingested::Stale,
             Some(_) if !m.counters.dedupe.insert(txn, at, &matched.digest, matched.window)? => Ingested::Duplicate,
-            Some(slot) => decide(m, txn, matched, slot, &ingest.events, &mut decided),
+            Some(slot) => {
+                touched.push(matched.number);
+                decide(m, txn, matched, slot, &ingest.events, &mut decided)
+            }
         });
     }
+    put_cursors(m, txn, touched);
     Ok(Applied { chunks: decided.put(m, txn), outcome: Outcome::Ingested(outcomes) })
 }
 
@@ -44,6 +49,16 @@ fn decide(
         decided.fire(m, txn, (number, &mut slot), key, Payload::Event(matched.event, events));
         Ingested::Fired
     };
-    m.put_slot(txn, number, slot);
+    m.slots.set(number, slot);
     outcome
+}
+
+/// Writes the cursor of each definition once, however many of the entry's events it matched.
+fn put_cursors(m: &mut Machine, txn: &mut Txn<'_>, mut numbers: Vec<u64>) {
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers {
+        let slot = *m.slots.get(number).expect("it was touched just now");
+        m.put_slot(txn, number, slot);
+    }
 }

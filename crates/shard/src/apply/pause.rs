@@ -7,6 +7,7 @@ use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
 use crate::machine::Machine;
 use crate::occurrence::{Key, Reason};
+use crate::query;
 use crate::records::PauseNote;
 use crate::reply::{Applied, Definite, Outcome, Pausing};
 use crate::slots::Slot;
@@ -16,20 +17,26 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Paus
     for item in items {
         results.push(match find(m, txn, &item.namespace, &item.id)? {
             None => Pausing::NotFound,
-            Some((number, slot)) => change(m, txn, at, &item, number, slot),
+            Some((number, slot)) => change(m, txn, at, &item, number, slot)?,
         });
     }
     Ok(Outcome::Paused(results).into())
 }
 
-fn change(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64, mut slot: Slot) -> Pausing {
+fn change(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    at: i64,
+    item: &Pause,
+    number: u64,
+    mut slot: Slot,
+) -> Result<Pausing, ReadError> {
     if item.paused {
-        let note = PauseNote { at, note: item.note.clone() };
-        txn.put(Table::Meta, keys::pause_note(number), note.encode());
+        note(txn, at, item, number)?;
     }
     let definite = |slot: &Slot| Definite { number, generation: slot.generation, version: slot.version };
     if slot.is_paused() == item.paused {
-        return Pausing::Same(definite(&slot));
+        return Ok(Pausing::Same(definite(&slot)));
     }
     slot.generation += 1;
     slot.set_paused(item.paused);
@@ -38,7 +45,19 @@ fn change(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64
         resume(m, txn, at, item, number, &mut slot);
     }
     m.put_slot(txn, number, slot);
-    Pausing::Changed(definite(&slot))
+    Ok(Pausing::Changed(definite(&slot)))
+}
+
+/// Since when and why. One that is paused already has been so since then; a new note replaces the old one, none does not.
+fn note(txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64) -> Result<(), ReadError> {
+    let before = query::pause_note(txn, number)?;
+    let text = match &before {
+        Some(before) if item.note.is_empty() => &before.note,
+        _ => &item.note,
+    };
+    let note = PauseNote { at: before.as_ref().map_or(at, |before| before.at), note: text.clone() };
+    txn.put(Table::Meta, keys::pause_note(number), note.encode());
+    Ok(())
 }
 
 fn resume(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64, slot: &mut Slot) {

@@ -51,7 +51,9 @@ fn the_newest_note_is_kept_while_it_is_paused() {
     shard.apply(pause("a", "why"));
     shard.at += 5;
     shard.apply(pause("a", "because"));
-    assert_eq!(note(&shard), Some(PauseNote { at: START + 5, note: "because".into() }));
+    assert_eq!(note(&shard), Some(PauseNote { at: START, note: "because".into() }));
+    shard.apply(pause("a", ""));
+    assert_eq!(note(&shard), Some(PauseNote { at: START, note: "because".into() }), "no note is not a new one");
     shard.apply(resume("a", NEVER, 0));
     assert_eq!(note(&shard), None);
 }

@@ -178,7 +178,8 @@ impl Model {
         let definition = self.definitions.get_mut(&number).expect("was found by name");
         let was_paused = definition.note.is_some();
         if item.paused {
-            definition.note = Some((clock, item.note.clone()));
+            let (since, before) = definition.note.clone().unwrap_or((clock, String::new()));
+            definition.note = Some((since, if item.note.is_empty() { before } else { item.note.clone() }));
         }
         if was_paused == item.paused {
             return Pausing::Same(self.definite(number));

@@ -18,8 +18,10 @@ use crate::{Result, place};
 const FAMILY: &str = "flintwheel-build";
 /// Says whose build folder it is; written when it has been prepared.
 const MARK: &str = "checkout";
+/// Written when all programs were built in it: its time says how new that is.
+const BUILT: &str = "built";
 
-/// Fills this checkout's build folder from the one that was used last, once. Removes those whose checkout is gone.
+/// Fills this checkout's build folder from the one that was built last, once. Removes those whose checkout is gone.
 pub fn prepare() -> Result<()> {
     let own = build_dir()?;
     let Some(family) = family(&own) else { return Ok(()) };
@@ -36,6 +38,12 @@ pub fn prepare() -> Result<()> {
     fs::write(&mark, checkout.to_string_lossy().as_bytes()).map_err(|error| format!("{}: {error}", mark.display()))?;
     siblings.iter().filter(|dir| is_orphan(dir)).for_each(|dir| remove(dir));
     Ok(())
+}
+
+/// Notes that everything has been built: others may begin with what is here.
+pub fn note_built() -> Result<()> {
+    let file = build_dir()?.join(BUILT);
+    fs::write(&file, "").map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn build_dir() -> Result<PathBuf> {
@@ -60,9 +68,10 @@ fn siblings(family: &Path, own: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn last_use(dir: &Path) -> SystemTime {
-    let changed = fs::metadata(dir.join("debug/.fingerprint")).and_then(|meta| meta.modified());
-    changed.unwrap_or(SystemTime::UNIX_EPOCH)
+/// One in which a build was broken off holds old and new side by side: whole ones come first.
+fn last_use(dir: &Path) -> (SystemTime, SystemTime) {
+    let changed = |path: &str| fs::metadata(dir.join(path)).and_then(|meta| meta.modified());
+    (changed(BUILT).unwrap_or(SystemTime::UNIX_EPOCH), changed("debug/.fingerprint").unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 fn is_orphan(dir: &Path) -> bool {
@@ -99,7 +108,10 @@ fn is_library(name: &str) -> bool {
     [".rlib", ".rmeta", ".so", ".d"].iter().any(|end| name.ends_with(end))
 }
 
-/// Calls `take` for each entry that isn't one of our own packages' and isn't there yet.
+/// Calls `take` for each entry that isn't one of our own packages'.
+///
+/// What is there already goes: the few packages that this program was built from are newer here than what stands on them there, and Cargo
+/// would compile half of the dependencies again for it.
 fn for_others(
     from: &Path,
     to: &Path,
@@ -112,11 +124,17 @@ fn for_others(
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let target = to.join(&*name);
-        if wanted(&name) && !is_ours(&name) && !target.exists() {
+        if wanted(&name) && !is_ours(&name) {
+            clear(&target)?;
             take(&entry.path(), &target)?;
         }
     }
     Ok(())
+}
+
+fn clear(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn is_ours(name: &str) -> bool {

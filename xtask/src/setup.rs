@@ -29,7 +29,8 @@ impl Tools {
     /// Builds all programs of the workspace. Always the same set: another selection could mean other features, and a second RocksDB.
     pub fn build_programs(&self) -> Result<()> {
         say("building (the first time takes long: RocksDB)");
-        shell::run(self.cargo().args(["build", "--workspace", "--bins"]))
+        shell::run(self.cargo().args(["build", "--workspace", "--bins"]))?;
+        build_dir::note_built()
     }
 
     fn dress(&self, mut command: Command) -> Command {

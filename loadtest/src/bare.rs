@@ -62,6 +62,44 @@ pub async fn run(client: Arc<RawTemporal>, namespace: &str, prefix: &str, load: 
     Ok(BareResult { started: number.load(Ordering::Relaxed), elapsed: begun.elapsed() })
 }
 
+/// Makes `count` starts with so many under way, and returns their rate between the first and the last twentieth: a server takes more at
+/// first than it can keep up.
+pub async fn steady_rate(
+    client: Arc<RawTemporal>,
+    namespace: &str,
+    prefix: &str,
+    in_flight: usize,
+    count: u64,
+) -> Result<f64> {
+    let input: Arc<[u8]> = b"\"xxxxxxxxxxxxxxxxxx\"".as_slice().into();
+    let number = Arc::new(AtomicU64::new(0));
+    let mut loops = tokio::task::JoinSet::new();
+    for _ in 0..in_flight {
+        let (client, input, number) = (Arc::clone(&client), Arc::clone(&input), Arc::clone(&number));
+        let (namespace, prefix) = (namespace.to_owned(), prefix.to_owned());
+        loops.spawn(async move {
+            let mut answered = Vec::new();
+            loop {
+                let n = number.fetch_add(1, Ordering::Relaxed);
+                if n >= count {
+                    return anyhow::Ok(answered);
+                }
+                start(&client, &namespace, &format!("{prefix}-{n}"), &input).await?;
+                answered.push(Instant::now());
+            }
+        });
+    }
+    let mut answered = Vec::new();
+    while let Some(ended) = loops.join_next().await {
+        answered.extend(ended??);
+    }
+    answered.sort_unstable();
+    let edge = answered.len() / 20;
+    let (first, last) = (edge, answered.len() - 1 - edge);
+    anyhow::ensure!(first < last, "{count} starts are too few for a rate");
+    Ok((last - first) as f64 / (answered[last] - answered[first]).as_secs_f64())
+}
+
 async fn start(client: &RawTemporal, namespace: &str, id: &str, input: &[u8]) -> Result<()> {
     let mut tries_left = TRIES;
     loop {

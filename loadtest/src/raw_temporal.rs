@@ -15,11 +15,14 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DescribeNamespaceRequest, ListWorkflowExecutionsRequest, StartWorkflowExecutionRequest,
 };
 use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
 
 use crate::StartLine;
 
 /// What one page of a listing may hold.
 const PAGE: i32 = 1000;
+/// Of one call, as the SDKs have it.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Clients over several connections, used in turn.
 pub struct RawTemporal {
@@ -39,7 +42,7 @@ impl RawTemporal {
         self.clients[self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len()].clone()
     }
 
-    /// One start of a workflow that no worker knows.
+    /// One start of a workflow that no worker knows: with the deadline and the headers that every client of Temporal sends.
     pub async fn start(&self, namespace: &str, workflow_id: String, input: &[u8]) -> Result<()> {
         let payload = Payload {
             metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
@@ -48,7 +51,7 @@ impl RawTemporal {
         };
         let request = StartWorkflowExecutionRequest {
             namespace: namespace.to_owned(),
-            request_id: workflow_id.clone(),
+            request_id: Uuid::new_v4().to_string(),
             workflow_id,
             workflow_type: Some(WorkflowType { name: "LoadTest".to_owned() }),
             task_queue: Some(TaskQueue { name: "loadtest".to_owned(), ..TaskQueue::default() }),
@@ -57,6 +60,9 @@ impl RawTemporal {
             identity: "bare loop".to_owned(),
             ..StartWorkflowExecutionRequest::default()
         };
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(DEADLINE);
+        request.metadata_mut().insert("temporal-namespace", namespace.parse().context("a namespace in a header")?);
         self.client().start_workflow_execution(request).await?;
         Ok(())
     }

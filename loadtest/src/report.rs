@@ -78,20 +78,20 @@ impl Report {
         self.checks.iter().all(|check| check.met || check.kind == Kind::Aim)
     }
 
-    /// One line of the table in `docs/evidence.md`: proof, what it shows, bar or aim, figure, verdict, date and machine.
+    /// One line of the table in `docs/evidence.md`: the proof and what it shows, bars and aims, other figures, date and machine.
     pub fn evidence_row(&self, date: &str, machine: &str) -> String {
-        let checks = |text: fn(&Check) -> String| self.checks.iter().map(text).collect::<Vec<_>>().join("; ");
-        let figures: Vec<String> = self.figures.iter().map(|(what, value)| format!("{what}: {value}")).collect();
-        let cells = [
-            self.name,
-            self.shows,
-            &checks(|check| format!("{}: {}", check.kind, check.what)),
-            &figures.join("; "),
-            &checks(|check| verdict(check).to_owned()),
-            &format!("{date}, {machine}"),
-        ];
-        format!("| {} |", cells.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | "))
+        let checks = self.checks.iter().map(|check| format!("{} ({}) {}", verdict(check), check.kind, check.what));
+        let figures = self.figures.iter().map(|(what, value)| format!("{what}: {value}"));
+        let cells =
+            [format!("`{}`: {}", self.name, self.shows), lines(checks), lines(figures), format!("{date}, {machine}")];
+        format!("| {} |", cells.join(" | "))
     }
+}
+
+/// Several lines of a cell.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    let clean = |line: String| line.trim().replace('|', "\\|").replace('\n', " ");
+    lines.map(clean).collect::<Vec<_>>().join("<br>")
 }
 
 fn verdict(check: &Check) -> &'static str {
@@ -171,11 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn the_evidence_row_is_one_line_of_six_cells() {
+    fn the_evidence_row_is_one_line_of_four_cells() {
         let mut report = Report::new("x", "it works");
         report.figure("rate", "1|2\n");
+        report.figure("cores", 1);
         report.at_least(Kind::Bar, "rate", 2.0, 1.0);
-        assert_eq!(report.evidence_row("d", "m"), "| x | it works | bar: rate 2 >= 1 | rate: 1\\|2  | PASS | d, m |");
+        let row = "| `x`: it works | PASS (bar) rate 2 >= 1 | rate: 1\\|2<br>cores: 1 | d, m |";
+        assert_eq!(report.evidence_row("d", "m"), row);
     }
 
     #[test]

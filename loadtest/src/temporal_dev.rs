@@ -17,6 +17,8 @@ const VISIBLE_AFTER: Duration = Duration::from_secs(4);
 pub struct TemporalDev {
     program: PathBuf,
     dir: PathBuf,
+    /// Where its state is; in memory otherwise.
+    database: Option<PathBuf>,
     namespaces: Vec<String>,
     address: SocketAddr,
     process: Option<Process>,
@@ -25,9 +27,20 @@ pub struct TemporalDev {
 impl TemporalDev {
     /// Starts one with its state and log in `dir`, and with these namespaces besides `default`; waits until it answers.
     pub async fn start(dir: &Path, namespaces: &[&str]) -> Result<Self> {
+        Self::start_with(dir, Some(dir.join("temporal.db")), namespaces).await
+    }
+
+    /// The same with its state in memory and on the first processor only: it forgets all when it is stopped, shares no disk with anybody, and
+    /// leaves the other processors to those who call it.
+    pub async fn start_apart(dir: &Path, namespaces: &[&str]) -> Result<Self> {
+        Self::start_with(dir, None, namespaces).await
+    }
+
+    async fn start_with(dir: &Path, database: Option<PathBuf>, namespaces: &[&str]) -> Result<Self> {
         let mut server = Self {
             program: test_server("temporal", "FLINTWHEEL_TEMPORAL_CLI")?,
             dir: dir.to_owned(),
+            database,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
             address: free_port()?,
             process: None,
@@ -56,7 +69,14 @@ impl TemporalDev {
 
     /// Starts it after a stop, on the same port with the same state; waits until it answers.
     pub async fn start_again(&mut self) -> Result<()> {
-        let process = Process::spawn(&self.program, self.arguments(), &self.dir.join("temporal.log"))?;
+        let log = self.dir.join("temporal.log");
+        let process = if self.database.is_some() {
+            Process::spawn(&self.program, self.arguments(), &log)?
+        } else {
+            let pinned = ["--cpu-list", "0"].map(str::to_owned).into_iter();
+            let command = pinned.chain([self.program.to_string_lossy().into_owned()]).chain(self.arguments());
+            Process::spawn(Path::new("taskset"), command, &log)?
+        };
         self.process = Some(process);
         self.wait_ready().await
     }
@@ -78,24 +98,17 @@ impl TemporalDev {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let database = self.dir.join("temporal.db");
         let port = self.address.port().to_string();
-        let database = database.to_string_lossy();
-        // SQLite's defaults would sync on each of its many writes; this server is a yardstick, not a store.
-        let mut arguments: Vec<String> = [
-            ["server", "start-dev"],
-            ["--ip", "127.0.0.1"],
-            ["--port", &port],
-            ["--db-filename", &database],
-            ["--sqlite-pragma", "journal_mode=wal"],
-            ["--sqlite-pragma", "synchronous=off"],
-            ["--log-level", "error"],
-        ]
-        .iter()
-        .flatten()
-        .map(|text| (*text).to_owned())
-        .collect();
-        arguments.push("--headless".to_owned());
+        let mut arguments: Vec<String> =
+            ["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", &port, "--log-level", "error"]
+                .map(str::to_owned)
+                .into();
+        if let Some(database) = &self.database {
+            arguments.extend(["--db-filename".to_owned(), database.to_string_lossy().into_owned()]);
+            // SQLite's defaults would sync on each of its many writes; this server is a yardstick, not a store.
+            arguments
+                .extend(["--sqlite-pragma=journal_mode=wal", "--sqlite-pragma=synchronous=off"].map(str::to_owned));
+        }
         for namespace in &self.namespaces {
             arguments.extend(["--namespace".to_owned(), namespace.clone()]);
         }

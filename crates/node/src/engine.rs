@@ -168,3 +168,105 @@ async fn expire(shared: Arc<Shared>, retention: i64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use flintwheel_client::{ApplyOptions, OccurrenceQuery, Outcome, PageRequest};
+    use flintwheel_model::ActivityDefinition;
+    use flintwheel_proto::cloudevents::CloudEvent;
+    use prost::Message;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::Config;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn definition(id: &str, trigger: Value) -> ActivityDefinition {
+        serde_json::from_value(json!({
+            "apiVersion": "flintwheel.dev/v1", "kind": "ActivityDefinition", "metadata": {"id": id},
+            "spec": {"trigger": trigger, "start_workflow": {"type": "W", "task_queue": "q"}},
+        }))
+        .expect("a definition")
+    }
+
+    fn event(id: usize) -> Bytes {
+        let event = CloudEvent {
+            id: id.to_string(),
+            source: "test".into(),
+            spec_version: "1.0".into(),
+            r#type: "t".into(),
+            ..CloudEvent::default()
+        };
+        event.encode_to_vec().into()
+    }
+
+    /// Firing keys of what has been started, oldest first.
+    fn fired(engine: &Engine, id: &str) -> Vec<String> {
+        let of =
+            OccurrenceQuery { namespace: "default".into(), definition_id: id.into(), ..OccurrenceQuery::default() };
+        let page = engine.api().occurrences(&of, &PageRequest { size: 1000, ..PageRequest::default() }).expect("read");
+        let started = page.items.into_iter().filter(|o| o.outcome == Outcome::Fired && o.started_at.is_some());
+        let mut keys: Vec<String> = started.map(|o| o.firing_key).collect();
+        keys.reverse();
+        keys
+    }
+
+    /// As a client does: again, while the actor that takes it is being started anew.
+    async fn publish(engine: &Engine, id: usize) -> (u32, u32) {
+        let begun = std::time::Instant::now();
+        loop {
+            match engine.api().publish("default", &[event(id)]).await {
+                Ok(published) => return (published.fired, published.duplicate),
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn actors_that_die_begin_again_with_the_state_and_nothing_is_lost_or_doubled() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let flags =
+            [("data_dir", directory.path().display().to_string()), ("sink", "null".into()), ("shards", "2".into())];
+        let settings = Config::load(None, |_| None, &flags).expect("known keys").settings().expect("valid");
+        let engine = Engine::start(&settings, "test".into()).await.expect("starts");
+        for (id, trigger) in
+            [("tick", json!({"schedule": {"interval": {"every": "1s"}}})), ("listen", json!({"event": {"types": "t"}}))]
+        {
+            engine.api().apply(&definition(id, trigger), &ApplyOptions::default()).await.expect("applied");
+        }
+        let rounds = 5;
+        for round in 0..rounds {
+            let (fired, duplicate) = publish(&engine, round).await;
+            // A death between the disk and the answer makes the next try a duplicate.
+            assert_eq!(fired + duplicate, 1, "round {round}");
+            engine.supervisor.get_cell().get_children().iter().for_each(ractor::ActorCell::kill);
+        }
+        let begun = std::time::Instant::now();
+        while fired(&engine, "tick").len() < 3 || fired(&engine, "listen").len() < rounds {
+            assert!(begun.elapsed() < PATIENCE, "{:?} {:?}", fired(&engine, "tick"), fired(&engine, "listen"));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let mut heard = fired(&engine, "listen");
+        heard.sort();
+        assert_eq!(heard, (0..rounds).map(|id| format!("e:test|{id}")).collect::<Vec<_>>());
+        let ticks = fired(&engine, "tick");
+        let seconds: Vec<i64> = ticks.iter().map(|key| second(key)).collect();
+        assert!(seconds.windows(2).all(|pair| pair[1] == pair[0] + 1), "{ticks:?}");
+        let metrics = engine.api().metrics();
+        let failures = metrics.lines().find_map(|line| line.strip_prefix("flintwheel_actor_failures_total "));
+        assert!(
+            failures.and_then(|count| count.parse::<usize>().ok()).is_some_and(|count| count >= rounds),
+            "{metrics}"
+        );
+        engine.close().await.expect("closes");
+    }
+
+    /// Of a firing key `t:2026-11-23T08:00:00Z`.
+    fn second(key: &str) -> i64 {
+        let time = key.strip_prefix("t:").expect("a due time");
+        chrono::DateTime::parse_from_rfc3339(time).expect("a time").timestamp()
+    }
+}

@@ -128,3 +128,44 @@ async fn what_a_definition_is_told_is_kept() {
     until("it is started", || fired(&engine, "d") == ["m:by-hand"]).await;
     engine.close().await.expect("closes");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_did_not_fire_is_found_among_all_by_outcome_and_by_reason() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = start(directory.path()).await;
+    for id in ["a", "b", "c"] {
+        apply(&engine, id, json!({"event": {"types": "t"}})).await;
+    }
+    let publish = async |ids: std::ops::Range<u32>| {
+        for id in ids {
+            engine.api().publish("default", &[event(&id.to_string(), "t")]).await.expect("published");
+        }
+    };
+    publish(0..20).await;
+    engine.api().pause(&DefinitionKey::new("default", "b"), "").await.expect("paused");
+    publish(20..23).await;
+    engine.api().resume(&DefinitionKey::new("default", "b"), "").await.expect("resumed");
+    publish(23..40).await;
+    let skipped = ["e:test|22", "e:test|21", "e:test|20"];
+    for (outcomes, reason, expected) in [
+        (vec![Outcome::Skipped], "", &skipped[..]),
+        (vec![Outcome::Skipped, Outcome::Failed], "", &skipped),
+        (vec![], "paused", &skipped),
+        (vec![Outcome::Skipped], "late", &[]),
+        (vec![], "late", &[]),
+        (vec![Outcome::Failed], "", &[]),
+        (vec![], "refused", &[]),
+    ] {
+        let query = OccurrenceQuery { outcomes, reason: reason.into(), ..OccurrenceQuery::default() };
+        let (mut page, mut found) = (PageRequest { size: 2, ..PageRequest::default() }, Vec::new());
+        loop {
+            let answer = engine.api().occurrences(&query, &page).expect("read");
+            found.extend(answer.items.into_iter().map(|o| (o.definition.id, o.firing_key)));
+            let Some(next) = answer.next else { break };
+            page.token = next;
+        }
+        let expected: Vec<_> = expected.iter().map(|key| ("b".to_owned(), (*key).to_owned())).collect();
+        assert_eq!(found, expected, "{query:?}");
+    }
+    engine.close().await.expect("closes");
+}

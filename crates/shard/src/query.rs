@@ -2,6 +2,8 @@
 //!
 //! Over committed state, or through a transaction; nothing here changes anything.
 
+use std::ops::ControlFlow;
+
 use crate::codec::{DecodeError, Decoder};
 use crate::keys;
 use crate::kv::{Read, ReadError, Table};
@@ -144,25 +146,34 @@ pub fn of_chunk(state: &dyn Read, seq: u64) -> Result<Vec<Occurrence>, ReadError
     Ok(found)
 }
 
-/// How many chunks are looked through for misses at first; then twice as many, and so on.
-const MISSES_WIDTH: u64 = 1024;
+/// The newest chunk before `before` that holds an occurrence, of any definition, that did not fire for this reason code.
+pub fn miss_before(state: &dyn Read, reason: u8, before: u64) -> Result<Option<u64>, ReadError> {
+    // Keys can be read forward only: ever larger parts of what lies before. What is read in vain is less than twice the way back.
+    let (mut end, mut width) = (before.min(next_chunk(state)?), 1_u64);
+    while end > 0 {
+        let begin = end.saturating_sub(width);
+        let mut newest = None;
+        scan::each(state, Table::Misses, (&keys::miss(reason, begin), &keys::miss(reason, end)), |key, _| {
+            newest = Some(keys::parse_miss(key)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if newest.is_some() {
+            return Ok(newest);
+        }
+        (end, width) = (begin, width.saturating_mul(2));
+    }
+    Ok(None)
+}
 
 /// Occurrences of any definition that did not fire for this reason code, newest first, from before chunk `before`. Returns at least
 /// `limit` of them if there are as many; to go on, ask from before the last one's chunk.
-pub fn misses(state: &dyn Read, reason: u8, before: u64, limit: usize) -> Result<Vec<Occurrence>, ReadError> {
-    let (mut found, mut width) = (Vec::new(), MISSES_WIDTH);
-    let mut end = before.min(next_chunk(state)?);
-    while end > 0 && found.len() < limit {
-        let begin = end.saturating_sub(width);
-        let range = (keys::miss(reason, begin), keys::miss(reason, end));
-        let read = |key: &[u8], _: &[u8]| keys::parse_miss(key);
-        let seqs = scan::first(state, Table::Misses, (&range.0, &range.1), usize::MAX, read)?;
-        for seq in seqs.into_iter().rev() {
-            if found.len() < limit {
-                found.extend(of_chunk(state, seq)?.into_iter().filter(|o| is_missed(o, reason)));
-            }
-        }
-        (end, width) = (begin, width.saturating_mul(2));
+pub fn misses(state: &dyn Read, reason: u8, mut before: u64, limit: usize) -> Result<Vec<Occurrence>, ReadError> {
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(seq) = miss_before(state, reason, before)?
+    {
+        found.extend(of_chunk(state, seq)?.into_iter().filter(|o| is_missed(o, reason)));
+        before = seq;
     }
     Ok(found)
 }

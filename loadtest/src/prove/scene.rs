@@ -60,6 +60,11 @@ impl Target {
         Ok(Self::Real(Box::new(TemporalDev::start(dir, &[OTHER_NAMESPACE]).await?)))
     }
 
+    /// With its state in memory, on a processor of its own.
+    pub(super) async fn real_apart(dir: &Path) -> Result<Self> {
+        Ok(Self::Real(Box::new(TemporalDev::start_apart(dir, &[]).await?)))
+    }
+
     pub(super) fn sink(&self) -> Sink {
         let address = match self {
             Self::Standin(standin) => standin.address(),

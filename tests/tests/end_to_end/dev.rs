@@ -8,7 +8,7 @@ use flintwheel_loadtest::process::test_server;
 use flintwheel_loadtest::raw_temporal::RawTemporal;
 use rustix::process::Signal;
 
-use super::support::{Cli, Node, eventually, tell};
+use super::support::{Cli, EVERY_SECOND, Node, eventually, tell};
 
 /// A search path on which the `temporal` command is.
 fn path_with_temporal() -> String {
@@ -96,12 +96,3 @@ async fn a_second_signal_does_not_wait_for_an_orderly_end() {
     let code = node.stop().await.code();
     assert!([Some(0), Some(130)].contains(&code), "{code:?}: {}", node.log());
 }
-
-const EVERY_SECOND: &str = "
-apiVersion: flintwheel.dev/v1
-kind: ActivityDefinition
-metadata: {id: tick}
-spec:
-  trigger: {schedule: {interval: {every: 1s}}}
-  start_workflow: {type: Tick, task_queue: nobody}
-";

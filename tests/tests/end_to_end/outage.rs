@@ -1,22 +1,13 @@
 //! Temporal away: firings wait, the account says so, and each starts once when it is back.
 
-use super::support::{Scene, eventually, ids, text, texts};
-
-const TICK: &str = "
-apiVersion: flintwheel.dev/v1
-kind: ActivityDefinition
-metadata: {id: tick}
-spec:
-  trigger: {schedule: {interval: {every: 1s}}}
-  start_workflow: {type: Tick, task_queue: nobody}
-";
+use super::support::{EVERY_SECOND, Scene, eventually, ids, text, texts};
 
 #[tokio::test]
 async fn firings_wait_while_temporal_is_away_and_each_starts_once_when_it_is_back() {
     let mut scene = Scene::open(&[]).await;
     let node = scene.node("server").await;
     let cli = node.cli();
-    cli.apply(TICK).await;
+    cli.apply(EVERY_SECOND).await;
     scene.workflows("default", "flintwheel:default:tick:t:", 1).await;
 
     scene.temporal.stop().await.expect("stopped");

@@ -21,6 +21,16 @@ use tokio::process::{Child, Command};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(100);
 
+/// A definition that fires each second; nobody runs what it starts.
+pub const EVERY_SECOND: &str = "
+apiVersion: flintwheel.dev/v1
+kind: ActivityDefinition
+metadata: {id: tick}
+spec:
+  trigger: {schedule: {interval: {every: 1s}}}
+  start_workflow: {type: Tick, task_queue: nobody}
+";
+
 /// Looks again and again until there is something to see.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();

@@ -3,7 +3,8 @@
 use flintwheel_client::{Occurrence, OccurrenceQuery, Outcome, Page, PageRequest};
 use flintwheel_model::ids::workflow_id;
 use flintwheel_model::{DefinitionKey, base64};
-use flintwheel_shard::occurrence::{End, Key, NO_CHUNK};
+use flintwheel_shard::REFUSED;
+use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence as Stored};
 
 use super::{Api, ApiError, check_key, one, page_size, time};
@@ -11,6 +12,9 @@ use crate::dispatch::firing_key;
 
 /// Occurrences looked at for one page; a page may come back short, with a token to go on.
 const LOOKED_AT: usize = 20_000;
+/// Reasons of what Temporal refused for good, and of what was given up after that.
+const REFUSED_WORD: &str = "refused";
+const DROPPED_WORD: &str = "dropped";
 
 impl Api {
     /// Occurrences, newest first: of one definition, or of all (of a namespace) where `definition_id` is empty.
@@ -37,13 +41,15 @@ impl Api {
         Ok(Page { items, next: (from != NO_CHUNK).then(|| write_tokens(&[from])) })
     }
 
-    /// Chunk by chunk from the newest of each shard on, whichever is the latest.
+    /// Chunk by chunk from the newest of each shard on, whichever is the latest. What did not fire has an index by reason: few among
+    /// millions are found without looking at all.
     fn of_fleet(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
+        let misses = misses(asked);
         let mut before = self.newest(&page.token)?;
         let (size, mut looked_at, mut items) = (page_size(page.size), 0, Vec::new());
         let mut heads = Vec::new();
         for shard in 0..self.shared.shards() {
-            heads.push(self.chunk_before(shard, &mut before)?);
+            heads.push(self.chunk_before(shard, &mut before, misses.as_deref())?);
         }
         while items.len() < size && looked_at < LOOKED_AT {
             let newest = (0..heads.len()).filter(|i| !heads[*i].is_empty()).max_by_key(|i| heads[*i][0].decided);
@@ -54,7 +60,7 @@ impl Api {
                 items.extend(shown.filter(|occurrence| wanted(asked, occurrence)));
             }
             before[shard] -= 1;
-            heads[shard] = self.chunk_before(shard as u32, &mut before)?;
+            heads[shard] = self.chunk_before(shard as u32, &mut before, misses.as_deref())?;
         }
         Ok(Page { items, next: Some(write_tokens(&before)) })
     }
@@ -67,13 +73,21 @@ impl Api {
         (0..shards).map(|s| Ok(self.shared.group(s).read(|m, _| m.counters().next_chunk)?)).collect()
     }
 
-    /// The occurrences of the newest chunk before a position, which is moved to just after it; empty when there is none.
-    fn chunk_before(&self, shard: u32, before: &mut [u64]) -> Result<Vec<Stored>, ApiError> {
+    /// The occurrences of the newest chunk before a position, which is moved to just after it; empty when there is none. With `misses`, of
+    /// the newest one that holds an occurrence of any of these reason codes.
+    fn chunk_before(&self, shard: u32, before: &mut [u64], misses: Option<&[u8]>) -> Result<Vec<Stored>, ApiError> {
         let group = self.shared.group(shard);
-        let floor = group.read(|m, _| m.counters().account_floor)?;
+        let (state, floor) = (group.state(), group.read(|m, _| m.counters().account_floor)?);
         let position = &mut before[shard as usize];
         while *position > floor {
-            let found = query::of_chunk(&group.state(), *position - 1)?;
+            if let Some(codes) = misses {
+                let newest = codes.iter().map(|code| query::miss_before(&state, *code, *position));
+                *position = newest.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().max().map_or(0, |seq| seq + 1);
+                if *position <= floor {
+                    break;
+                }
+            }
+            let found = query::of_chunk(&state, *position - 1)?;
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -125,8 +139,22 @@ fn ended(stored: &Stored) -> (Outcome, String, String, Option<i64>) {
         End::Pending | End::Skipped => (Outcome::Fired, "pending".to_owned(), "waits in the outbox".to_owned(), None),
         End::Started { at, note } if note.is_empty() => (Outcome::Fired, String::new(), String::new(), Some(*at)),
         End::Started { at, note } => (Outcome::Fired, "late".to_owned(), note.clone(), Some(*at)),
-        End::Failed { reason, .. } => (Outcome::Failed, "refused".to_owned(), reason.clone(), None),
-        End::Dropped { reason, .. } => (Outcome::Dropped, "dropped".to_owned(), reason.clone(), None),
+        End::Failed { reason, .. } => (Outcome::Failed, REFUSED_WORD.to_owned(), reason.clone(), None),
+        End::Dropped { reason, .. } => (Outcome::Dropped, DROPPED_WORD.to_owned(), reason.clone(), None),
+    }
+}
+
+/// The codes by which what is asked for can be found, if nothing that fired is.
+fn misses(asked: &OccurrenceQuery) -> Option<Vec<u8>> {
+    let no_fired = !asked.outcomes.is_empty() && !asked.outcomes.contains(&Outcome::Fired);
+    let reason = Reason::ALL.into_iter().find(|reason| reason.word() == asked.reason);
+    match (asked.reason.as_str(), reason) {
+        ("", _) if no_fired => Some(Reason::ALL.map(Reason::code).into_iter().chain([REFUSED]).collect()),
+        (REFUSED_WORD | DROPPED_WORD, _) => Some(vec![REFUSED]),
+        // A firing that was started late has this reason too.
+        (_, Some(Reason::Late)) if !no_fired => None,
+        (_, Some(reason)) => Some(vec![reason.code()]),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Starts on their way at a time: as few keep a target on the same machine busy.
-const NARROW: usize = 64;
+const NARROW: usize = 128;
 /// As many fill the round trip to a target far away at ten thousand a second; they are sent only where they don't queue up there.
 const WIDE: usize = 512;
 /// Answers that take less than twice as long as the fastest don't wait for each other at the target: there is room for more.

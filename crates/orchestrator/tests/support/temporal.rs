@@ -74,10 +74,13 @@ pub fn options(address: &str) -> ConnectionOptions {
     ConnectionOptions::new(address.parse::<url::Url>().expect("a URL")).identity("test").build()
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, below where the kernel takes ports for outgoing connections: none of these takes it before a server does.
+/// Tests that run at the same time are different processes, and begin to look at different places.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("bound").port()
+    let begin = std::process::id().wrapping_mul(31);
+    let ports = (0..22_000).map(|turn| 10_000 + (begin.wrapping_add(turn) % 22_000) as u16);
+    let mut free = ports.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.next().expect("a free port")
 }
 
 /// The CLI of `FLINTWHEEL_TEMPORAL_CLI`, or the one that `cargo xtask` installs.

@@ -1,9 +1,10 @@
 //! Progress of long work, on standard error, and only where somebody looks.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Fewer are done before a bar is worth reading.
 const FEW: u64 = 200;
@@ -14,19 +15,24 @@ pub struct Progress(ProgressBar);
 impl Progress {
     /// Of so many steps.
     pub fn of(total: u64, what: &str) -> Self {
-        let template = format!("{what} {{bar:30}} {{human_pos}}/{{human_len}} {{per_sec}} {{eta}} left");
+        let template = format!("{what} {{bar:30}} {{human_pos}}/{{human_len}} {{rate}} {{eta}} left");
         Self::new(ProgressBar::with_draw_target(Some(total), target(total > FEW)), &template)
     }
 
     /// Of steps that nobody has counted.
     pub fn open(what: &str) -> Self {
-        let template = format!("{what} {{human_pos}} {{per_sec}} {{elapsed}}");
+        let template = format!("{what} {{human_pos}} {{rate}} {{elapsed}}");
         Self::new(ProgressBar::with_draw_target(None, target(true)), &template)
     }
 
     fn new(bar: ProgressBar, template: &str) -> Self {
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            // The library's own rate has four digits behind the point.
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                // It is shown four times a second: one that could not be written is not missed.
+                let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(250));
         Self(bar)

@@ -41,47 +41,47 @@ const TRIES: u32 = 3;
 
 /// Starts workflows named `{prefix}-{n}` until the time is up. A call that fails again and again ends it.
 pub async fn run(client: Arc<RawTemporal>, namespace: &str, prefix: &str, load: BareLoad) -> Result<BareResult> {
-    let input: Arc<[u8]> = format!("\"{}\"", "x".repeat(load.input_bytes.saturating_sub(2))).into_bytes().into();
-    let number = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
-    let mut loops = tokio::task::JoinSet::new();
-    for _ in 0..load.in_flight {
-        let (client, input, number) = (Arc::clone(&client), Arc::clone(&input), Arc::clone(&number));
-        let (namespace, prefix) = (namespace.to_owned(), prefix.to_owned());
-        loops.spawn(async move {
-            while begun.elapsed() < load.length {
-                let id = format!("{prefix}-{}", number.fetch_add(1, Ordering::Relaxed));
-                start(&client, &namespace, &id, &input).await?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(ended) = loops.join_next().await {
-        ended??;
-    }
-    Ok(BareResult { started: number.load(Ordering::Relaxed), elapsed: begun.elapsed() })
+    let answered = drive(client, namespace, prefix, load, move |_| begun.elapsed() < load.length).await?;
+    Ok(BareResult { started: answered.len() as u64, elapsed: begun.elapsed() })
 }
 
-/// Makes `count` starts with so many under way, and returns their rate between the first and the last twentieth: a server takes more at
+/// Makes `count` starts, however long that takes, and returns their rate between the first and the last twentieth: a server takes more at
 /// first than it can keep up.
 pub async fn steady_rate(
     client: Arc<RawTemporal>,
     namespace: &str,
     prefix: &str,
-    in_flight: usize,
+    load: BareLoad,
     count: u64,
 ) -> Result<f64> {
-    let input: Arc<[u8]> = b"\"xxxxxxxxxxxxxxxxxx\"".as_slice().into();
+    let mut answered = drive(client, namespace, prefix, load, move |n| n < count).await?;
+    answered.sort_unstable();
+    let edge = answered.len() / 20;
+    let (first, last) = (edge, answered.len().saturating_sub(1 + edge));
+    anyhow::ensure!(first < last, "{count} starts are too few for a rate");
+    Ok((last - first) as f64 / (answered[last] - answered[first]).as_secs_f64())
+}
+
+/// Starts the n-th workflow for as long as `goes_on` says so; returns when each was answered, in no order.
+async fn drive(
+    client: Arc<RawTemporal>,
+    namespace: &str,
+    prefix: &str,
+    load: BareLoad,
+    goes_on: impl Fn(u64) -> bool + Copy + Send + 'static,
+) -> Result<Vec<Instant>> {
+    let input: Arc<[u8]> = format!("\"{}\"", "x".repeat(load.input_bytes.saturating_sub(2))).into_bytes().into();
     let number = Arc::new(AtomicU64::new(0));
     let mut loops = tokio::task::JoinSet::new();
-    for _ in 0..in_flight {
+    for _ in 0..load.in_flight {
         let (client, input, number) = (Arc::clone(&client), Arc::clone(&input), Arc::clone(&number));
         let (namespace, prefix) = (namespace.to_owned(), prefix.to_owned());
         loops.spawn(async move {
             let mut answered = Vec::new();
             loop {
                 let n = number.fetch_add(1, Ordering::Relaxed);
-                if n >= count {
+                if !goes_on(n) {
                     return anyhow::Ok(answered);
                 }
                 start(&client, &namespace, &format!("{prefix}-{n}"), &input).await?;
@@ -93,11 +93,7 @@ pub async fn steady_rate(
     while let Some(ended) = loops.join_next().await {
         answered.extend(ended??);
     }
-    answered.sort_unstable();
-    let edge = answered.len() / 20;
-    let (first, last) = (edge, answered.len() - 1 - edge);
-    anyhow::ensure!(first < last, "{count} starts are too few for a rate");
-    Ok((last - first) as f64 / (answered[last] - answered[first]).as_secs_f64())
+    Ok(answered)
 }
 
 async fn start(client: &RawTemporal, namespace: &str, id: &str, input: &[u8]) -> Result<()> {

@@ -48,13 +48,14 @@ async fn beside_bare_loop(report: &mut Report, scale: Scale) -> Result<()> {
     door.apply(plan::subscriptions("default", 1)).await?;
     let events = door.events("default", 16);
     let count = scale.pick(4_000, 600);
+    let load = BareLoad { in_flight: IN_FLIGHT, length: Duration::MAX, input_bytes: INPUT_BYTES };
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     // The first turn counts for nothing: both sides connect, and the server's tables are no longer empty after it.
     for turn in 0..=scale.pick(10, 2) {
         let name = format!("real-{turn}");
         // Ids as long as the engine's: the server writes them down in half a dozen places.
         let ids = format!("flintwheel:default:bare-0:e:{name}");
-        let bare_turn = || bare::steady_rate(Arc::clone(&client), NAMESPACE, &ids, IN_FLIGHT, count);
+        let bare_turn = || bare::steady_rate(Arc::clone(&client), NAMESPACE, &ids, load, count);
         let (theirs, mine) = if turn % 2 == 0 {
             let theirs = bare_turn().await?;
             (theirs, drain_rate(&engine, &events, &name, count).await?)

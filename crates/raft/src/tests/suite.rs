@@ -4,7 +4,7 @@ use super::toy::{self, Toy};
 use crate::group_log::GroupLog;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
-use crate::open::Shared;
+use crate::open::{Shared, Threads};
 use crate::state_machine::StateMachine;
 use crate::types::Types;
 use flintwheel_store::LogDb;
@@ -15,13 +15,30 @@ use tempfile::TempDir;
 
 struct OneGroup;
 
-impl StoreBuilder<Types, LogStore, StateMachine<Toy>, TempDir> for OneGroup {
-    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine<Toy>), StorageError<Types>> {
+/// Outlives a test's log and machine. The process must not end under threads that hold a database: RocksDB's globals go first, and it
+/// would be aborted.
+struct Root {
+    _dir: TempDir,
+    threads: Threads,
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+impl StoreBuilder<Types, LogStore, StateMachine<Toy>, Root> for OneGroup {
+    async fn build(&self) -> Result<(Root, LogStore, StateMachine<Toy>), StorageError<Types>> {
         let root = tempfile::tempdir().unwrap();
-        let (shared, _) = Shared::open(&toy::options(root.path(), 1), LogDb::commit).unwrap();
+        let (shared, threads) = Shared::open(&toy::options(root.path(), 1), LogDb::commit).unwrap();
         let log = Arc::new(GroupLog::open(shared.log, 0, 100).unwrap());
         let machine = Arc::new(Machine::open(shared.state, 0, shared.fatal).unwrap());
-        Ok((root, LogStore { log, writer: shared.writer }, StateMachine { machine, pool: shared.pool }))
+        Ok((
+            Root { _dir: root, threads },
+            LogStore { log, writer: shared.writer },
+            StateMachine { machine, pool: shared.pool },
+        ))
     }
 }
 

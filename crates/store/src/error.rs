@@ -1,6 +1,7 @@
 //! What can go wrong with a database that is open, told apart by what an operator has to do.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What kind of failure it was.
@@ -37,6 +38,15 @@ impl StoreError {
     pub(crate) fn from_rocksdb(path: &Path, action: &str, error: &rocksdb::Error) -> Self {
         let text = error.to_string();
         Self::new(fault_of(error.kind(), &text), path, format!("{action}: {text}"))
+    }
+
+    /// A failure reported by the file system while `action` was done.
+    pub(crate) fn from_io(path: &Path, action: &str, error: &io::Error) -> Self {
+        let fault = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::DiskFull,
+            _ => Fault::Io,
+        };
+        Self::new(fault, path, format!("{action}: {error}"))
     }
 
     /// Whether freeing disk space is what helps.
@@ -93,6 +103,20 @@ mod tests {
         ];
         for (kind, text, fault) in cases {
             assert_eq!(fault_of(kind, text), fault, "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_apart_by_what_the_file_system_says() {
+        let cases = [
+            (io::ErrorKind::StorageFull, Fault::DiskFull),
+            (io::ErrorKind::QuotaExceeded, Fault::DiskFull),
+            (io::ErrorKind::NotFound, Fault::Io),
+        ];
+        for (kind, fault) in cases {
+            let error = StoreError::from_io(Path::new("/d"), "sync it", &io::Error::from(kind));
+            assert_eq!(error.fault, fault, "{error}");
+            assert!(error.cause.starts_with("sync it: "), "{error}");
         }
     }
 

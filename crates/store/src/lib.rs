@@ -5,7 +5,10 @@
 
 mod data_dir;
 mod error;
+mod export;
+mod exported;
 mod identity;
+mod import;
 mod keys;
 mod log_batch;
 mod log_db;
@@ -13,9 +16,12 @@ mod options;
 mod space;
 mod state_batch;
 mod state_db;
+#[cfg(test)]
+mod testing;
 
 pub use data_dir::{DataDir, OpenError};
 pub use error::{Fault, StoreError};
+pub use exported::{ExportedFile, verify};
 pub use identity::{FORMAT, Identity};
 pub use log_batch::LogBatch;
 pub use log_db::{LogDb, LogStats};

@@ -13,7 +13,8 @@ use rocksdb::properties::{
     SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, FlushOptions, ReadOptions, SingleThreaded, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, FlushOptions, Options, ReadOptions, SingleThreaded,
+    WriteOptions,
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -25,10 +26,13 @@ pub struct Column(pub usize);
 /// Sees keys (without their group) and values, one after the other, until it breaks.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
+/// Its columns are those of the list it is opened with: none is made or dropped later.
+pub(crate) type Db = DBWithThreadMode<SingleThreaded>;
+
 /// The state of all groups of a node.
 pub struct StateDb {
-    db: DBWithThreadMode<SingleThreaded>,
-    names: Vec<&'static str>,
+    pub(crate) db: Db,
+    specs: Vec<ColumnSpec>,
     tuning: StateTuning,
     path: PathBuf,
     /// Keeps the directory locked for as long as the database is open.
@@ -64,8 +68,7 @@ impl StateDb {
             columns.iter().map(|column| ColumnFamilyDescriptor::new(column.name, tuning.column(column.purpose)));
         let db = DBWithThreadMode::open_cf_descriptors(&tuning.db, &path, descriptors)
             .map_err(|e| StoreError::from_rocksdb(&path, "open", &e))?;
-        let names = columns.iter().map(|column| column.name).collect();
-        Ok(Self { db, names, tuning, path, _dir: dir.clone() })
+        Ok(Self { db, specs: columns.to_vec(), tuning, path, _dir: dir.clone() })
     }
 
     /// An empty batch for `group`.
@@ -120,9 +123,7 @@ impl StateDb {
 
     /// Whether a group has no key in a column.
     pub fn is_empty(&self, group: u32, column: Column) -> Result<bool, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_range(group.to_be_bytes().as_slice()..group_end(group).as_slice());
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), whole_group(group));
         cursor.seek_to_first();
         cursor.status().map_err(|e| self.failed("scan", &e))?;
         Ok(!cursor.valid())
@@ -159,16 +160,33 @@ impl StateDb {
     }
 
     fn columns(&self) -> impl Iterator<Item = &ColumnFamily> {
-        (0..self.names.len()).map(|place| self.column(Column(place)))
+        (0..self.specs.len()).map(|place| self.column(Column(place)))
     }
 
-    fn column(&self, column: Column) -> &ColumnFamily {
-        self.db.cf_handle(self.names[column.0]).expect("the column was opened with the database")
+    /// The column's name.
+    pub(crate) fn name(&self, column: Column) -> &'static str {
+        self.specs[column.0].name
     }
 
-    fn failed(&self, action: &str, error: &rocksdb::Error) -> StoreError {
+    /// What a file of the column is written with.
+    pub(crate) fn column_options(&self, column: Column) -> Options {
+        self.tuning.column(self.specs[column.0].purpose)
+    }
+
+    pub(crate) fn column(&self, column: Column) -> &ColumnFamily {
+        self.db.cf_handle(self.name(column)).expect("the column was opened with the database")
+    }
+
+    pub(crate) fn failed(&self, action: &str, error: &rocksdb::Error) -> StoreError {
         StoreError::from_rocksdb(&self.path, action, error)
     }
+}
+
+/// For reading all keys of a group.
+pub(crate) fn whole_group(group: u32) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_range(group.to_be_bytes().as_slice()..group_end(group).as_slice());
+    options
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Shared {
     }
 
     /// A shard's Raft group.
-    pub fn group(&self, shard: u32) -> &Group<Machine> {
+    pub fn group(&self, shard: u32) -> Group<Machine> {
         self.groups.group(shard)
     }
 

@@ -1,4 +1,4 @@
-//! The bytes of log entries and positions on disk.
+//! The bytes of log entries and positions on disk; messages (`message`) are sealed alike.
 //!
 //! A value is: format version (1 byte), checksum (xxh3 64, little endian, over what follows, seeded with where it is stored), kind
 //! (1 byte), body. Numbers in bodies are LEB128. The seed makes a value that turns up under another key an error too.
@@ -33,7 +33,7 @@ pub(crate) enum DecodeError {
     Malformed,
 }
 
-type Decoded<T> = Result<T, DecodeError>;
+pub(crate) type Decoded<T> = Result<T, DecodeError>;
 
 /// What is applied: the last entry and the last membership at or before it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,24 +48,22 @@ pub(crate) fn place(group: u32, position: u64) -> u64 {
 }
 
 pub(crate) fn encode_entry(into: &mut Vec<u8>, place: u64, entry: &Entry) {
-    let kind = match &entry.payload {
-        EntryPayload::Blank => BLANK,
-        EntryPayload::Normal(_) => COMMAND,
-        EntryPayload::Membership(_) => MEMBERSHIP,
-    };
-    sealed(into, place, kind, |into| {
-        put_leader(into, entry.log_id.committed_leader_id());
-        match &entry.payload {
-            EntryPayload::Blank => {}
-            EntryPayload::Normal(command) => into.extend_from_slice(&command.0),
-            EntryPayload::Membership(membership) => put_membership(into, membership),
-        }
-    });
+    sealed(into, place, entry_kind(entry), |into| put_entry(into, entry));
 }
 
 /// Decodes the entry at `index`, which is not part of the value: it is in the key.
 pub(crate) fn decode_entry(place: u64, index: u64, bytes: &[u8]) -> Decoded<Entry> {
-    let (kind, mut body) = unsealed(place, bytes)?;
+    let (kind, body) = unsealed(place, bytes)?;
+    decode_entry_body(index, kind, body)
+}
+
+/// An entry inside of something else that is sealed, without its index. Returns its kind.
+pub(crate) fn put_entry_body(into: &mut Vec<u8>, entry: &Entry) -> u8 {
+    put_entry(into, entry);
+    entry_kind(entry)
+}
+
+pub(crate) fn decode_entry_body(index: u64, kind: u8, mut body: &[u8]) -> Decoded<Entry> {
     let id = LogId::new(take_leader(&mut body)?, index);
     let payload = match kind {
         BLANK => EntryPayload::Blank,
@@ -74,6 +72,23 @@ pub(crate) fn decode_entry(place: u64, index: u64, bytes: &[u8]) -> Decoded<Entr
         _ => return Err(DecodeError::Malformed),
     };
     Ok(Entry::new(id, payload))
+}
+
+fn entry_kind(entry: &Entry) -> u8 {
+    match &entry.payload {
+        EntryPayload::Blank => BLANK,
+        EntryPayload::Normal(_) => COMMAND,
+        EntryPayload::Membership(_) => MEMBERSHIP,
+    }
+}
+
+fn put_entry(into: &mut Vec<u8>, entry: &Entry) {
+    put_leader(into, entry.log_id.committed_leader_id());
+    match &entry.payload {
+        EntryPayload::Blank => {}
+        EntryPayload::Normal(command) => into.extend_from_slice(&command.0),
+        EntryPayload::Membership(membership) => put_membership(into, membership),
+    }
 }
 
 pub(crate) fn encode_vote(place: u64, vote: &Vote) -> Vec<u8> {
@@ -131,7 +146,7 @@ pub(crate) fn decode_applied(place: u64, bytes: &[u8]) -> Decoded<Applied> {
     Ok(Applied { last, membership })
 }
 
-fn sealed(into: &mut Vec<u8>, place: u64, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn sealed(into: &mut Vec<u8>, place: u64, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
     into.clear();
     into.extend_from_slice(&[VERSION, 0, 0, 0, 0, 0, 0, 0, 0, kind]);
     body(into);
@@ -139,7 +154,7 @@ fn sealed(into: &mut Vec<u8>, place: u64, kind: u8, body: impl FnOnce(&mut Vec<u
     into[1..HEADER].copy_from_slice(&checksum.to_le_bytes());
 }
 
-fn unsealed(place: u64, bytes: &[u8]) -> Decoded<(u8, &[u8])> {
+pub(crate) fn unsealed(place: u64, bytes: &[u8]) -> Decoded<(u8, &[u8])> {
     let (&version, rest) = bytes.split_first().ok_or(DecodeError::Malformed)?;
     match version {
         VERSION => {}
@@ -160,12 +175,12 @@ fn of_kind(wanted: u8, place: u64, bytes: &[u8]) -> Decoded<&[u8]> {
     }
 }
 
-fn put_leader(into: &mut Vec<u8>, leader: &LeaderId) {
+pub(crate) fn put_leader(into: &mut Vec<u8>, leader: &LeaderId) {
     put_number(into, leader.term);
     put_number(into, leader.node_id);
 }
 
-fn take_leader(from: &mut &[u8]) -> Decoded<LeaderId> {
+pub(crate) fn take_leader(from: &mut &[u8]) -> Decoded<LeaderId> {
     Ok(LeaderId { term: take_number(from)?, node_id: take_number(from)? })
 }
 
@@ -178,14 +193,14 @@ fn take_log_id(from: &mut &[u8]) -> Decoded<LogId> {
     Ok(LogId::new(take_leader(from)?, take_number(from)?))
 }
 
-fn put_option(into: &mut Vec<u8>, id: Option<&LogId>) {
+pub(crate) fn put_option(into: &mut Vec<u8>, id: Option<&LogId>) {
     into.push(id.is_some().into());
     if let Some(id) = id {
         put_log_id(into, id);
     }
 }
 
-fn take_option(from: &mut &[u8]) -> Decoded<Option<LogId>> {
+pub(crate) fn take_option(from: &mut &[u8]) -> Decoded<Option<LogId>> {
     match take_number(from)? {
         0 => Ok(None),
         1 => take_log_id(from).map(Some),

@@ -5,6 +5,7 @@ use crate::group_log::GroupLog;
 use crate::leadership::Leadership;
 use crate::machine::Machine;
 use crate::propose::{InFlight, propose};
+use crate::snapshot::Exports;
 use crate::state::GroupState;
 use crate::state_machine::StateMachine;
 use crate::types::{LogId, Types};
@@ -25,6 +26,7 @@ pub(crate) struct Inner<M: Replicated> {
     pub(crate) raft: Option<Raft<Types, StateMachine<M>>>,
     pub(crate) machine: Arc<Machine<M>>,
     pub(crate) log: Arc<GroupLog>,
+    pub(crate) exports: Arc<Exports>,
     pub(crate) in_flight: InFlight,
     pub(crate) leadership: watch::Receiver<Leadership>,
 }

@@ -5,7 +5,7 @@
 use crate::codec::{self, DecodeError, place};
 use crate::tail::{Tail, weight};
 use crate::types::{Entry, LogId, Vote, next_index};
-use flintwheel_store::{LogDb, StoreError};
+use flintwheel_store::{LogBatch, LogDb, StoreError};
 use parking_lot::Mutex;
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -16,12 +16,23 @@ pub(crate) mod tag {
     pub(crate) const VOTE: u8 = b'v';
     pub(crate) const COMMITTED: u8 = b'c';
     pub(crate) const PURGED: u8 = b'p';
-    /// How many shards the node has; of [`NODE`](super::NODE).
+    /// The node has a replica of the group: [`HOST_FOUNDER`](super::HOST_FOUNDER) or [`HOST_GUEST`](super::HOST_GUEST).
+    pub(crate) const HOST: u8 = b'h';
+    /// The replica has left this node, and what it had is being removed.
+    pub(crate) const LEAVING: u8 = b'l';
+    /// How the node came to be; of [`NODE`](super::NODE).
+    pub(crate) const FOUNDED: u8 = b'f';
+    /// How many shards the cluster has; of [`NODE`](super::NODE).
     pub(crate) const SHARDS: u8 = b's';
 }
 
 /// The group under which the node keeps what is of no group.
 pub(crate) const NODE: u32 = u32::MAX;
+
+/// A replica that makes its group, as the only voter, if that is not done yet.
+pub(crate) const HOST_FOUNDER: u64 = 1;
+/// A replica that waits for its group's leader.
+pub(crate) const HOST_GUEST: u64 = 2;
 
 /// One group's log.
 pub(crate) struct GroupLog {
@@ -75,6 +86,38 @@ impl GroupLog {
         }
         let positions = Positions { vote, committed, purged, last, tail: Tail::new(tail_bytes) };
         Ok(Self { group, db, positions: Mutex::new(positions) })
+    }
+
+    /// A snapshot up to `upto` was installed by an earlier process, from the leader of `vote`: the log goes on from there, and no term
+    /// before that one counts here any more. Entries that contradict it were never committed. Blocks until that is durable.
+    pub(crate) fn stand_at(&self, upto: LogId, vote: Vote) -> Result<(), LogError> {
+        let mut positions = self.positions.lock();
+        let vote = positions.vote.filter(|mine| *mine > vote).unwrap_or(vote);
+        let read = Reader { db: &self.db, group: self.group };
+        let mut there = None;
+        self.db.entries(self.group, upto.index()..upto.index() + 1, |index, bytes| {
+            there = Some(read.entry(index, bytes));
+            ControlFlow::Break(())
+        })?;
+        let fits = positions.purged == Some(upto) || there.transpose()?.is_some_and(|entry| entry.log_id == upto);
+        let end = if fits { upto.index() + 1 } else { u64::MAX };
+        let mut batch = self.db.batch();
+        batch.remove_entries(self.group, next_index(positions.purged.as_ref())..end);
+        let at = place(self.group, tag::PURGED.into());
+        batch.put_meta(self.group, tag::PURGED, &codec::encode_position(at, &upto));
+        let at = place(self.group, tag::VOTE.into());
+        batch.put_meta(self.group, tag::VOTE, &codec::encode_vote(at, &vote));
+        self.db.commit(batch)?;
+        (positions.vote, positions.purged) = (Some(vote), Some(upto));
+        positions.last = if fits { positions.last } else { Some(upto) };
+        Ok(())
+    }
+
+    /// Removes the log, and keeps the vote: whoever comes back under the same id must not vote twice.
+    pub(crate) fn erase(batch: &mut LogBatch<'_>, group: u32) {
+        batch.remove_entries(group, 0..u64::MAX);
+        let all = [tag::HOST, tag::COMMITTED, tag::PURGED, tag::LEAVING];
+        all.into_iter().for_each(|tag| batch.remove_meta(group, tag));
     }
 
     pub(crate) fn vote(&self) -> Option<Vote> {

@@ -1,15 +1,22 @@
-//! All groups of a node: opened together, kept, shut down together.
+//! The groups of a node: opened together, given and taken one at a time, shut down together.
 
 use crate::error::OpenError;
 use crate::group::Group;
+use crate::group_log::{HOST_GUEST, tag};
+use crate::inbound::Receiver;
 use crate::log_writer::Commit;
+use crate::machine::Machine;
 use crate::maintain::Maintenance;
-use crate::open::{OpenOptions, Shared, Threads, open_group};
+use crate::open::{OpenOptions, Shared, Threads, open_group, put_host};
 use flintwheel_shard::Replicated;
 use flintwheel_store::{LogDb, LogStats, StateStats, StoreError};
 use openraft::Raft;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
 /// Threads that carry ticks, elections and replication. Nothing that they do blocks, so a few serve hundreds of groups.
@@ -19,11 +26,26 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long it waits for tasks that don't end by themselves.
 const TASKS: Duration = Duration::from_secs(5);
 
+/// The replicas that a node has, by shard.
+pub(crate) struct Replicas<M: Replicated>(RwLock<BTreeMap<u32, Group<M>>>);
+
+impl<M: Replicated> Replicas<M> {
+    pub(crate) fn find(&self, shard: u32) -> Option<Group<M>> {
+        self.0.read().get(&shard).cloned()
+    }
+
+    fn all(&self) -> Vec<Group<M>> {
+        self.0.read().values().cloned().collect()
+    }
+}
+
 /// The groups of a node. They live on threads of their own: nothing that blocks elsewhere delays their ticks and elections.
 pub struct Groups<M: Replicated> {
-    groups: Vec<Group<M>>,
+    replicas: Arc<Replicas<M>>,
     pub(crate) shared: Shared,
     pub(crate) maintenance: Maintenance,
+    /// Held while a replica comes or goes.
+    hosting: Mutex<()>,
     runtime: Option<Runtime>,
     threads: Threads,
 }
@@ -41,37 +63,105 @@ impl<M: Replicated> Groups<M> {
         let (shared, threads) = opened.map_err(task_failed)??;
         let runtime =
             Builder::new_multi_thread().worker_threads(TASK_THREADS).thread_name("raft").enable_all().build()?;
-        let opening: Vec<_> =
-            (0..shared.shards).map(|shard| runtime.spawn(open_group(shared.clone(), shard))).collect();
-        let maintenance = Maintenance::default();
-        let mut groups = Self { groups: Vec::new(), shared, maintenance, runtime: Some(runtime), threads };
-        let mut failed = None;
-        for group in futures::future::join_all(opening).await {
-            match group.map_err(task_failed).flatten() {
-                Ok(group) => groups.groups.push(group),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        match failed {
-            Some(error) => {
+        let handle = runtime.handle().clone();
+        let replicas = Arc::new(Replicas(RwLock::default()));
+        let (maintenance, hosting) = (Maintenance::default(), Mutex::default());
+        let groups = Self { replicas, shared, maintenance, hosting, runtime: Some(runtime), threads };
+        match groups.open_replicas(&handle).await {
+            Ok(()) => Ok(groups),
+            Err(error) => {
                 groups.close().await;
                 Err(error)
             }
-            None => Ok(groups),
         }
     }
 
-    /// The group of a shard. Panics if there is no such shard.
-    pub fn group(&self, shard: u32) -> &Group<M> {
-        &self.groups[shard as usize]
+    async fn open_replicas(&self, runtime: &Handle) -> Result<(), OpenError> {
+        let shared = self.shared.clone();
+        let shards = tokio::task::spawn_blocking(move || shared.replicas::<M>()).await.map_err(task_failed)??;
+        let opening = shards.into_iter().map(|shard| runtime.spawn(open_group(self.shared.clone(), shard)));
+        let mut failed = Ok(());
+        for group in futures::future::join_all(opening).await {
+            match group.map_err(task_failed).flatten() {
+                Ok(group) => drop(self.replicas.0.write().insert(group.shard(), group)),
+                Err(error) => failed = failed.and(Err(error)),
+            }
+        }
+        failed
     }
 
-    /// All groups, by shard.
-    pub fn iter(&self) -> impl Iterator<Item = &Group<M>> {
-        self.groups.iter()
+    /// Gives the node a replica of a shard, empty and without a voice: the shard's leader brings it up when it makes it a member
+    /// ([`Group::add_learner`]). Does nothing if it has one.
+    pub async fn host(&self, shard: u32) -> Result<(), OpenError> {
+        if shard >= self.shared.shards {
+            return Err(OpenError::Shard { shard, reason: format!("there are {} shards", self.shared.shards) });
+        }
+        let _alone = self.hosting.lock().await;
+        if self.replicas.find(shard).is_some() {
+            return Ok(());
+        }
+        let log = self.shared.log.clone();
+        let recorded = tokio::task::spawn_blocking(move || {
+            let mut batch = log.batch();
+            put_host(&mut batch, shard, HOST_GUEST);
+            log.commit(batch)
+        });
+        recorded.await.map_err(task_failed)??;
+        let runtime = self.runtime.as_ref().expect("the runtime is there until the groups are closed");
+        let group = runtime.spawn(open_group(self.shared.clone(), shard)).await.map_err(task_failed)??;
+        self.replicas.0.write().insert(shard, group);
+        Ok(())
     }
 
-    /// The number of shards.
+    /// Ends this node's replica of a shard and removes what it has of it. Only for one that is no member any more: the others count on
+    /// what a member has. Does nothing if there is none. A crash on the way is harmless: the next start goes on.
+    pub async fn retire(&self, shard: u32) -> Result<(), OpenError> {
+        let _alone = self.hosting.lock().await;
+        let Some(group) = self.replicas.0.write().remove(&shard) else { return Ok(()) };
+        group.inner.in_flight.close();
+        let machine = group.inner.machine.clone();
+        machine.leave();
+        if let Some(raft) = &group.inner.raft
+            && let Err(error) = raft.shutdown().await
+        {
+            tracing::warn!(shard, %error, "a Raft group did not end well");
+        }
+        drop(group);
+        let shared = self.shared.clone();
+        let erased = tokio::task::spawn_blocking(move || {
+            let mut batch = shared.log.batch();
+            batch.put_meta(shard, tag::LEAVING, &[]);
+            shared.log.commit(batch)?;
+            // An apply that was under way is over when this has the machine, and none begins any more.
+            machine.read(|_, _| ());
+            Machine::<M>::erase(&shared.state, shard)
+        });
+        erased.await.map_err(task_failed)??;
+        // By the writer: what is still queued of the group must not come after it.
+        Ok(self.shared.writer.erase(shard).await?)
+    }
+
+    /// The group of a shard. Panics if this node has no replica of it.
+    pub fn group(&self, shard: u32) -> Group<M> {
+        self.find(shard).unwrap_or_else(|| panic!("this node has no replica of shard {shard}"))
+    }
+
+    /// The group of a shard, if this node has a replica of it.
+    pub fn find(&self, shard: u32) -> Option<Group<M>> {
+        self.replicas.find(shard)
+    }
+
+    /// All groups of which this node has a replica, by shard.
+    pub fn iter(&self) -> impl Iterator<Item = Group<M>> + use<M> {
+        self.replicas.all().into_iter()
+    }
+
+    /// What answers the messages of other nodes.
+    pub fn receiver(&self) -> Receiver<M> {
+        Receiver { replicas: self.replicas.clone(), incoming: self.shared.incoming.clone() }
+    }
+
+    /// The number of shards of the cluster.
     pub fn shards(&self) -> u32 {
         self.shared.shards
     }
@@ -90,7 +180,9 @@ impl<M: Replicated> Groups<M> {
     /// closes the databases (when all clones of groups are dropped too).
     pub async fn shutdown(self) -> Result<(), StoreError> {
         self.iter().for_each(|group| group.inner.in_flight.close());
-        futures::future::join_all(self.iter().map(drain)).await;
+        let groups: Vec<_> = self.iter().collect();
+        futures::future::join_all(groups.iter().map(drain)).await;
+        drop(groups);
         let flushed = self.flush().await;
         self.close().await;
         flushed.map(drop)
@@ -98,8 +190,8 @@ impl<M: Replicated> Groups<M> {
 
     /// Ends groups, threads and tasks, flushing nothing of our own accord.
     pub(crate) async fn close(mut self) {
-        let groups = std::mem::take(&mut self.groups);
-        let ending = groups.iter().filter_map(|group| group.inner.raft.as_ref()).map(Raft::shutdown);
+        let groups = std::mem::take(&mut *self.replicas.0.write());
+        let ending = groups.values().filter_map(|group| group.inner.raft.as_ref()).map(Raft::shutdown);
         for ended in futures::future::join_all(ending).await {
             if let Err(error) = ended {
                 tracing::warn!(%error, "a Raft group did not end well");

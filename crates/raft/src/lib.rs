@@ -1,7 +1,7 @@
 //! Many Raft groups on one node: each shard's log, its replication and the machine that applies it.
 //!
 //! Owns every openraft type; none appears in what is public here. Generic over [`flintwheel_shard::Replicated`]: knows nothing of
-//! definitions, time or events. In this version each group has one voter, this node.
+//! definitions, time or events. The other nodes are behind the small trait [`Transport`].
 
 mod apply_pool;
 mod codec;
@@ -11,29 +11,38 @@ mod fatal;
 mod group;
 mod group_log;
 mod groups;
+mod inbound;
 mod leadership;
 mod log_store;
 mod log_writer;
 mod machine;
 mod maintain;
+mod members;
 mod membership_codec;
+mod message;
 mod network;
 mod open;
 mod propose;
+mod receive_snapshot;
+mod send_snapshot;
 mod snapshot;
 mod state;
 mod state_machine;
 mod tail;
+mod transport;
 mod types;
 
 pub use error::{OpenError, ProposeError, Stopped};
 pub use fatal::FatalHook;
 pub use group::{Group, GroupStatus};
 pub use groups::Groups;
+pub use inbound::Receiver;
 pub use leadership::Leadership;
 pub use maintain::Maintained;
-pub use open::{Limits, OpenOptions};
+pub use members::{ChangeError, Members};
+pub use open::{Founding, Limits, OpenOptions};
 pub use state::GroupState;
+pub use transport::{CallError, Inbound, Lane, NoTransport, Peer, Transport};
 
 #[cfg(test)]
 mod tests;

@@ -123,7 +123,7 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
         let indexes = self.log.purge(upto);
-        self.writer.send(Op::Purge { group: self.log.group, indexes, upto }).await
+        self.writer.send(Op::Purge { group: self.log.group, indexes, upto, done: None }).await
     }
 }
 

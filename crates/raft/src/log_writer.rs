@@ -30,8 +30,10 @@ pub(crate) enum Op {
     Vote { group: u32, vote: Vote, done: oneshot::Sender<()> },
     /// Entries taken back.
     Truncate { group: u32, indexes: Range<u64> },
-    /// Entries no longer needed, up to a position.
-    Purge { group: u32, indexes: Range<u64>, upto: LogId },
+    /// Entries no longer needed, up to a position, and who to tell when that is durable, if somebody waits for it.
+    Purge { group: u32, indexes: Range<u64>, upto: LogId, done: Option<oneshot::Sender<()>> },
+    /// All that the log has of a group whose replica has left, and who to tell.
+    Erase { group: u32, done: oneshot::Sender<()> },
     /// How far the group's log is committed.
     Committed { group: u32, id: Option<LogId> },
 }
@@ -76,6 +78,20 @@ impl LogWriter {
         durable.await.map_err(|_| stopped())
     }
 
+    /// Removes entries and returns when that is durable.
+    pub(crate) async fn purge_durably(&self, group: u32, indexes: Range<u64>, upto: LogId) -> io::Result<()> {
+        let (done, durable) = oneshot::channel();
+        self.send(Op::Purge { group, indexes, upto, done: Some(done) }).await?;
+        durable.await.map_err(|_| stopped())
+    }
+
+    /// Removes a group, after all that was queued of it, and returns when that is durable.
+    pub(crate) async fn erase(&self, group: u32) -> io::Result<()> {
+        let (done, durable) = oneshot::channel();
+        self.send(Op::Erase { group, done }).await?;
+        durable.await.map_err(|_| stopped())
+    }
+
     /// Bytes written since the start.
     pub(crate) fn bytes_written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
@@ -112,7 +128,8 @@ struct Pending<'db> {
     batch: LogBatch<'db>,
     /// The newest append of each group: a group's flushes are a watermark, so the newest answers for the older ones.
     appends: BTreeMap<u32, Appended>,
-    votes: Vec<oneshot::Sender<()>>,
+    /// Votes and removals that are waited for.
+    waiting: Vec<oneshot::Sender<()>>,
     encoded: Vec<u8>,
 }
 
@@ -125,11 +142,11 @@ struct Appended {
 
 impl<'db> Pending<'db> {
     fn new(db: &'db LogDb) -> Self {
-        Self { batch: db.batch(), appends: BTreeMap::new(), votes: Vec::new(), encoded: Vec::new() }
+        Self { batch: db.batch(), appends: BTreeMap::new(), waiting: Vec::new(), encoded: Vec::new() }
     }
 
     fn is_awaited(&self) -> bool {
-        !self.appends.is_empty() || !self.votes.is_empty()
+        !self.appends.is_empty() || !self.waiting.is_empty()
     }
 
     fn add(&mut self, op: Op) {
@@ -137,12 +154,17 @@ impl<'db> Pending<'db> {
             Op::Append { log, epoch, entries, done } => self.append(log, epoch, &entries, done),
             Op::Vote { group, vote, done } => {
                 self.batch.put_meta(group, tag::VOTE, &encode_vote(place(group, tag::VOTE.into()), &vote));
-                self.votes.push(done);
+                self.waiting.push(done);
             }
             Op::Truncate { group, indexes } => self.batch.remove_entries(group, indexes),
-            Op::Purge { group, indexes, upto } => {
+            Op::Purge { group, indexes, upto, done } => {
                 self.batch.remove_entries(group, indexes);
                 self.put_position(group, tag::PURGED, &upto);
+                self.waiting.extend(done);
+            }
+            Op::Erase { group, done } => {
+                GroupLog::erase(&mut self.batch, group);
+                self.waiting.push(done);
             }
             Op::Committed { group, id: Some(id) } => self.put_position(group, tag::COMMITTED, &id),
             Op::Committed { group, id: None } => self.batch.remove_meta(group, tag::COMMITTED),
@@ -170,7 +192,7 @@ impl<'db> Pending<'db> {
             append.log.set_durable(append.epoch, append.end);
             append.done.io_completed(Ok(()));
         }
-        for done in self.votes {
+        for done in self.waiting {
             // Who waited for it may have been shut down meanwhile.
             let _ = done.send(());
         }

@@ -8,11 +8,13 @@ use crate::fatal::FatalHook;
 use crate::state::{GroupState, RAFT, put_writes, table_columns};
 use crate::types::{Entry, Reply, StoredMembership, Types};
 use flintwheel_shard::{ReadError, Replicated, Txn};
-use flintwheel_store::{StateDb, StoreError};
+use flintwheel_store::{ExportedFile, StateDb, StoreError};
 use openraft::EntryPayload;
 use openraft::storage::EntryResponder;
 use parking_lot::{Mutex, RwLock};
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// The one key of Raft's own column.
@@ -129,6 +131,11 @@ impl<M: Replicated> Machine<M> {
         }
     }
 
+    /// Applies nothing any more: the replica leaves this node.
+    pub(crate) fn leave(&self) {
+        let _ = self.stopped.set(Stopped::because("the shard's replica has left this node"));
+    }
+
     fn apply_and_write(&self, entries: &[Entry]) -> Result<Vec<Reply>, Stopped> {
         let mut applied = self.applied();
         let mut machine = self.machine.write();
@@ -154,6 +161,13 @@ impl<M: Replicated> Machine<M> {
         let mut machine = self.machine.write();
         let mut batch = self.state.batch(self.group);
         table_columns().for_each(|column| batch.clear(column));
+        self.state.write(batch)?;
+        self.stand_for(&mut machine, applied)
+    }
+
+    /// The state as it is stands for `applied`: makes that durable, and the machine anew.
+    fn stand_for(&self, machine: &mut M, applied: Applied) -> Result<(), MachineError> {
+        let mut batch = self.state.batch(self.group);
         batch.put(RAFT, APPLIED, &encode_applied(place(self.group, 0), &applied));
         self.state.write(batch)?;
         self.state.flush()?;
@@ -161,6 +175,32 @@ impl<M: Replicated> Machine<M> {
         *self.applied.lock() = applied.clone();
         *self.flushed.lock() = applied;
         Ok(())
+    }
+
+    /// Writes the state as it is now as files into `dir`, and says what it stands for. Applying waits only until the instant is fixed.
+    pub(crate) fn export(&self, dir: &Path) -> Result<(Applied, Vec<ExportedFile>), StoreError> {
+        let guard = self.machine.read();
+        let applied = self.applied();
+        let columns: Vec<_> = table_columns().collect();
+        let files = self.state.export(self.group, &columns, dir, || drop(guard), &mut |_| ControlFlow::Continue(()))?;
+        Ok((applied, files.expect("nothing breaks it off")))
+    }
+
+    /// Replaces the state by the files in `dir`, standing for `applied`; durable when it returns. A failure or a crash on the way leaves a
+    /// state that stands for nothing: the group must not be read before this was done again.
+    pub(crate) fn install(&self, applied: Applied, dir: &Path, files: &[ExportedFile]) -> Result<(), MachineError> {
+        let mut machine = self.machine.write();
+        let columns: Vec<_> = table_columns().collect();
+        self.state.import(self.group, &columns, dir, files)?;
+        self.stand_for(&mut machine, applied)
+    }
+
+    /// Removes a group's state: its replica has left this node.
+    pub(crate) fn erase(state: &StateDb, group: u32) -> Result<(), StoreError> {
+        let mut batch = state.batch(group);
+        table_columns().chain([RAFT]).for_each(|column| batch.clear(column));
+        state.write(batch)?;
+        state.flush()
     }
 
     /// Whether the group has no key in any table.

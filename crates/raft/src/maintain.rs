@@ -41,6 +41,7 @@ impl<M: Replicated> Groups<M> {
     /// Flushes the state and removes log below it, if enough log has gathered, or if anything has changed and the last
     /// time is long ago or before the start. Call it about once a second. An error is final: the database takes no more writes, and the next apply ends the process.
     pub async fn maintain(&self) -> Result<Maintained, StoreError> {
+        self.iter().for_each(|group| group.inner.exports.expire());
         let last = self.maintenance.last.lock().await;
         let log_bytes = self.shared.writer.bytes_written().saturating_sub(last.log_bytes);
         let limits = &self.shared.limits;
@@ -54,7 +55,7 @@ impl<M: Replicated> Groups<M> {
     pub async fn flush(&self) -> Result<Maintained, StoreError> {
         let mut last = self.maintenance.last.lock().await;
         let written = self.shared.writer.bytes_written();
-        let applied: Vec<_> = self.iter().map(|group| group.inner.machine.applied()).collect();
+        let applied: Vec<_> = self.iter().map(|group| (group.inner.machine.applied(), group)).collect();
         let started = Instant::now();
         let state = self.shared.state.clone();
         match tokio::task::spawn_blocking(move || state.flush()).await.map_err(JoinError::try_into_panic) {
@@ -64,7 +65,7 @@ impl<M: Replicated> Groups<M> {
             Err(Err(_)) => return Ok(Maintained::default()),
         }
         let took = started.elapsed();
-        futures::future::join_all(self.iter().zip(applied).map(|(group, applied)| mark(group, applied))).await;
+        futures::future::join_all(applied.iter().map(|(applied, group)| mark(group, applied.clone()))).await;
         let log_bytes = written.saturating_sub(last.log_bytes);
         *last = LastFlush { at: Some(Instant::now()), log_bytes: written };
         tracing::debug!(?took, log_bytes, "the state was flushed");

@@ -1,61 +1,173 @@
-//! The network of a group with one voter: there is nobody to call, and whoever is called can't be reached.
+//! openraft's view of the other replicas: what it asks of them becomes messages, and their answers become its.
+//!
+//! Knows no connections: a [`Transport`] carries the messages, and is what tests and simulations replace.
 
-use crate::snapshot::Mark;
+use crate::machine::Machine;
+use crate::message::{Answer, Request};
+use crate::send_snapshot;
+use crate::snapshot::{Data, Exports};
+use crate::transport::{CallError, Lane, Peer, Transport};
 use crate::types::{Types, Vote};
+use flintwheel_shard::Replicated;
 use openraft::alias::SnapshotOf;
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
 use openraft::{BasicNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Makes connections to nobody.
-pub(crate) struct NoPeers;
+/// How long entries may take to be on the other's disk. Longer than a heartbeat: a disk that is slow for a second shall not be sent the
+/// same entries five times more.
+const APPEND: Duration = Duration::from_secs(5);
 
-/// A connection to a node that this version does not talk to.
-pub(crate) struct NoPeer(u64);
+/// One group's way to its other replicas.
+pub(crate) struct Network<M> {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) machine: Arc<Machine<M>>,
+    pub(crate) exports: Arc<Exports>,
+}
 
-impl NoPeer {
-    fn unreachable(&self) -> Unreachable<Types> {
-        Unreachable::from_string(format!("node {}: this version has groups of one voter only", self.0))
+/// The way to one of them.
+pub(crate) struct Replica<M> {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) machine: Arc<Machine<M>>,
+    pub(crate) exports: Arc<Exports>,
+    pub(crate) peer: Peer,
+    lane: Lane,
+}
+
+impl<M: Replicated> Network<M> {
+    fn client(&self, target: u64, node: &BasicNode, lane: Lane) -> Replica<M> {
+        let (transport, machine, exports) = (self.transport.clone(), self.machine.clone(), self.exports.clone());
+        Replica { transport, machine, exports, peer: Peer { node: target, address: node.addr.as_str().into() }, lane }
     }
 }
 
-impl RaftNetworkFactory<Types> for NoPeers {
-    type Network = NoPeer;
+impl<M: Replicated> RaftNetworkFactory<Types> for Network<M> {
+    type Network = Replica<M>;
 
-    async fn new_client(&mut self, target: u64, _: &BasicNode) -> NoPeer {
-        NoPeer(target)
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Replica<M> {
+        self.client(target, node, Lane::Log)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &BasicNode) -> Replica<M> {
+        self.client(target, node, Lane::Beat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, node: &BasicNode) -> Replica<M> {
+        self.client(target, node, Lane::Bulk)
     }
 }
 
-impl RaftNetworkV2<Types> for NoPeer {
-    type SnapshotData = Mark;
+impl<M: Replicated> Replica<M> {
+    /// Asks the other replica. What it can't do, and what is no answer, is an error that openraft waits after.
+    pub(crate) async fn ask(&self, request: Request, within: Duration) -> Result<Answer, RPCError<Types>> {
+        let group = self.machine.group;
+        let call = self.transport.call(&self.peer, self.lane, group, request.encode(group), within);
+        let answer = call.await.map_err(|error| self.not_delivered(error))?;
+        match Answer::decode(group, &answer) {
+            Ok(Answer::Failed(why)) => Err(self.unreachable(&why)),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.unreachable(&format!("its answer can't be read: {error}"))),
+        }
+    }
+
+    fn not_delivered(&self, error: CallError) -> RPCError<Types> {
+        match error {
+            // Tried again at once: it is this node's own queue that is full, or took too long.
+            CallError::Busy | CallError::TimedOut(_) => RPCError::Network(NetworkError::new(&error)),
+            other => self.unreachable(&other.to_string()),
+        }
+    }
+
+    fn unreachable(&self, why: &str) -> RPCError<Types> {
+        self.away(why).into()
+    }
+
+    /// It can't do what was asked, for now.
+    pub(crate) fn away(&self, why: &str) -> Unreachable<Types> {
+        Unreachable::from_string(format!("node {} at {}: {why}", self.peer.node, self.peer.address))
+    }
+
+    fn unexpected(&self, answer: &Answer) -> RPCError<Types> {
+        self.unreachable(&format!("answered something else than was asked: {answer:?}"))
+    }
+}
+
+impl<M: Replicated> RaftNetworkV2<Types> for Replica<M> {
+    type SnapshotData = Data;
 
     async fn append_entries(
         &mut self,
-        _: AppendEntriesRequest<Types>,
-        _: RPCOption,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        Err(self.unreachable().into())
+        let within = if request.entries.is_empty() { option.soft_ttl() } else { APPEND };
+        let from_start = request.prev_log_id.is_none();
+        match self.ask(Request::Append(request), within).await? {
+            // Nothing can conflict with the empty log; openraft relies on that.
+            Answer::Append(AppendEntriesResponse::Conflict) if from_start => {
+                Err(self.unreachable("says that its log conflicts with an empty one"))
+            }
+            Answer::Append(answer) => Ok(answer),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
-    async fn vote(&mut self, _: VoteRequest<Types>, _: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(self.unreachable().into())
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        match self.ask(Request::Vote(request), option.soft_ttl()).await? {
+            Answer::Vote(answer) => Ok(answer),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     /// The default would grant it.
-    async fn pre_vote(&mut self, _: VoteRequest<Types>, _: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(self.unreachable().into())
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        match self.ask(Request::PreVote(request), option.soft_ttl()).await? {
+            Answer::Vote(answer) => Ok(answer),
+            other => Err(self.unexpected(&other)),
+        }
     }
 
     async fn full_snapshot(
         &mut self,
-        _: Vote,
-        _: SnapshotOf<Types, Mark>,
-        _: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
-        _: RPCOption,
+        vote: Vote,
+        _: SnapshotOf<Types, Data>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        Err(self.unreachable().into())
+        // What is sent is the state as it is now, which is at or after the position that openraft knows.
+        let sending = send_snapshot::send(self, vote, option.soft_ttl());
+        tokio::select! {
+            sent = sending => sent,
+            closed = cancel => Err(closed.into()),
+        }
+    }
+
+    /// The default says that nobody can be reached.
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let (from, to) = (*request.from_leader(), *request.to_node_id());
+        let ask = Request::TakeLead { from, to, last: request.last_log_id().copied() };
+        match self.ask(ask, option.soft_ttl()).await? {
+            Answer::TakeLead(answer) => Ok(answer),
+            other => Err(self.unexpected(&other)),
+        }
     }
 }

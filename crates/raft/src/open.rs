@@ -1,4 +1,4 @@
-//! Opening all groups of a node: databases, threads, checks, and leadership where this node is the only voter.
+//! Opening the replicas of a node: databases, threads, checks, and leadership where this node is the only voter.
 
 use crate::apply_pool::ApplyPool;
 use crate::codec::{decode_number, encode_number, place};
@@ -6,20 +6,24 @@ use crate::config::raft_config;
 use crate::error::OpenError;
 use crate::fatal::FatalHook;
 use crate::group::{Group, Inner};
-use crate::group_log::{GroupLog, NODE, tag};
+use crate::group_log::{GroupLog, HOST_FOUNDER, NODE, tag};
 use crate::leadership::{Leadership, follow};
 use crate::log_store::LogStore;
 use crate::log_writer::{Commit, LogWriter};
 use crate::machine::Machine;
-use crate::network::NoPeers;
+use crate::network::Network;
 use crate::propose::InFlight;
+use crate::receive_snapshot::{Incoming, Staged};
+use crate::snapshot::{Exports, Outgoing};
 use crate::state::columns;
 use crate::state_machine::StateMachine;
+use crate::transport::{NoTransport, Transport};
 use crate::types::{LogId, Types, next_index};
 use flintwheel_shard::Replicated;
-use flintwheel_store::{DataDir, Fault, LogDb, StateDb, StateOptions, StoreError};
+use flintwheel_store::{DataDir, Fault, LogBatch, LogDb, StateDb, StateOptions, StoreError};
 use openraft::{BasicNode, Raft};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,6 +41,21 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// What to do when the disk fails under a write.
     pub fatal: FatalHook,
+    /// Which replicas a new directory begins with.
+    pub founding: Founding,
+    /// Where other nodes reach this one: `host:port`. Empty where there are none.
+    pub address: Arc<str>,
+    /// The way to other nodes.
+    pub transport: Arc<dyn Transport>,
+}
+
+/// Which replicas a new directory begins with. Of no effect on one that is not new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Founding {
+    /// The node is the first of its cluster: it makes all shards, and is their only voter.
+    Alone,
+    /// Its cluster is there already: it has none, until it is given some ([`crate::Groups::host`]).
+    Member,
 }
 
 /// Bounds on memory, time and threads.
@@ -54,6 +73,8 @@ pub struct Limits {
     pub flush_interval: Duration,
     /// Threads that apply entries.
     pub apply_threads: usize,
+    /// Bytes of snapshots that the node sends in a second, at most.
+    pub snapshot_bytes_per_second: u64,
 }
 
 impl Default for Limits {
@@ -65,14 +86,18 @@ impl Default for Limits {
             replay_bytes: 64 << 20,
             flush_interval: Duration::from_secs(60),
             apply_threads: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8)),
+            // Leaves room for the log on a gigabit, and a shard of a gigabyte is there in 20 s.
+            snapshot_bytes_per_second: 64 << 20,
         }
     }
 }
 
 impl OpenOptions {
-    /// The defaults for a data directory and a number of shards.
+    /// The defaults for a data directory and a number of shards: a cluster of one node.
     pub fn new(data: DataDir, shards: u32) -> Self {
-        Self { data, shards, state: StateOptions::default(), limits: Limits::default(), fatal: FatalHook::default() }
+        let (state, limits, fatal) = (StateOptions::default(), Limits::default(), FatalHook::default());
+        let (founding, transport) = (Founding::Alone, Arc::new(NoTransport));
+        Self { data, shards, state, limits, fatal, founding, address: "".into(), transport }
     }
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {
@@ -87,6 +112,12 @@ impl OpenOptions {
                 "1 to 256",
             ),
             ("replay_bytes", self.limits.replay_bytes, self.limits.replay_bytes > 0, positive),
+            (
+                "snapshot_bytes_per_second",
+                self.limits.snapshot_bytes_per_second,
+                self.limits.snapshot_bytes_per_second > 0,
+                positive,
+            ),
         ];
         match checks.into_iter().find(|(_, _, ok, _)| !ok) {
             Some((name, value, _, allowed)) => Err(OpenError::Option { name, value, allowed }),
@@ -106,6 +137,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) node: u64,
     pub(crate) shards: u32,
+    pub(crate) address: Arc<str>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) incoming: Arc<Incoming>,
 }
 
 /// What ends when the last [`Shared`] is dropped.
@@ -115,36 +150,94 @@ impl Shared {
     /// Opens the databases and starts the threads. Blocks.
     pub(crate) fn open(options: &OpenOptions, commit: Commit) -> Result<(Self, Threads), OpenError> {
         let log = Arc::new(LogDb::open(&options.data)?);
-        check_shards(&log, options.shards)?;
+        found(&log, options)?;
         let state = Arc::new(StateDb::open(&options.data, options.state, &columns())?);
         let (writer, thread) = LogWriter::start(log.clone(), commit, options.fatal.clone())?;
         let (pool, mut threads) = ApplyPool::start(options.limits.apply_threads)?;
         threads.push(thread);
-        let (fatal, limits) = (options.fatal.clone(), options.limits);
-        let node = options.data.identity().node;
-        Ok((Self { log, state, writer, pool, fatal, limits, node, shards: options.shards }, threads))
+        let snapshots = options.data.path().join("snapshots");
+        let outgoing = Outgoing::open(snapshots.join("out"), options.limits.snapshot_bytes_per_second)?;
+        let shared = Self {
+            log,
+            state,
+            writer,
+            pool,
+            fatal: options.fatal.clone(),
+            limits: options.limits,
+            node: options.data.identity().node,
+            shards: options.shards,
+            address: options.address.clone(),
+            transport: options.transport.clone(),
+            outgoing: Arc::new(outgoing),
+            incoming: Arc::new(Incoming::open(snapshots)?),
+        };
+        Ok((shared, threads))
+    }
+
+    /// The shards that this node has replicas of. Ends what was leaving. Blocks.
+    pub(crate) fn replicas<M: Replicated>(&self) -> Result<Vec<u32>, OpenError> {
+        let mut hosted = Vec::new();
+        for group in self.log.groups()?.into_iter().filter(|group| *group < self.shards) {
+            if self.log.meta(group, tag::LEAVING)?.is_some() {
+                Machine::<M>::erase(&self.state, group)?;
+                let mut batch = self.log.batch();
+                GroupLog::erase(&mut batch, group);
+                self.log.commit(batch)?;
+            } else if host(&self.log, group)?.is_some() {
+                hosted.push(group);
+            }
+        }
+        Ok(hosted)
     }
 }
 
-/// Records the number of shards in a new directory; an old one must have the same.
-fn check_shards(log: &LogDb, wanted: u32) -> Result<(), OpenError> {
-    let at = place(NODE, tag::SHARDS.into());
-    let Some(bytes) = log.meta(NODE, tag::SHARDS)? else {
-        let mut batch = log.batch();
-        batch.put_meta(NODE, tag::SHARDS, &encode_number(at, wanted.into()));
-        return Ok(log.commit(batch)?);
-    };
+/// In what part this node has a replica of a group, if it has one.
+fn host(log: &LogDb, group: u32) -> Result<Option<u64>, StoreError> {
+    let number = log.meta(group, tag::HOST)?.map(|bytes| decode_number(place(group, tag::HOST.into()), &bytes));
+    let damaged = |error| StoreError::new(Fault::Damaged, log.path(), format!("the part in group {group}: {error}"));
+    number.transpose().map_err(damaged)
+}
+
+/// Adds to a batch that the node has a replica of a group.
+pub(crate) fn put_host(batch: &mut LogBatch<'_>, group: u32, part: u64) {
+    batch.put_meta(group, tag::HOST, &encode_number(place(group, tag::HOST.into()), part));
+}
+
+/// Records in a new directory how many shards the cluster has, and which replicas the node begins with, at once; an old directory
+/// must have the same number.
+fn found(log: &LogDb, options: &OpenOptions) -> Result<(), OpenError> {
+    let shards = options.shards;
+    let known = check_shards(log, shards)?;
+    if known && log.meta(NODE, tag::FOUNDED)?.is_some() {
+        return Ok(());
+    }
+    let number = |tag: u8, number: u64| encode_number(place(NODE, tag.into()), number);
+    let mut batch = log.batch();
+    batch.put_meta(NODE, tag::SHARDS, &number(tag::SHARDS, shards.into()));
+    // (The number is for later versions to tell ways of founding apart.)
+    batch.put_meta(NODE, tag::FOUNDED, &number(tag::FOUNDED, 1));
+    // A directory that knows its shards but not how it was founded is of a version in which each node was alone.
+    if known || options.founding == Founding::Alone {
+        (0..shards).for_each(|shard| put_host(&mut batch, shard, HOST_FOUNDER));
+    }
+    Ok(log.commit(batch)?)
+}
+
+/// Whether the directory has a number of shards; it must be this one.
+fn check_shards(log: &LogDb, wanted: u32) -> Result<bool, OpenError> {
+    let Some(bytes) = log.meta(NODE, tag::SHARDS)? else { return Ok(false) };
     let damaged = |error| StoreError::new(Fault::Damaged, log.path(), format!("the number of shards: {error}"));
-    let found = decode_number(at, &bytes).map_err(damaged)?;
-    if found == u64::from(wanted) { Ok(()) } else { Err(OpenError::Shards { found, wanted }) }
+    let found = decode_number(place(NODE, tag::SHARDS.into()), &bytes).map_err(damaged)?;
+    if found == u64::from(wanted) { Ok(true) } else { Err(OpenError::Shards { found, wanted }) }
 }
 
 /// Opens one shard's group and returns when it leads, if it is the only voter. A machine that does not understand its log makes a
 /// group that has stopped, not an error.
 pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Result<Group<M>, OpenError> {
-    let (log, machine) = load::<M>(&shared, shard).await?;
+    let (log, machine, founder) = load::<M>(&shared, shard).await?;
     let (seen, leadership) = watch::channel(Leadership::Follower { leader: None });
-    let raft = match (start(&shared, &log, &machine, seen.clone()).await, machine.stopped()) {
+    let exports = Arc::new(Exports::new(shared.outgoing.clone(), log.clone()));
+    let raft = match (start(&shared, (&log, &machine, founder), &exports, seen.clone()).await, machine.stopped()) {
         (Ok(raft), _) => Some(raft),
         (Err(_), Some(stopped)) => {
             seen.send_replace(Leadership::Stopped(stopped));
@@ -153,26 +246,34 @@ pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Res
         (Err(error), None) => return Err(OpenError::Shard { shard, reason: error.to_string() }),
     };
     let in_flight = InFlight::new(shared.limits.in_flight_bytes, shared.limits.entry_bytes);
-    Ok(Group { inner: Arc::new(Inner { raft, machine, log, in_flight, leadership }) })
+    Ok(Group { inner: Arc::new(Inner { raft, machine, log, exports, in_flight, leadership }) })
 }
 
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
+type AnyError = Box<dyn Error + Send + Sync>;
 
 /// Starts the group's Raft tasks. As the only voter, the node stands for election at once, and this waits until it leads or has failed.
 async fn start<M: Replicated>(
     shared: &Shared,
-    log: &Arc<GroupLog>,
-    machine: &Arc<Machine<M>>,
+    (log, machine, founder): (&Arc<GroupLog>, &Arc<Machine<M>>, bool),
+    exports: &Arc<Exports>,
     seen: watch::Sender<Leadership>,
 ) -> Result<Raft<Types, StateMachine<M>>, AnyError> {
     let store = LogStore { log: log.clone(), writer: shared.writer.clone() };
-    let state_machine = StateMachine { machine: machine.clone(), pool: shared.pool.clone() };
-    let raft = Raft::new(shared.node, raft_config()?, NoPeers, store, state_machine).await?;
+    let state_machine = StateMachine {
+        machine: machine.clone(),
+        pool: shared.pool.clone(),
+        incoming: shared.incoming.clone(),
+        log: log.clone(),
+        writer: shared.writer.clone(),
+    };
+    let (transport, exports) = (shared.transport.clone(), exports.clone());
+    let network = Network { transport, machine: machine.clone(), exports };
+    let raft = Raft::new(shared.node, raft_config()?, network, store, state_machine).await?;
     let mut leadership = seen.subscribe();
     tokio::spawn(follow(raft.clone(), machine.clone(), seen));
-    let is_new = !raft.is_initialized().await?;
+    let is_new = founder && !raft.is_initialized().await?;
     if is_new {
-        raft.initialize(BTreeMap::from([(shared.node, BasicNode::default())])).await?;
+        raft.initialize(BTreeMap::from([(shared.node, BasicNode::new(shared.address.as_ref()))])).await?;
     }
     // (What a group tells of its voters comes a moment after it was initialised.)
     if is_new || raft.voter_ids().eq([shared.node]) {
@@ -182,18 +283,48 @@ async fn start<M: Replicated>(
     Ok(raft)
 }
 
+/// Log and machine of a group, and whether this node's replica makes the group.
+type Loaded<M> = (Arc<GroupLog>, Arc<Machine<M>>, bool);
+
 /// Reads log positions and machine of a shard, and checks that they fit.
-async fn load<M: Replicated>(shared: &Shared, shard: u32) -> Result<(Arc<GroupLog>, Arc<Machine<M>>), OpenError> {
+async fn load<M: Replicated>(shared: &Shared, shard: u32) -> Result<Loaded<M>, OpenError> {
     let failed = |error: &dyn std::fmt::Display| OpenError::Shard { shard, reason: error.to_string() };
-    let (log, state, fatal) = (shared.log.clone(), shared.state.clone(), shared.fatal.clone());
-    let tail = shared.limits.log_memory / shared.shards as usize;
-    let log = shared.pool.run(move || GroupLog::open(log, shard, tail)).await;
-    let log = log.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    let machine = shared.pool.run(move || Machine::open(state, shard, fatal)).await;
-    let machine: Machine<M> = machine.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let from = shared.clone();
+    let loaded = shared.pool.run(move || load_blocking(&from, shard)).await;
+    let (log, machine, founder): Loaded<M> = loaded.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     check_fit(log.purged(), machine.applied().last, log.last())
         .map_err(|reason| OpenError::Inconsistent { shard, reason })?;
-    Ok((Arc::new(log), Arc::new(machine)))
+    Ok((log, machine, founder))
+}
+
+fn load_blocking<M: Replicated>(shared: &Shared, shard: u32) -> Result<Loaded<M>, AnyError> {
+    let tail = shared.limits.log_memory / shared.shards as usize;
+    let log = GroupLog::open(shared.log.clone(), shard, tail)?;
+    let machine = Machine::open(shared.state.clone(), shard, shared.fatal.clone())?;
+    if let Some(staged) = shared.incoming.staged(shard)? {
+        finish_install(shared, &log, &machine, &staged)?;
+    }
+    let founder = host(&shared.log, shard)? == Some(HOST_FOUNDER);
+    Ok((Arc::new(log), Arc::new(machine), founder))
+}
+
+/// An earlier process ended while it installed a snapshot: all of it is done again.
+fn finish_install<M: Replicated>(
+    shared: &Shared,
+    log: &GroupLog,
+    machine: &Machine<M>,
+    staged: &Staged,
+) -> Result<(), AnyError> {
+    let applied = &staged.offer.applied;
+    if applied.last > machine.applied().last {
+        tracing::info!(shard = machine.group, "a snapshot whose installation was interrupted is installed");
+    }
+    // (Also if the state says that it is there already: the last step may have been the one that was interrupted.)
+    if applied.last >= machine.applied().last {
+        machine.install(applied.clone(), staged.dir(), &staged.offer.files)?;
+        applied.last.map_or(Ok(()), |upto| log.stand_at(upto, staged.offer.vote))?;
+    }
+    Ok(shared.incoming.installed(staged)?)
 }
 
 /// The state must reach to where the log begins, and the log to where the state ends.

@@ -1,20 +1,37 @@
-//! Snapshots of this version: a mark that says how far the files of the state database have come, without data.
+//! Snapshots of a group: for openraft a position that the state's files have reached, for a replica that lags the files of the state.
 //!
-//! openraft purges the log only below a snapshot. With one voter nobody else needs the data; replicas bring snapshots that carry it.
+//! openraft purges the log only below a snapshot, and takes one whenever `maintain` has flushed: that one is a mark without data. Files
+//! are written only when a replica needs them, of the state as it is then.
 
 use crate::codec::Applied;
-use crate::machine::{Machine, MachineError};
+use crate::group_log::GroupLog;
+use crate::machine::Machine;
+use crate::receive_snapshot::Staged;
 use crate::types::{SnapshotMeta, Types};
 use flintwheel_shard::Replicated;
+use flintwheel_store::ExportedFile;
 use openraft::alias::SnapshotOf;
 use openraft::{RaftSnapshotBuilder, Snapshot};
+use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
-/// A position of the state, and whether there was any state then.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
-    empty: bool,
+/// Snapshots that a node sends at a time. Each reads and sends at the full rate that is allowed; more would only make all of them late.
+const TURNS: usize = 2;
+/// How long the files of one stay after they were used last, for a replica that was interrupted, or the next one.
+const KEEP: Duration = Duration::from_secs(120);
+
+/// What openraft passes around as a snapshot.
+#[derive(Debug)]
+pub(crate) enum Data {
+    /// A position only. `empty`: there was no state at all then, so this is all of it.
+    Mark { empty: bool },
+    /// Files that another replica sent.
+    Staged(Staged),
 }
 
 /// Makes the mark for what `build_snapshot` is asked for.
@@ -25,9 +42,9 @@ pub(crate) struct MarkBuilder<M> {
 }
 
 impl<M: Replicated> RaftSnapshotBuilder<Types> for MarkBuilder<M> {
-    type SnapshotData = Mark;
+    type SnapshotData = Data;
 
-    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, Mark>, io::Error> {
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, Data>, io::Error> {
         let (machine, flush) = (self.machine.clone(), self.flush);
         let build = move || {
             if flush {
@@ -42,19 +59,126 @@ impl<M: Replicated> RaftSnapshotBuilder<Types> for MarkBuilder<M> {
 }
 
 /// The mark at the last flush. Blocks.
-pub(crate) fn mark<M: Replicated>(machine: &Machine<M>) -> io::Result<SnapshotOf<Types, Mark>> {
+pub(crate) fn mark<M: Replicated>(machine: &Machine<M>) -> io::Result<SnapshotOf<Types, Data>> {
     let Applied { last, membership } = machine.flushed();
     let empty = machine.is_empty().map_err(io::Error::other)?;
-    Ok(Snapshot { meta: SnapshotMeta { last_log_id: last, last_membership: membership }, snapshot: Mark { empty } })
+    Ok(Snapshot {
+        meta: SnapshotMeta { last_log_id: last, last_membership: membership },
+        snapshot: Data::Mark { empty },
+    })
 }
 
-/// Takes over another replica's mark: possible only if there was no state to take over.
-pub(crate) fn install<M: Replicated>(machine: &Machine<M>, meta: &SnapshotMeta, mark: Mark) -> io::Result<()> {
-    if !mark.empty {
-        return Err(io::Error::other(
-            "snapshots of this version carry no data: another replica can't be brought up by one",
-        ));
+/// The files of one group's state at one instant. They are removed when nobody has it any more.
+#[derive(Debug)]
+pub(crate) struct Export {
+    pub(crate) applied: Applied,
+    pub(crate) files: Vec<ExportedFile>,
+    dir: PathBuf,
+}
+
+impl Export {
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
-    let applied = Applied { last: meta.last_log_id, membership: meta.last_membership.clone() };
-    machine.reset(applied).map_err(|error: MachineError| io::Error::other(error))
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        remove(&self.dir);
+    }
+}
+
+/// Removes a directory of ours. What can't be removed is tried again at the next start.
+pub(crate) fn remove(dir: &Path) {
+    if let Err(error) = fs::remove_dir_all(dir)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(dir = %dir.display(), %error, "files of a snapshot were not removed");
+    }
+}
+
+/// What a node sends: where the files are written, how many groups at a time, how fast.
+pub(crate) struct Outgoing {
+    root: PathBuf,
+    turns: Semaphore,
+    bytes_per_second: u64,
+    /// When what was sent so far will have been sent at that rate.
+    paced_until: Mutex<Instant>,
+    next: AtomicU64,
+}
+
+impl Outgoing {
+    /// Begins with an empty directory: files of an earlier process are nobody's. Blocks.
+    pub(crate) fn open(root: PathBuf, bytes_per_second: u64) -> io::Result<Self> {
+        remove(&root);
+        fs::create_dir_all(&root)?;
+        let (turns, paced_until) = (Semaphore::new(TURNS), Mutex::new(Instant::now()));
+        Ok(Self { root, turns, bytes_per_second, paced_until, next: AtomicU64::new(0) })
+    }
+}
+
+/// What one group sends.
+pub(crate) struct Exports {
+    node: Arc<Outgoing>,
+    log: Arc<GroupLog>,
+    last: Mutex<Option<(Arc<Export>, Instant)>>,
+}
+
+impl Exports {
+    pub(crate) fn new(node: Arc<Outgoing>, log: Arc<GroupLog>) -> Self {
+        Self { node, log, last: Mutex::new(None) }
+    }
+
+    /// Waits until this group may send.
+    pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
+        self.node.turns.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// Waits until `bytes` more may be sent.
+    pub(crate) async fn pace(&self, bytes: u64) {
+        let takes = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / self.node.bytes_per_second.max(1));
+        let mut until = self.node.paced_until.lock().await;
+        *until = (*until).max(Instant::now()) + takes;
+        let mine = *until;
+        drop(until);
+        tokio::time::sleep_until(mine.into()).await;
+    }
+
+    /// The files to send: the last ones, if the log still goes on from them, or new ones.
+    pub(crate) async fn current<M: Replicated>(&self, machine: &Arc<Machine<M>>) -> io::Result<Arc<Export>> {
+        let mut last = self.last.lock().await;
+        if let Some((export, used)) = &mut *last
+            && export.applied.last >= self.log.purged()
+            && used.elapsed() < KEEP
+        {
+            *used = Instant::now();
+            return Ok(export.clone());
+        }
+        *last = None;
+        let number = self.node.next.fetch_add(1, Ordering::Relaxed);
+        let dir = self.node.root.join(format!("{}-{number}", machine.group));
+        let machine = machine.clone();
+        let made = tokio::task::spawn_blocking(move || export(&machine, dir)).await.map_err(io::Error::other)??;
+        let made = Arc::new(made);
+        *last = Some((made.clone(), Instant::now()));
+        Ok(made)
+    }
+
+    /// Lets go of files that nobody has asked for in a while.
+    pub(crate) fn expire(&self) {
+        if let Ok(mut last) = self.last.try_lock()
+            && last.as_ref().is_some_and(|(_, used)| used.elapsed() >= KEEP)
+        {
+            *last = None;
+        }
+    }
+}
+
+fn export<M: Replicated>(machine: &Machine<M>, dir: PathBuf) -> io::Result<Export> {
+    let made = machine.export(&dir).map_err(io::Error::other);
+    if made.is_err() {
+        remove(&dir);
+    }
+    let (applied, files) = made?;
+    Ok(Export { applied, files, dir })
 }

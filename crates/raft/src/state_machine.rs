@@ -1,9 +1,13 @@
 //! openraft's view of a group's machine: it streams committed entries in and gets positions and snapshots out.
 
 use crate::apply_pool::{ApplyPool, NotDone};
+use crate::codec::Applied;
 use crate::error::Stopped;
+use crate::group_log::GroupLog;
+use crate::log_writer::LogWriter;
 use crate::machine::Machine;
-use crate::snapshot::{Mark, MarkBuilder, install, mark};
+use crate::receive_snapshot::{Incoming, Staged};
+use crate::snapshot::{Data, MarkBuilder, mark};
 use crate::tail::weight;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, Types};
 use flintwheel_shard::Replicated;
@@ -21,6 +25,9 @@ const BATCH: usize = 1 << 20;
 pub(crate) struct StateMachine<M> {
     pub(crate) machine: Arc<Machine<M>>,
     pub(crate) pool: ApplyPool,
+    pub(crate) incoming: Arc<Incoming>,
+    pub(crate) log: Arc<GroupLog>,
+    pub(crate) writer: LogWriter,
 }
 
 impl<M: Replicated> StateMachine<M> {
@@ -36,13 +43,36 @@ impl<M: Replicated> StateMachine<M> {
         })
     }
 
+    /// Each step leaves something that the next start goes on from: until the name is given, nothing has happened; from then on
+    /// [`crate::open`] installs it again, until the log begins where the snapshot ends.
+    async fn install(&self, staged: Staged) -> io::Result<()> {
+        let (incoming, group) = (self.incoming.clone(), self.machine.group);
+        let staged = self.on_pool(move |_| incoming.stage(group, staged)).await?;
+        let Applied { last, membership } = staged.offer.applied.clone();
+        let files = staged.clone();
+        self.on_pool(move |machine| {
+            let installed = machine.install(Applied { last, membership }, files.dir(), &files.offer.files);
+            installed.map_err(|error| {
+                machine.stop(Stopped::because(format!("a snapshot was not installed: {error}")));
+                io::Error::other(error)
+            })
+        })
+        .await?;
+        if let Some(upto) = last {
+            let indexes = self.log.purge(upto);
+            self.writer.purge_durably(group, indexes, upto).await?;
+        }
+        let incoming = self.incoming.clone();
+        self.on_pool(move |_| incoming.installed(&staged)).await
+    }
+
     async fn apply_batch(&self, entries: Vec<EntryResponder<Types>>) -> io::Result<()> {
         self.on_pool(|machine| machine.apply(entries).map_err(io::Error::other)).await
     }
 }
 
 impl<M: Replicated> RaftStateMachine<Types> for StateMachine<M> {
-    type SnapshotData = Mark;
+    type SnapshotData = Data;
     type SnapshotBuilder = MarkBuilder<M>;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
@@ -75,12 +105,18 @@ impl<M: Replicated> RaftStateMachine<Types> for StateMachine<M> {
         MarkBuilder { machine: self.machine.clone(), flush: true }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Mark) -> Result<(), io::Error> {
-        let meta = meta.clone();
-        self.on_pool(move |machine| install(machine, &meta, snapshot)).await
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Data) -> Result<(), io::Error> {
+        match snapshot {
+            Data::Staged(staged) => self.install(staged).await,
+            Data::Mark { empty: true } => {
+                let applied = Applied { last: meta.last_log_id, membership: meta.last_membership.clone() };
+                self.on_pool(move |machine| machine.reset(applied).map_err(io::Error::other)).await
+            }
+            Data::Mark { empty: false } => Err(io::Error::other("a mark carries no state that could be taken over")),
+        }
     }
 
-    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, Mark>>, io::Error> {
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, Data>>, io::Error> {
         if self.machine.flushed().last.is_none() {
             return Ok(None);
         }

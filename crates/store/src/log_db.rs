@@ -116,6 +116,22 @@ impl LogDb {
         value.map_err(|e| self.failed("read meta", &e))
     }
 
+    /// The groups that have a named value, in order.
+    pub fn groups(&self) -> Result<Vec<u32>, StoreError> {
+        let mut groups = Vec::new();
+        let mut cursor = self.db.raw_iterator_cf(self.column(META));
+        cursor.seek_to_first();
+        while let Some(key) = cursor.key() {
+            let group = key.first_chunk().map(|group| u32::from_be_bytes(*group)).ok_or_else(|| {
+                StoreError::new(Fault::Damaged, &self.path, format!("the key {key:02x?} names no group"))
+            })?;
+            groups.push(group);
+            cursor.seek(group_end(group));
+        }
+        cursor.status().map_err(|e| self.failed("read groups", &e))?;
+        Ok(groups)
+    }
+
     /// Where it is on disk.
     pub fn path(&self) -> &std::path::Path {
         &self.path

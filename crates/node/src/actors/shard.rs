@@ -116,7 +116,7 @@ impl Actor for ShardActor {
         myself: ActorRef<Self::Msg>,
         (shard, shared): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let group = shared.group(shard).clone();
+        let group = shared.group(shard);
         let now = shared.clock.now();
         let mut state = State {
             shard,

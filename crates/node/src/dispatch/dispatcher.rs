@@ -258,7 +258,7 @@ impl State {
 
     /// Makes starts of a chunk's firings.
     fn read(&mut self, shard: u32, chunk: OutboxRef) -> Result<(), EngineError> {
-        let group = self.shared.group(shard).clone();
+        let group = self.shared.group(shard);
         let open = group.read(|machine, _| machine.outbox().get(chunk.lane, chunk.seq).cloned())?;
         let Some(open) = open else { return Ok(()) };
         let Some((stored, payloads)) = query::outbox_chunk(&group.state(), chunk.lane, chunk.seq)? else {

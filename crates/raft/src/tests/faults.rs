@@ -66,6 +66,7 @@ async fn an_entry_that_is_not_understood_stops_its_shard_only() {
         assert_eq!(group.status().leadership, seen);
         assert_eq!(group.read(|_, _| ()), Err(stopped.clone()));
         assert_eq!(group.propose(Bytes::from_static(b"after")).await, Err(ProposeError::Stopped(stopped)));
+        drop(group);
         assert_eq!(toy::stored(&groups, 0).digest, good.digest);
 
         assert_eq!(toy::propose(&groups, 1, 5).await.count, 5);

@@ -1,6 +1,8 @@
 //! Tests of the groups as a whole, on real databases.
 
+mod cluster;
 mod faults;
+mod install;
 mod kill;
 mod maintenance;
 mod pipeline;

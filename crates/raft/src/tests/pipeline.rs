@@ -38,6 +38,7 @@ async fn entries_under_way_are_applied_in_the_order_of_the_calls() {
     assert_eq!(counts, want);
     assert_eq!(toy::machine(&groups, 0).count, 2000);
     assert_eq!(group.status().in_flight, 0);
+    drop(group);
     groups.shutdown().await.unwrap();
 }
 
@@ -45,7 +46,7 @@ async fn entries_under_way_are_applied_in_the_order_of_the_calls() {
 async fn machine_and_state_fit_together_whenever_they_are_read() {
     let root = tempfile::tempdir().unwrap();
     let groups = toy::open(root.path(), 1).await;
-    let group = groups.group(0).clone();
+    let group = groups.group(0);
     let mut writing: Vec<_> = (0..500).map(|n| group.propose(Bytes::from(format!("{n}")))).collect();
     let last = writing.pop().unwrap();
     let writing = tokio::spawn(join_all(writing));
@@ -82,6 +83,7 @@ async fn too_much_is_refused_before_it_is_proposed() {
     assert!(applied >= 2 && refused > 0 && applied + refused == 100, "{applied} applied, {refused} refused");
     assert_eq!(toy::machine(&groups, 0).count, applied as u64);
     assert!(group.propose(Bytes::from_static(b"again")).await.is_ok());
+    drop(group);
     groups.shutdown().await.unwrap();
 }
 

@@ -46,7 +46,7 @@ async fn after_a_shutdown_all_is_there_and_nothing_is_replayed() {
 async fn after_a_shutdown_proposals_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let groups = toy::open(root.path(), 1).await;
-    let group = groups.group(0).clone();
+    let group = groups.group(0);
     let mut leadership = group.watch_leader();
     groups.shutdown().await.unwrap();
     assert!(matches!(group.propose(Bytes::from_static(b"late")).await, Err(ProposeError::Stopped(_))));

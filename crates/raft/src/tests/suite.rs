@@ -34,11 +34,9 @@ impl StoreBuilder<Types, LogStore, StateMachine<Toy>, Root> for OneGroup {
         let (shared, threads) = Shared::open(&toy::options(root.path(), 1), LogDb::commit).unwrap();
         let log = Arc::new(GroupLog::open(shared.log, 0, 100).unwrap());
         let machine = Arc::new(Machine::open(shared.state, 0, shared.fatal).unwrap());
-        Ok((
-            Root { _dir: root, threads },
-            LogStore { log, writer: shared.writer },
-            StateMachine { machine, pool: shared.pool },
-        ))
+        let store = LogStore { log: log.clone(), writer: shared.writer.clone() };
+        let (pool, incoming, writer) = (shared.pool, shared.incoming, shared.writer);
+        Ok((Root { _dir: root, threads }, store, StateMachine { machine, pool, incoming, log, writer }))
     }
 }
 

@@ -1,0 +1,118 @@
+//! What other nodes ask of this node's replicas, answered. Each message is of one group, and is checked before its Raft sees it.
+
+use crate::group::Group;
+use crate::groups::Replicas;
+use crate::message::{Answer, Offer, Request};
+use crate::receive_snapshot::{Incoming, ReceiveError};
+use crate::snapshot::{Data, remove};
+use crate::state_machine::StateMachine;
+use crate::transport::Inbound;
+use crate::types::{SnapshotMeta, Types, Vote};
+use bytes::Bytes;
+use flintwheel_shard::Replicated;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::TransferLeaderRequest;
+use openraft::{Raft, Snapshot};
+use std::sync::Arc;
+
+/// Answers for all groups of a node. Clones answer for the same ones.
+pub struct Receiver<M: Replicated> {
+    pub(crate) replicas: Arc<Replicas<M>>,
+    pub(crate) incoming: Arc<Incoming>,
+}
+
+impl<M: Replicated> Clone for Receiver<M> {
+    fn clone(&self) -> Self {
+        Self { replicas: self.replicas.clone(), incoming: self.incoming.clone() }
+    }
+}
+
+impl<M: Replicated> Inbound for Receiver<M> {
+    fn answer(&self, from: u64, group: u32, message: Bytes) -> BoxFuture<'static, Bytes> {
+        let this = self.clone();
+        async move {
+            let answered = match Request::decode(group, &message) {
+                Ok(request) => this.take(group, request).await,
+                Err(error) => Err(format!("a message from node {from} can't be read: {error}")),
+            };
+            if let Err(why) = &answered {
+                tracing::debug!(from, group, %why, "a message of another node was not taken");
+            }
+            answered.unwrap_or_else(Answer::Failed).encode(group)
+        }
+        .boxed()
+    }
+}
+
+/// Why it is not done; for people.
+type Failure = String;
+
+impl<M: Replicated> Receiver<M> {
+    async fn take(&self, number: u32, request: Request) -> Result<Answer, Failure> {
+        let group = self.replicas.find(number).ok_or_else(|| format!("this node has no replica of shard {number}"))?;
+        let raft = running(&group)?;
+        let failed = |error: &dyn std::fmt::Display| format!("its replica of shard {number} does not answer: {error}");
+        match request {
+            Request::Append(request) => raft.append_entries(request).await.map(Answer::Append).map_err(|e| failed(&e)),
+            Request::Vote(request) => raft.vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
+            Request::PreVote(request) => raft.pre_vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
+            Request::TakeLead { from, to, last } => {
+                let request = TransferLeaderRequest::new(from, to, last);
+                raft.handle_transfer_leader(request).await.map(Answer::TakeLead).map_err(|e| failed(&e))
+            }
+            Request::Offer(offer) => self.offer(number, offer, raft).await,
+            Request::Piece { offer, file, offset, bytes } => {
+                self.on_disk(move |incoming| incoming.piece(number, offer, file, offset, &bytes)).await?;
+                Ok(Answer::Taken)
+            }
+            Request::Install { offer, vote } => self.install(number, offer, vote, raft).await,
+        }
+    }
+
+    async fn offer(&self, group: u32, offer: Offer, raft: &Raft<Types, StateMachine<M>>) -> Result<Answer, Failure> {
+        // A leader that has been replaced shall not fill the disk.
+        let mine = raft.metrics().borrow_watched().vote;
+        if mine > offer.vote {
+            return Ok(Answer::Installed { vote: mine });
+        }
+        let (offer, have) = self.on_disk(move |incoming| incoming.offer(group, offer)).await?;
+        Ok(Answer::Wanted { offer, have })
+    }
+
+    async fn install(
+        &self,
+        group: u32,
+        offer: u64,
+        vote: Vote,
+        raft: &Raft<Types, StateMachine<M>>,
+    ) -> Result<Answer, Failure> {
+        let complete = self.on_disk(move |incoming| incoming.complete(group, offer)).await?;
+        let (applied, dir) = (complete.offer.applied.clone(), complete.dir.clone());
+        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
+        let snapshot = Snapshot { meta, snapshot: Data::Staged(complete) };
+        let installed = raft.install_full_snapshot(vote, snapshot).await;
+        // Still there if it was refused, or not needed any more.
+        remove(&dir);
+        installed.map(|answer| Answer::Installed { vote: answer.vote }).map_err(|error| error.to_string())
+    }
+
+    /// Runs what blocks on a thread for it.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Incoming) -> Result<T, ReceiveError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let incoming = self.incoming.clone();
+        let done = tokio::task::spawn_blocking(move || work(&incoming)).await;
+        done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+}
+
+/// The group's Raft, unless it has ended: openraft asserts that nobody asks a core that is just ending.
+fn running<M: Replicated>(group: &Group<M>) -> Result<&Raft<Types, StateMachine<M>>, Failure> {
+    match (group.inner.machine.stopped(), &group.inner.raft) {
+        (None, Some(raft)) => Ok(raft),
+        (stopped, _) => Err(stopped.map_or_else(|| "the shard has ended".to_owned(), |stopped| stopped.to_string())),
+    }
+}

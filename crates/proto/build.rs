@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 9] = [
+/// What clients see; reflection shows it.
+const PUBLIC: [&str; 9] = [
     "flintwheel/v1/admin_service.proto",
     "flintwheel/v1/common.proto",
     "flintwheel/v1/dead_letter_service.proto",
@@ -15,6 +16,9 @@ const FILES: [&str; 9] = [
     "io/cloudevents/v1/cloudevents.proto",
 ];
 
+/// What nodes say to each other.
+const INTERNAL: [&str; 1] = ["flintwheel/peer/v1/peer_service.proto"];
+
 /// Written by hand in `src/raw.rs`: their events stay encoded.
 const RAW: [&str; 2] = ["PublishRequest", "PublishStreamRequest"];
 
@@ -22,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let mut compiler = protox::Compiler::new([&root])?;
-    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
+    compiler.include_imports(true).include_source_info(true).open_files(PUBLIC.iter().chain(&INTERNAL))?;
     write_descriptors(&root)?;
     let mut builder = tonic_prost_build::configure().bytes(".").btree_map(".");
     for name in RAW {
@@ -35,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// For reflection: without the comments, which would only make the binary larger.
 fn write_descriptors(root: &Path) -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new([root])?;
-    compiler.include_imports(true).include_source_info(false).open_files(FILES)?;
+    compiler.include_imports(true).include_source_info(false).open_files(PUBLIC)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
     std::fs::write(out, compiler.encode_file_descriptor_set())?;
     Ok(())

@@ -21,5 +21,12 @@ pub mod cloudevents {
     tonic::include_proto!("io.cloudevents.v1");
 }
 
-/// All of `/proto` as an encoded `FileDescriptorSet`, for reflection.
+/// Package `flintwheel.peer.v1`: what nodes of one cluster say to each other.
+pub mod peer {
+    #![allow(missing_docs, unused_qualifications, clippy::all)]
+
+    tonic::include_proto!("flintwheel.peer.v1");
+}
+
+/// The public part of `/proto` as an encoded `FileDescriptorSet`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,6 +1,6 @@
-//! How messages get to other nodes, as the groups see it: bytes of one group, on one of three lanes, answered or not.
+//! How messages travel between nodes, whatever carries them: links (see `link`), or a simulated network.
 //!
-//! A test or a simulation implements these two traits, and has the network in its hands. Knows nothing of what the messages mean.
+//! Knows nothing of what a message says: a group's messages and answers are opaque bytes, coded and versioned by who sends them.
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -11,39 +11,41 @@ use std::time::Duration;
 /// Another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its id.
+    /// Its id, never used again for another node.
     pub node: u64,
-    /// Where its door for other nodes is: `host:port`.
+    /// Its door for peers: `host:port`.
     pub address: Arc<str>,
 }
 
-/// What travels together. One that is full does not hold up the others.
+/// What shares a connection with what. A full lane does not hold up the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Entries and votes.
     Log,
-    /// Signs of life.
+    /// Liveness: small, and worth nothing when late.
     Beat,
     /// Pieces of snapshots.
     Bulk,
 }
 
-/// A message was not delivered, or is not known to be: the caller tries again later.
+/// A message was not delivered, or is not known to be. It may still arrive, also after messages that were sent later: the caller tries again
+/// later, with a message that does no harm the second time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// Nobody answers there, for this reason.
-    #[error("can't be reached: {0}")]
+    /// There is no connection, it broke before the answer came, or the other node could give none.
+    #[error("{0}")]
     Unreachable(String),
-    /// Whoever answers there is not who was meant, or does not talk to us, for this reason.
+    /// The node at the address does not talk to this one: another cluster, another node than was looked for, no common protocol version, or
+    /// this node was removed. It stays so until somebody mends it.
     #[error("refused: {0}")]
     Refused(String),
-    /// No answer came within the time given.
+    /// No answer came in the time that the caller gave.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    /// As much is under way on this lane as may be.
-    #[error("too much is under way to it")]
+    /// As many bytes are under way on this lane to this node as may be. Not sent.
+    #[error("too much is under way to the node: try again when something has been answered")]
     Busy,
-    /// The message is larger than one may be.
+    /// The message is larger than its lane takes. Not sent: split it.
     #[error("the message has {bytes} bytes, {limit} are allowed")]
     TooLarge {
         /// Its size.
@@ -55,8 +57,11 @@ pub enum CallError {
 
 /// Carries messages to other nodes.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends a message of `group` and waits for the answer, at most for `within`. Messages of one group on one lane to one node are handed
-    /// over there in the order of these calls.
+    /// Sends `message` to a group's replica on another node and gives its answer, or gives up after `within`.
+    ///
+    /// Messages of one group on one lane to one node reach [`Inbound::answer`] in the order in which this function was *called*, whenever
+    /// the futures are polled, as long as none of them fails; answers come in any order. Dropping the future gives the call up.
+    /// All callers should take a node's address from one place: a call with another address than the last one ends the node's link on that lane.
     fn call(
         &self,
         to: &Peer,
@@ -69,7 +74,11 @@ pub trait Transport: Send + Sync + 'static {
 
 /// Answers what other nodes send.
 pub trait Inbound: Send + Sync + 'static {
-    /// Answers a message of `group` that node `from` has sent.
+    /// Answers one message of node `from` to a group's replica here, which may not exist.
+    ///
+    /// This function is called in the order of the sender's calls and must return at once; it may take the message's place in a queue. The
+    /// futures are driven side by side. One is dropped when the sender no longer waits, or when the link breaks: what must not end half
+    /// done must not depend on it. The bytes may share memory with other messages: who keeps a part of them for long copies it.
     fn answer(&self, from: u64, group: u32, message: Bytes) -> BoxFuture<'static, Bytes>;
 }
 

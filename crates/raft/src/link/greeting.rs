@@ -1,0 +1,170 @@
+//! How a link begins: both sides say who they are, and refuse whom they must not talk to.
+
+use crate::transport::{CallError, Lane};
+use bytes::Bytes;
+use flintwheel_proto::peer::{Hello, Lane as WireLane, Welcome};
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+use tonic::Status;
+
+/// Protocol versions that this program speaks: what messages look like and mean.
+pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=1;
+
+/// Who this node says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Made with the cluster, the same on all its nodes.
+    pub cluster: [u8; 16],
+    /// This node's id.
+    pub node: u64,
+    /// Protocol versions that it speaks: [`PROTOCOL_VERSIONS`].
+    pub versions: RangeInclusive<u32>,
+}
+
+impl Identity {
+    /// First words of a link to another node.
+    pub(super) fn hello(&self, to: u64, lane: Lane) -> Hello {
+        Hello {
+            cluster: Bytes::copy_from_slice(&self.cluster),
+            from: self.node,
+            to,
+            oldest_version: *self.versions.start(),
+            newest_version: *self.versions.end(),
+            lane: wire(lane).into(),
+        }
+    }
+
+    /// Checks a caller's first words, and answers them.
+    pub(super) fn welcome(&self, hello: &Hello) -> Result<(Lane, Welcome), Status> {
+        let lane = lane(hello)?;
+        if hello.cluster != self.cluster[..] {
+            let (ours, theirs) = (hex(&self.cluster), hex(&hello.cluster));
+            return Err(refused(format!("node {} is of cluster {ours}, the caller of cluster {theirs}", self.node)));
+        }
+        if hello.to != self.node {
+            return Err(refused(format!("this is node {}, the caller looks for node {}", self.node, hello.to)));
+        }
+        let version = self.common_version(hello).map_err(refused)?;
+        Ok((lane, Welcome { cluster: Bytes::copy_from_slice(&self.cluster), node: self.node, version }))
+    }
+
+    /// The newest that both speak.
+    fn common_version(&self, hello: &Hello) -> Result<u32, String> {
+        let newest = hello.newest_version.min(*self.versions.end());
+        if newest >= hello.oldest_version && newest >= *self.versions.start() {
+            return Ok(newest);
+        }
+        let ours = format!("node {} speaks protocol versions {:?}", self.node, self.versions);
+        let theirs = format!("node {} speaks {:?}", hello.from, hello.oldest_version..=hello.newest_version);
+        Err(format!("{ours}, {theirs}: upgrade the older one"))
+    }
+
+    /// Checks what the node that should be `to` has answered.
+    pub(super) fn check(&self, to: u64, welcome: &Welcome) -> Result<(), CallError> {
+        if welcome.cluster != self.cluster[..] {
+            let (ours, theirs) = (hex(&self.cluster), hex(&welcome.cluster));
+            return Err(CallError::Refused(format!("the node is of cluster {theirs}, this one of cluster {ours}")));
+        }
+        if welcome.node != to {
+            return Err(CallError::Refused(format!("it is node {}, not node {to}", welcome.node)));
+        }
+        if !self.versions.contains(&welcome.version) {
+            let text = format!("it chose protocol version {}, allowed is {:?}", welcome.version, self.versions);
+            return Err(CallError::Refused(text));
+        }
+        Ok(())
+    }
+}
+
+/// The link is not opened; trying again is of no use until somebody has mended it.
+pub(super) fn refused(message: String) -> Status {
+    Status::failed_precondition(message)
+}
+
+fn wire(lane: Lane) -> WireLane {
+    match lane {
+        Lane::Log => WireLane::Log,
+        Lane::Beat => WireLane::Beat,
+        Lane::Bulk => WireLane::Bulk,
+    }
+}
+
+fn lane(hello: &Hello) -> Result<Lane, Status> {
+    match WireLane::try_from(hello.lane) {
+        Ok(WireLane::Log) => Ok(Lane::Log),
+        Ok(WireLane::Beat) => Ok(Lane::Beat),
+        Ok(WireLane::Bulk) => Ok(Lane::Bulk),
+        Ok(WireLane::Unspecified) | Err(_) => Err(refused(format!("lane {} is not known here", hello.lane))),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    // Whatever a caller has sent, a message stays short.
+    let mut text = String::new();
+    for byte in bytes.iter().take(16) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(versions: RangeInclusive<u32>) -> Identity {
+        Identity { cluster: [7; 16], node: 2, versions }
+    }
+
+    #[test]
+    fn the_newest_common_version_is_chosen() {
+        for (ours, theirs, chosen) in [
+            (1..=1, 1..=1, Some(1)),
+            (1..=2, 2..=3, Some(2)),
+            (2..=3, 1..=2, Some(2)),
+            (1..=9, 3..=4, Some(4)),
+            (1..=1, 2..=3, None),
+            (4..=5, 2..=3, None),
+            // Forged: oldest above newest.
+            (1..=9, RangeInclusive::new(5, 3), None),
+        ] {
+            let hello = Identity { node: 1, ..identity(theirs.clone()) }.hello(2, Lane::Log);
+            let version = identity(ours.clone()).welcome(&hello).ok().map(|(_, welcome)| welcome.version);
+            assert_eq!(version, chosen, "{ours:?} and {theirs:?}");
+        }
+    }
+
+    #[test]
+    fn forged_first_words_are_refused() {
+        let me = identity(1..=1);
+        let good = || me.hello(2, Lane::Bulk);
+        assert_eq!(me.welcome(&good()).map(|(lane, _)| lane).ok(), Some(Lane::Bulk));
+        for (hello, text) in [
+            (Hello::default(), "lane 0 is not known here"),
+            (Hello { lane: 4, ..good() }, "lane 4 is not known here"),
+            (Hello { lane: -1, ..good() }, "lane -1 is not known here"),
+            (
+                Hello { cluster: Bytes::new(), ..good() },
+                "node 2 is of cluster 07070707070707070707070707070707, the caller of cluster ",
+            ),
+            (Hello { to: u64::MAX, ..good() }, "this is node 2, the caller looks for node 18446744073709551615"),
+        ] {
+            let status = me.welcome(&hello).map(|_| ()).unwrap_err();
+            assert_eq!(status.message(), text);
+        }
+    }
+
+    #[test]
+    fn a_wrong_welcome_is_refused() {
+        let me = identity(1..=1);
+        let good = || Welcome { cluster: Bytes::from(vec![7; 16]), node: 3, version: 1 };
+        assert_eq!(me.check(3, &good()), Ok(()));
+        for wrong in [
+            Welcome::default(),
+            Welcome { cluster: Bytes::from(vec![7; 17]), ..good() },
+            Welcome { node: 2, ..good() },
+            Welcome { version: 2, ..good() },
+        ] {
+            assert!(matches!(me.check(3, &wrong), Err(CallError::Refused(_))), "{wrong:?}");
+        }
+    }
+}

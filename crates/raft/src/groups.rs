@@ -3,29 +3,26 @@
 use crate::error::OpenError;
 use crate::group::Group;
 use crate::group_log::{HOST_GUEST, tag};
+use crate::host::Host;
 use crate::inbound::Receiver;
 use crate::log_writer::Commit;
 use crate::machine::Machine;
 use crate::maintain::Maintenance;
-use crate::open::{OpenOptions, Shared, Threads, open_group, put_host};
+use crate::open::{OpenOptions, Shared, open_group, put_host};
 use flintwheel_shard::Replicated;
 use flintwheel_store::{LogDb, LogStats, StateStats, StoreError};
 use openraft::Raft;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
-/// Threads that carry ticks, elections and replication. Nothing that they do blocks, so a few serve hundreds of groups.
-const TASK_THREADS: usize = 2;
 /// How long shutting down waits for entries under way to be applied. What is not applied then is in the log.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long it waits for tasks that don't end by themselves.
-const TASKS: Duration = Duration::from_secs(5);
-
 /// The replicas that a node has, by shard.
 pub(crate) struct Replicas<M: Replicated>(RwLock<BTreeMap<u32, Group<M>>>);
 
@@ -39,35 +36,45 @@ impl<M: Replicated> Replicas<M> {
     }
 }
 
-/// The groups of a node. They live on threads of their own: nothing that blocks elsewhere delays their ticks and elections.
+/// The groups of a node that are driven by machines of one type: all shards, or the meta group.
 pub struct Groups<M: Replicated> {
     replicas: Arc<Replicas<M>>,
+    /// The numbers that they may have.
+    numbers: Range<u32>,
     pub(crate) shared: Shared,
     pub(crate) maintenance: Maintenance,
     /// Held while a replica comes or goes.
     hosting: Mutex<()>,
-    runtime: Option<Runtime>,
-    threads: Threads,
+    runtime: Handle,
+    /// Closed with the groups, where nobody else shares it.
+    host: Option<Host>,
 }
 
 impl<M: Replicated> Groups<M> {
-    /// Opens all groups, makes those of a new node, and returns when each leads or has stopped. On an error, everything is closed again.
+    /// Opens a host and its shards, makes those of a new node, and returns when each leads or has stopped. On an error, everything is
+    /// closed again.
     pub async fn open(options: OpenOptions) -> Result<Self, OpenError> {
         Self::open_with(options, LogDb::commit).await
     }
 
     /// As [`Groups::open`], with the given way to make batches durable.
     pub(crate) async fn open_with(options: OpenOptions, commit: Commit) -> Result<Self, OpenError> {
-        options.check()?;
-        let opened = tokio::task::spawn_blocking(move || Shared::open(&options, commit)).await;
-        let (shared, threads) = opened.map_err(task_failed)??;
-        let runtime =
-            Builder::new_multi_thread().worker_threads(TASK_THREADS).thread_name("raft").enable_all().build()?;
-        let handle = runtime.handle().clone();
+        let host = Host::open_with(options, commit).await?;
+        match host.shards().await {
+            Ok(groups) => Ok(Self { host: Some(host), ..groups }),
+            Err(error) => {
+                host.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens those of a host that have these numbers.
+    pub(crate) async fn open_on(shared: Shared, runtime: Handle, numbers: Range<u32>) -> Result<Self, OpenError> {
         let replicas = Arc::new(Replicas(RwLock::default()));
         let (maintenance, hosting) = (Maintenance::default(), Mutex::default());
-        let groups = Self { replicas, shared, maintenance, hosting, runtime: Some(runtime), threads };
-        match groups.open_replicas(&handle).await {
+        let groups = Self { replicas, numbers, shared, maintenance, hosting, runtime, host: None };
+        match groups.open_replicas().await {
             Ok(()) => Ok(groups),
             Err(error) => {
                 groups.close().await;
@@ -76,10 +83,11 @@ impl<M: Replicated> Groups<M> {
         }
     }
 
-    async fn open_replicas(&self, runtime: &Handle) -> Result<(), OpenError> {
-        let shared = self.shared.clone();
-        let shards = tokio::task::spawn_blocking(move || shared.replicas::<M>()).await.map_err(task_failed)??;
-        let opening = shards.into_iter().map(|shard| runtime.spawn(open_group(self.shared.clone(), shard)));
+    async fn open_replicas(&self) -> Result<(), OpenError> {
+        let (shared, numbers) = (self.shared.clone(), self.numbers.clone());
+        let found =
+            tokio::task::spawn_blocking(move || shared.replicas::<M>(&numbers)).await.map_err(task_failed)??;
+        let opening = found.into_iter().map(|shard| self.runtime.spawn(open_group(self.shared.clone(), shard)));
         let mut failed = Ok(());
         for group in futures::future::join_all(opening).await {
             match group.map_err(task_failed).flatten() {
@@ -93,8 +101,9 @@ impl<M: Replicated> Groups<M> {
     /// Gives the node a replica of a shard, empty and without a voice: the shard's leader brings it up when it makes it a member
     /// ([`Group::add_learner`]). Does nothing if it has one.
     pub async fn host(&self, shard: u32) -> Result<(), OpenError> {
-        if shard >= self.shared.shards {
-            return Err(OpenError::Shard { shard, reason: format!("there are {} shards", self.shared.shards) });
+        if !self.numbers.contains(&shard) {
+            let reason = format!("shards have the numbers {} to {}", self.numbers.start, self.numbers.end - 1);
+            return Err(OpenError::Shard { shard, reason });
         }
         let _alone = self.hosting.lock().await;
         if self.replicas.find(shard).is_some() {
@@ -107,8 +116,8 @@ impl<M: Replicated> Groups<M> {
             log.commit(batch)
         });
         recorded.await.map_err(task_failed)??;
-        let runtime = self.runtime.as_ref().expect("the runtime is there until the groups are closed");
-        let group = runtime.spawn(open_group(self.shared.clone(), shard)).await.map_err(task_failed)??;
+        let opening = self.runtime.spawn(open_group(self.shared.clone(), shard));
+        let group = opening.await.map_err(task_failed)??;
         self.replicas.0.write().insert(shard, group);
         Ok(())
     }
@@ -177,7 +186,7 @@ impl<M: Replicated> Groups<M> {
     }
 
     /// Takes no more proposals, lets those under way be applied, flushes the state so that a restart has nothing to apply again, and
-    /// closes the databases (when all clones of groups are dropped too).
+    /// ends the groups. A host of their own is closed too (its databases when all clones of groups are dropped).
     pub async fn shutdown(self) -> Result<(), StoreError> {
         self.iter().for_each(|group| group.inner.in_flight.close());
         let groups: Vec<_> = self.iter().collect();
@@ -198,24 +207,10 @@ impl<M: Replicated> Groups<M> {
             }
         }
         drop(groups);
-        let (runtime, threads) = (self.runtime.take(), std::mem::take(&mut self.threads));
+        let host = self.host.take();
         drop(self);
-        let end = move || {
-            if let Some(runtime) = runtime {
-                runtime.shutdown_timeout(TASKS);
-            }
-            // A panic in one of them was reported when it happened.
-            threads.into_iter().for_each(|thread| drop(thread.join()));
-        };
-        let _ = tokio::task::spawn_blocking(end).await;
-    }
-}
-
-impl<M: Replicated> Drop for Groups<M> {
-    /// Without [`Groups::shutdown`], tasks end where they are: as in a crash, but without blocking the caller.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        if let Some(host) = host {
+            host.close().await;
         }
     }
 }
@@ -231,6 +226,6 @@ async fn drain<M: Replicated>(group: &Group<M>) {
     }
 }
 
-fn task_failed(error: JoinError) -> OpenError {
+pub(crate) fn task_failed(error: JoinError) -> OpenError {
     OpenError::Threads(std::io::Error::other(error))
 }

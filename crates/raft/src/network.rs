@@ -145,12 +145,12 @@ impl<M: Replicated> RaftNetworkV2<Types> for Replica<M> {
     async fn full_snapshot(
         &mut self,
         vote: Vote,
-        _: SnapshotOf<Types, Data>,
+        snapshot: SnapshotOf<Types, Data>,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         // What is sent is the state as it is now, which is at or after the position that openraft knows.
-        let sending = send_snapshot::send(self, vote, option.soft_ttl());
+        let sending = send_snapshot::send(self, vote, snapshot.meta.last_log_id, option.soft_ttl());
         tokio::select! {
             sent = sending => sent,
             closed = cancel => Err(closed.into()),

@@ -24,6 +24,7 @@ use flintwheel_store::{DataDir, Fault, LogBatch, LogDb, StateDb, StateOptions, S
 use openraft::{BasicNode, Raft};
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -52,7 +53,7 @@ pub struct OpenOptions {
 /// Which replicas a new directory begins with. Of no effect on one that is not new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Founding {
-    /// The node is the first of its cluster: it makes all shards, and is their only voter.
+    /// The node is the first of its cluster: it makes all shards and the meta group, and is their only voter.
     Alone,
     /// Its cluster is there already: it has none, until it is given some ([`crate::Groups::host`]).
     Member,
@@ -126,6 +127,9 @@ impl OpenOptions {
     }
 }
 
+/// The number of the meta group: above all shards, and not the one under which the log keeps what is of no group.
+pub const META: u32 = u32::MAX - 1;
+
 /// The databases and threads that the groups of a node share.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -174,10 +178,10 @@ impl Shared {
         Ok((shared, threads))
     }
 
-    /// The shards that this node has replicas of. Ends what was leaving. Blocks.
-    pub(crate) fn replicas<M: Replicated>(&self) -> Result<Vec<u32>, OpenError> {
+    /// The groups among `numbers` that this node has replicas of. Ends what was leaving. Blocks.
+    pub(crate) fn replicas<M: Replicated>(&self, numbers: &Range<u32>) -> Result<Vec<u32>, OpenError> {
         let mut hosted = Vec::new();
-        for group in self.log.groups()?.into_iter().filter(|group| *group < self.shards) {
+        for group in self.log.groups()?.into_iter().filter(|group| numbers.contains(group)) {
             if self.log.meta(group, tag::LEAVING)?.is_some() {
                 Machine::<M>::erase(&self.state, group)?;
                 let mut batch = self.log.batch();
@@ -218,7 +222,7 @@ fn found(log: &LogDb, options: &OpenOptions) -> Result<(), OpenError> {
     batch.put_meta(NODE, tag::FOUNDED, &number(tag::FOUNDED, 1));
     // A directory that knows its shards but not how it was founded is of a version in which each node was alone.
     if known || options.founding == Founding::Alone {
-        (0..shards).for_each(|shard| put_host(&mut batch, shard, HOST_FOUNDER));
+        (0..shards).chain([META]).for_each(|group| put_host(&mut batch, group, HOST_FOUNDER));
     }
     Ok(log.commit(batch)?)
 }
@@ -262,6 +266,7 @@ async fn start<M: Replicated>(
     let state_machine = StateMachine {
         machine: machine.clone(),
         pool: shared.pool.clone(),
+        exports: exports.clone(),
         incoming: shared.incoming.clone(),
         log: log.clone(),
         writer: shared.writer.clone(),

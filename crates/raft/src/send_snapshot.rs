@@ -5,7 +5,7 @@
 use crate::message::{Answer, Offer, Request};
 use crate::network::Replica;
 use crate::snapshot::Export;
-use crate::types::{Types, Vote};
+use crate::types::{LogId, Types, Vote};
 use bytes::Bytes;
 use flintwheel_shard::Replicated;
 use flintwheel_store::ExportedFile;
@@ -23,16 +23,17 @@ const PIECE: u64 = 512 << 10;
 /// How long the other replica may take to check and install all of it: a gigabyte, on a slow disk.
 const INSTALL: Duration = Duration::from_secs(600);
 
-/// Sends this replica's state. `within` bounds each single piece.
+/// Sends this replica's state, which has at least all up to `least`. `within` bounds each single piece.
 pub(crate) async fn send<M: Replicated>(
     replica: &Replica<M>,
     vote: Vote,
+    least: Option<LogId>,
     within: Duration,
 ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
     let local = |error: io::Error| replica.away(&format!("the snapshot can't be read: {error}"));
     // Few at a time: they share the disk and the network with what is urgent.
     let _turn = replica.exports.turn().await;
-    let export = replica.exports.current(&replica.machine).await.map_err(local)?;
+    let export = replica.exports.current(&replica.machine, least).await.map_err(local)?;
     let offer = Offer { vote, applied: export.applied.clone(), files: export.files.clone() };
     let id = offer.id(replica.machine.group);
     let have = match replica.ask(Request::Offer(offer), within).await? {

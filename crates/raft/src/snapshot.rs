@@ -7,7 +7,7 @@ use crate::codec::Applied;
 use crate::group_log::GroupLog;
 use crate::machine::Machine;
 use crate::receive_snapshot::Staged;
-use crate::types::{SnapshotMeta, Types};
+use crate::types::{LogId, SnapshotMeta, Types};
 use flintwheel_shard::Replicated;
 use flintwheel_store::ExportedFile;
 use openraft::alias::SnapshotOf;
@@ -144,12 +144,29 @@ impl Exports {
         tokio::time::sleep_until(mine.into()).await;
     }
 
-    /// The files to send: the last ones, if the log still goes on from them, or new ones.
-    pub(crate) async fn current<M: Replicated>(&self, machine: &Arc<Machine<M>>) -> io::Result<Arc<Export>> {
+    /// The position of the files that are there, if the log still goes on from them: a replica that was interrupted shall be sent the same
+    /// again.
+    pub(crate) async fn standing(&self) -> Option<Applied> {
+        let last = self.last.lock().await;
+        let export = last.as_ref().filter(|(export, used)| self.is_of_use(export, *used));
+        export.map(|(export, _)| export.applied.clone())
+    }
+
+    fn is_of_use(&self, export: &Export, used: Instant) -> bool {
+        export.applied.last >= self.log.purged() && used.elapsed() < KEEP
+    }
+
+    /// The files to send, of a state that has at least all up to `least`: openraft counts the replica as having that when it has them, so
+    /// older files would lose entries. The last ones, if they are of use, or new ones.
+    pub(crate) async fn current<M: Replicated>(
+        &self,
+        machine: &Arc<Machine<M>>,
+        least: Option<LogId>,
+    ) -> io::Result<Arc<Export>> {
         let mut last = self.last.lock().await;
         if let Some((export, used)) = &mut *last
-            && export.applied.last >= self.log.purged()
-            && used.elapsed() < KEEP
+            && export.applied.last >= least
+            && self.is_of_use(export, *used)
         {
             *used = Instant::now();
             return Ok(export.clone());
@@ -159,6 +176,7 @@ impl Exports {
         let dir = self.node.root.join(format!("{}-{number}", machine.group));
         let machine = machine.clone();
         let made = tokio::task::spawn_blocking(move || export(&machine, dir)).await.map_err(io::Error::other)??;
+        assert!(made.applied.last >= least, "what was flushed is applied");
         let made = Arc::new(made);
         *last = Some((made.clone(), Instant::now()));
         Ok(made)

@@ -7,12 +7,12 @@ use crate::group_log::GroupLog;
 use crate::log_writer::LogWriter;
 use crate::machine::Machine;
 use crate::receive_snapshot::{Incoming, Staged};
-use crate::snapshot::{Data, MarkBuilder, mark};
+use crate::snapshot::{Data, Exports, MarkBuilder, mark};
 use crate::tail::weight;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, Types};
 use flintwheel_shard::Replicated;
 use futures::{Stream, StreamExt};
-use openraft::OptionalSend;
+use openraft::{OptionalSend, Snapshot};
 use openraft::alias::SnapshotOf;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use std::io;
@@ -25,6 +25,7 @@ const BATCH: usize = 1 << 20;
 pub(crate) struct StateMachine<M> {
     pub(crate) machine: Arc<Machine<M>>,
     pub(crate) pool: ApplyPool,
+    pub(crate) exports: Arc<Exports>,
     pub(crate) incoming: Arc<Incoming>,
     pub(crate) log: Arc<GroupLog>,
     pub(crate) writer: LogWriter,
@@ -117,6 +118,10 @@ impl<M: Replicated> RaftStateMachine<Types> for StateMachine<M> {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, Data>>, io::Error> {
+        if let Some(Applied { last, membership }) = self.exports.standing().await {
+            let meta = SnapshotMeta { last_log_id: last, last_membership: membership };
+            return Ok(Some(Snapshot { meta, snapshot: Data::Mark { empty: false } }));
+        }
         if self.machine.flushed().last.is_none() {
             return Ok(None);
         }

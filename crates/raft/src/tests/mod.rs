@@ -5,6 +5,7 @@ mod faults;
 mod install;
 mod kill;
 mod maintenance;
+mod over_links;
 mod pipeline;
 mod restart;
 mod suite;

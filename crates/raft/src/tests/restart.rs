@@ -1,8 +1,10 @@
 //! Closing and opening again: what is kept, what is replayed, and what is refused.
 
 use super::toy::{self, Toy};
-use crate::{Groups, Leadership, OpenError, OpenOptions, ProposeError};
+use crate::group_log::{NODE, tag};
+use crate::{Founding, Groups, Host, Leadership, META, OpenError, OpenOptions, ProposeError};
 use bytes::Bytes;
+use flintwheel_store::LogDb;
 use std::path::Path;
 
 async fn refused(options: OpenOptions) -> OpenError {
@@ -108,4 +110,40 @@ async fn a_refused_directory_is_unlocked_again() {
     std::fs::remove_dir_all(root.path().join("log")).unwrap();
     std::fs::rename(&moved, root.path().join("log")).unwrap();
     toy::open(root.path(), 1).await.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_of_a_version_without_other_nodes_keeps_its_shards() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 2).await;
+    let count = toy::propose(&groups, 1, 3).await.count;
+    groups.shutdown().await.unwrap();
+    {
+        let log = LogDb::open(&toy::options(root.path(), 2).data).unwrap();
+        let mut batch = log.batch();
+        batch.remove_meta(NODE, tag::FOUNDED);
+        [0, 1, META].into_iter().for_each(|group| batch.remove_meta(group, tag::HOST));
+        log.commit(batch).unwrap();
+    }
+    let groups =
+        Groups::open(OpenOptions { founding: Founding::Member, ..toy::options(root.path(), 2) }).await.unwrap();
+    assert_eq!(toy::machine(&groups, 1).count, count);
+    assert_eq!(toy::propose(&groups, 0, 1).await.count, 1);
+    groups.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_meta_group_stands_beside_the_shards() {
+    let root = tempfile::tempdir().unwrap();
+    for round in 1..=2 {
+        let host = Host::open(toy::options(root.path(), 2)).await.unwrap();
+        let (shards, meta) = (host.shards::<Toy>().await.unwrap(), host.meta::<Toy>().await.unwrap());
+        assert_eq!((shards.iter().count(), meta.iter().count()), (2, 1));
+        assert_eq!(meta.group(META).propose(Bytes::from_static(b"meta")).await.unwrap().count, round);
+        assert_eq!(toy::propose(&shards, 0, 2).await.count, round * 2);
+        assert!(shards.host(META).await.is_err() && meta.host(0).await.is_err());
+        meta.shutdown().await.unwrap();
+        shards.shutdown().await.unwrap();
+        host.close().await;
+    }
 }

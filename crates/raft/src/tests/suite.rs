@@ -5,6 +5,7 @@ use crate::group_log::GroupLog;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::open::{Shared, Threads};
+use crate::snapshot::Exports;
 use crate::state_machine::StateMachine;
 use crate::types::Types;
 use flintwheel_store::LogDb;
@@ -35,8 +36,9 @@ impl StoreBuilder<Types, LogStore, StateMachine<Toy>, Root> for OneGroup {
         let log = Arc::new(GroupLog::open(shared.log, 0, 100).unwrap());
         let machine = Arc::new(Machine::open(shared.state, 0, shared.fatal).unwrap());
         let store = LogStore { log: log.clone(), writer: shared.writer.clone() };
+        let exports = Arc::new(Exports::new(shared.outgoing, log.clone()));
         let (pool, incoming, writer) = (shared.pool, shared.incoming, shared.writer);
-        Ok((Root { _dir: root, threads }, store, StateMachine { machine, pool, incoming, log, writer }))
+        Ok((Root { _dir: root, threads }, store, StateMachine { machine, pool, exports, incoming, log, writer }))
     }
 }
 

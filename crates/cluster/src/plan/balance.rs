@@ -4,6 +4,7 @@
 //! emptiest, and gets one from the fullest. The first half alone makes nothing worse, and the second is a direct way.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::Step;
 use super::board::Board;
@@ -23,13 +24,21 @@ type Way = (u32, u64, u64);
 
 fn best(board: &Board<'_>) -> Option<Way> {
     let pairs = uneven(board);
-    pairs.iter().find_map(|(from, to)| direct(board, *from, *to)).or_else(|| {
-        let over = |from: u64, to: u64| {
-            let thirds = board.spots.iter().filter(|(_, spot)| spot.levels());
-            thirds.map(|(third, _)| *third).find_map(|third| first_half(board, from, third, to))
-        };
-        pairs.iter().find_map(|(from, to)| over(*from, *to))
-    })
+    let (from, to) = *pairs.first()?;
+    let first = ranks(board, from, to).min().map(|(.., shard)| (shard, from, to));
+    first.or_else(|| other(board, &pairs))
+}
+
+/// Where the most uneven pair has no direct way: another pair's, or one over a third node.
+fn other(board: &Board<'_>, pairs: &[(u64, u64)]) -> Option<Way> {
+    let ways = Ways::new(board);
+    let thirds = |(from, to): &(u64, u64)| {
+        let (from, to) = (*from, *to);
+        let next = board.spots[&to].replicas + 1;
+        let mut thirds = board.spots.iter().filter(|(node, spot)| ![from, to].contains(node) && spot.replicas == next);
+        thirds.find_map(|(third, _)| ways.direct(from, *third).and_then(|_| ways.direct(*third, to)))
+    };
+    pairs.iter().find_map(|(from, to)| ways.direct(*from, *to)).or_else(|| pairs.iter().find_map(thirds))
 }
 
 /// Nodes of which one holds two more than the other, the most uneven first.
@@ -44,24 +53,43 @@ fn uneven(board: &Board<'_>) -> Vec<(u64, u64)> {
     pairs.into_iter().map(|(_, from, to)| (from, to)).collect()
 }
 
-/// The shard whose move evens out bytes best; rather not one that the node leads.
-fn direct(board: &Board<'_>, from: u64, to: u64) -> Option<Way> {
-    let (full, empty) = (&board.spots[&from], &board.spots[&to]);
-    let gap = i128::from(full.bytes) - i128::from(empty.bytes);
-    let shards = board.seats.iter().filter(|(shard, _)| movable(board, **shard, from, to));
-    let rank = shards.map(|(shard, seat)| {
-        let after = (gap - 2 * i128::from(seat.bytes)).abs();
-        (board.conflicts(&seat.nodes_after(from, to)), after, seat.leads == Some(from), *shard)
-    });
-    rank.min().map(|(.., shard)| (shard, from, to))
+/// How good it is to move a shard: first that no more of its replicas share a zone, then that bytes become even, then that it is not
+/// the leader that moves.
+type Rank = (usize, u128, bool, u32);
+
+fn ranks(board: &Board<'_>, from: u64, to: u64) -> impl Iterator<Item = Rank> {
+    let movable = board.seats.keys().filter(move |shard| movable(board, **shard, from, to));
+    movable.map(move |shard| rank(board, *shard, from, to))
 }
 
-fn first_half(board: &Board<'_>, from: u64, third: u64, to: u64) -> Option<Way> {
-    if third == from || third == to || board.spots[&third].replicas != board.spots[&to].replicas + 1 {
-        return None;
+fn rank(board: &Board<'_>, shard: u32, from: u64, to: u64) -> Rank {
+    let seat = &board.seats[&shard];
+    let gap = i128::from(board.spots[&from].bytes) - i128::from(board.spots[&to].bytes);
+    let after = (gap - 2 * i128::from(seat.bytes)).unsigned_abs();
+    (board.conflicts(&seat.nodes_after(from, to)), after, seat.leads == Some(from), shard)
+}
+
+/// The best shard for each way from one node to another.
+struct Ways(BTreeMap<(u64, u64), Rank>);
+
+impl Ways {
+    fn new(board: &Board<'_>) -> Self {
+        let mut ways = BTreeMap::new();
+        let targets: Vec<u64> = board.spots.iter().filter(|(_, spot)| spot.takes()).map(|(node, _)| *node).collect();
+        for (shard, seat) in board.seats.iter().filter(|(shard, _)| board.is_idle(**shard)) {
+            let pairs = seat.nodes.iter().flat_map(|from| targets.iter().map(move |to| (*from, *to)));
+            for (from, to) in pairs.filter(|(from, to)| movable(board, *shard, *from, *to)) {
+                let new = rank(board, *shard, from, to);
+                let best = ways.entry((from, to)).or_insert(new);
+                *best = new.min(*best);
+            }
+        }
+        Self(ways)
     }
-    direct(board, from, third)?;
-    direct(board, third, to)
+
+    fn direct(&self, from: u64, to: u64) -> Option<Way> {
+        self.0.get(&(from, to)).map(|(.., shard)| (*shard, from, to))
+    }
 }
 
 /// Whether a shard may move so: nothing else of it is under way, all its voters answer, and no more of them share a zone after it.

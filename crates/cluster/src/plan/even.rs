@@ -3,6 +3,9 @@
 /// Things that may be given, by their names, with their weights.
 pub(super) type Things = Vec<(u32, u64)>;
 
+/// Pairs that are looked at: where the most uneven can't be helped, others hardly can, and a plan is made every moment.
+const PAIRS: usize = 32;
+
 /// What the heavy side gives, and what it gets back, if anything.
 pub(super) type Exchange = (u32, Option<u32>);
 
@@ -28,6 +31,7 @@ pub(super) fn uneven(weights: &[(u64, u64)], least: u64) -> Vec<(u64, u64, u64)>
     let gaps = pairs.filter_map(|(heavy, light)| Some((heavy.1.checked_sub(light.1)?, heavy.0, light.0)));
     let mut uneven: Vec<_> = gaps.filter(|(gap, ..)| *gap > bound).collect();
     uneven.sort_unstable_by_key(|(gap, heavy, light)| (std::cmp::Reverse(*gap), *heavy, *light));
+    uneven.truncate(PAIRS);
     uneven
 }
 

@@ -93,11 +93,14 @@ fn an_entry_that_is_not_understood_changes_nothing() {
     }
 }
 
+/// What it is, the key, the row that stands there instead, and what is said.
+type Damage = (&'static str, Vec<u8>, Option<Vec<u8>>, &'static str);
+
 #[test]
 fn rows_that_do_not_fit_together_are_not_opened() {
     let mut group = Group::of(2, settings());
     group.place(0, &[1, 2]);
-    let cases: [(&str, Vec<u8>, Option<Vec<u8>>, &str); 6] = [
+    let cases: [Damage; 6] = [
         ("a key of a newer version", b"x".to_vec(), Some(vec![]), "is not known"),
         ("a node of a newer version", keys::node(1), Some(vec![2]), "node version 2"),
         ("a shard on no node", keys::node(2), None, "on a node that is not there"),

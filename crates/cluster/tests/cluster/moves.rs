@@ -189,17 +189,20 @@ fn a_shard_has_a_limited_number_of_replicas() {
     assert_eq!(group.begin(0, None, Some(17)), Err(Refusal::TooManyReplicas { shard: 0, most: 16 }));
 }
 
+/// Shards and where they are put.
+type Placed<'a> = &'a [(u32, &'a [u64])];
+
 #[test]
 fn first_replicas_are_placed_all_or_none() {
     let mut group = Group::of(3, settings());
     assert_eq!(group.drain(3, true), Ok(Accepted::Done));
-    let place = |items: &[(u32, &[u64])]| {
+    let place = |items: Placed<'_>| {
         let item = |(shard, nodes): &(u32, &[u64])| Placement { shard: *shard, nodes: nodes.to_vec() };
         Body::SetReplicas(items.iter().map(item).collect())
     };
     let empty = Refusal::Range { field: "first replicas", value: 0, least: 1, most: 9 };
     let many = Refusal::Range { field: "first replicas", value: 10, least: 1, most: 9 };
-    let cases: [(&[(u32, &[u64])], Refusal); 8] = [
+    let cases: [(Placed<'_>, Refusal); 8] = [
         (&[(0, &[1]), (0, &[2])], Refusal::AlreadyPlaced { shard: 0 }),
         (&[(0, &[1]), (16, &[2])], Refusal::UnknownShard { shard: 16, shards: 16 }),
         (&[(0, &[1]), (META, &[2])], Refusal::AlreadyPlaced { shard: META }),

@@ -20,6 +20,9 @@ fn world(nodes: usize, shards: u32) -> World {
     world
 }
 
+/// What is done to a world, and its name.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut World));
+
 fn added(steps: &[Step]) -> Vec<(u32, Option<u64>, u64)> {
     let added = |step: &Step| match step.action {
         Action::AddLearner { node, replaces } => Some((step.shard, replaces, node)),
@@ -177,7 +180,7 @@ fn a_replica_is_not_taken_from_a_leader_before_it_has_handed_over() {
 
 #[test]
 fn replicas_go_only_where_they_can_be() {
-    let spoil: [(&str, &dyn Fn(&mut World)); 6] = [
+    let spoil: [Change<'_>; 6] = [
         ("full", &|world| world.seen.nodes.get_mut(&4).expect("is there").free = 64 << 20),
         ("gone", &|world| world.gone(4, SECOND)),
         ("draining", &|world| drop(world.group.drain(4, true))),
@@ -343,7 +346,7 @@ fn a_learner_is_promoted_when_it_has_caught_up() {
 
 #[test]
 fn a_move_to_a_node_that_is_lost_is_given_up() {
-    let lose: [(&str, &dyn Fn(&mut World)); 3] = [
+    let lose: [Change<'_>; 3] = [
         ("gone", &|world| world.gone(4, 2 * REPAIR_AFTER)),
         ("drained", &|world| drop(world.group.drain(4, true))),
         ("removed", &|world| drop(world.group.remove(4, true))),

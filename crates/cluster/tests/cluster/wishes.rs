@@ -31,9 +31,12 @@ fn a_replica_is_moved_where_it_is_told_to() {
     assert_eq!(step.action, Action::AddLearner { node: 4, replaces: None }, "it has fewer than wanted");
 }
 
+/// What is done to the world before, the shard, from where, to where, and what is said.
+type Wish<'a> = (&'a dyn Fn(&mut World), u32, Option<u64>, u64, &'a str);
+
 #[test]
 fn a_move_that_can_not_be_says_why() {
-    let spoil: [(&dyn Fn(&mut World), u32, Option<u64>, u64, &str); 13] = [
+    let spoil: [Wish<'_>; 13] = [
         (&|_| (), 0, None, 2, "node 2 holds a replica of shard 0 already: choose another node"),
         (&|_| (), 0, None, 9, "there is no node 9 in this cluster: `flintwheel cluster nodes` lists them"),
         (&|_| (), 9, None, 4, "shard 9 has no replicas yet: they are placed when the cluster is made"),

@@ -21,5 +21,6 @@ pub use plan::{Step, View, plan};
 pub use refusal::Refusal;
 pub use reply::Accepted;
 
-/// The meta group as a shard: it is placed, moved and repaired by the same rules. No other shard has this number.
-pub const META: u32 = u32::MAX;
+/// The meta group as a shard: it is placed, moved and repaired by the same rules. No other shard has this number. (The one above it is
+/// where a node's log keeps what is of no group.)
+pub const META: u32 = u32::MAX - 1;

@@ -146,8 +146,9 @@ impl Exports {
 
     /// The position of the files that are there, if the log still goes on from them: a replica that was interrupted shall be sent the same
     /// again.
-    pub(crate) async fn standing(&self) -> Option<Applied> {
-        let last = self.last.lock().await;
+    /// Does not wait: applying would wait behind files that are being written.
+    pub(crate) fn standing(&self) -> Option<Applied> {
+        let last = self.last.try_lock().ok()?;
         let export = last.as_ref().filter(|(export, used)| self.is_of_use(export, *used));
         export.map(|(export, _)| export.applied.clone())
     }

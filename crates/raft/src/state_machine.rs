@@ -12,9 +12,9 @@ use crate::tail::weight;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, Types};
 use flintwheel_shard::Replicated;
 use futures::{Stream, StreamExt};
-use openraft::{OptionalSend, Snapshot};
 use openraft::alias::SnapshotOf;
 use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{OptionalSend, Snapshot};
 use std::io;
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ impl<M: Replicated> RaftStateMachine<Types> for StateMachine<M> {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, Data>>, io::Error> {
-        if let Some(Applied { last, membership }) = self.exports.standing().await {
+        if let Some(Applied { last, membership }) = self.exports.standing() {
             let meta = SnapshotMeta { last_log_id: last, last_membership: membership };
             return Ok(Some(Snapshot { meta, snapshot: Data::Mark { empty: false } }));
         }

@@ -155,6 +155,28 @@ async fn an_installation_that_ended_half_way_is_finished_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn files_are_sent_again_but_never_such_as_lack_what_openraft_counts_on() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    toy::propose(&groups, 0, 10).await;
+    let (machine, exports) = (groups.group(0).inner.machine.clone(), groups.group(0).inner.exports.clone());
+    let first = exports.current(&machine, None).await.unwrap();
+    assert_eq!(exports.standing(), Some(first.applied.clone()), "what is said to be sent is what is sent");
+    toy::propose(&groups, 0, 10).await;
+    let again = exports.current(&machine, first.applied.last).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    let least = machine.applied().last;
+    let newer = exports.current(&machine, least).await.unwrap();
+    assert!(newer.applied.last >= least && !Arc::ptr_eq(&first, &newer));
+    let dir = first.dir().to_owned();
+    assert!(dir.exists());
+    drop((first, again));
+    assert!(!dir.exists(), "nobody has them any more");
+    drop((machine, exports, newer));
+    groups.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn receiving_goes_on_where_it_was_interrupted() {
     let (out, offer, _) = snapshot(300).await;
     let root = tempfile::tempdir().unwrap();

@@ -5,8 +5,11 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use flintwheel_loadtest::engine::{Engine, Sink};
+use flintwheel_loadtest::http;
 use flintwheel_loadtest::process::{Process, own_binary};
 use flintwheel_loadtest::temporal_dev::TemporalDev;
+
+use serde_json::Value;
 
 use super::support::{LOOK, Server, file_says, options};
 
@@ -45,7 +48,25 @@ async fn what_temporal_refuses_stands_among_the_dead_letters_with_the_reason() -
     ] {
         dead_letter(&server, namespace, words).await?;
     }
+    pages_end_with_the_last_letter_that_fits(&server).await?;
     server.engine.check_running()
+}
+
+/// There are two dead letters, one in each namespace.
+async fn pages_end_with_the_last_letter_that_fits(server: &Server) -> Result<()> {
+    let page = async |query: String| -> Result<(usize, String)> {
+        let answer = http::get(server.engine.http(), &format!("/v1/dead-letters?page_size=1{query}")).await?.ok()?;
+        let page: Value = serde_json::from_str(&answer)?;
+        let letters = page["items"].as_array().map_or(0, Vec::len);
+        Ok((letters, page["next_page_token"].as_str().unwrap_or_default().to_owned()))
+    };
+    for namespace in ["bad", "good"] {
+        assert_eq!(page(format!("&namespace={namespace}")).await?, (1, String::new()));
+    }
+    let (letters, token) = page(String::new()).await?;
+    assert!(letters == 1 && !token.is_empty(), "{letters} {token:?}");
+    assert_eq!(page(format!("&page_token={token}")).await?, (1, String::new()));
+    Ok(())
 }
 
 /// Waits until the account says so.

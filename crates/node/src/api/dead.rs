@@ -28,11 +28,14 @@ impl Api {
             let letters = query::dead_letters(&self.shared.group(shard).state(), from, size)?;
             let last_page = letters.len() < size;
             for (seq, letter) in letters {
+                from = seq + 1;
+                let Some(shown) = self.show_dead(shard, seq, &letter)?.filter(|shown| fits(filter, shown)) else {
+                    continue;
+                };
                 if items.len() == size {
                     return Ok(Page { items, next: Some(write_id(shard, seq)) });
                 }
-                from = seq + 1;
-                items.extend(self.show_dead(shard, seq, &letter)?.filter(|shown| fits(filter, shown)));
+                items.push(shown);
             }
             if last_page {
                 (shard, from) = (shard + 1, 0);

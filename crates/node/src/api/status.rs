@@ -102,6 +102,7 @@ impl Api {
         let age = |at: Option<i64>| Duration::from_micros(at.map_or(0, |at| (now - at).max(0) as u64));
         Ok(by_namespace
             .into_iter()
+            .filter(|(_, (pending, _))| *pending > 0)
             .map(|(namespace, (pending, oldest))| NamespaceOutbox { namespace, pending, oldest: age(oldest) })
             .collect())
     }

@@ -143,6 +143,7 @@ impl<M: Replicated> Groups<M> {
             shared.log.commit(batch)?;
             // An apply that was under way is over when this has the machine, and none begins any more.
             machine.read(|_, _| ());
+            shared.incoming.forget(shard);
             Machine::<M>::erase(&shared.state, shard)
         });
         erased.await.map_err(task_failed)??;

@@ -183,6 +183,7 @@ impl Shared {
         let mut hosted = Vec::new();
         for group in self.log.groups()?.into_iter().filter(|group| numbers.contains(group)) {
             if self.log.meta(group, tag::LEAVING)?.is_some() {
+                self.incoming.forget(group);
                 Machine::<M>::erase(&self.state, group)?;
                 let mut batch = self.log.batch();
                 GroupLog::erase(&mut batch, group);

@@ -156,6 +156,14 @@ impl Incoming {
         Ok(())
     }
 
+    /// The group's replica has left: what came in for it is of no use.
+    pub(crate) fn forget(&self, group: u32) {
+        let slot = self.slot(group);
+        let mut slot = slot.lock();
+        *slot = None;
+        [GATHERING, STAGED].iter().for_each(|place| remove(&self.root.join(place).join(group.to_string())));
+    }
+
     fn slot(&self, group: u32) -> Arc<parking_lot::Mutex<Option<Gathering>>> {
         self.groups.lock().entry(group).or_default().clone()
     }

@@ -1,10 +1,12 @@
 //! Tests of the groups as a whole, on real databases.
 
+mod chaos;
 mod cluster;
 mod faults;
 mod install;
 mod kill;
 mod maintenance;
+mod nodes;
 mod over_links;
 mod pipeline;
 mod restart;

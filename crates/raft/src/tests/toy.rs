@@ -23,7 +23,7 @@ pub(super) struct Toy {
 }
 
 impl Toy {
-    fn parse(bytes: &[u8]) -> Self {
+    pub(super) fn parse(bytes: &[u8]) -> Self {
         let number = |at| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
         Self { count: number(0), digest: number(8), since_open: 0 }
     }

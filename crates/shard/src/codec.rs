@@ -82,6 +82,34 @@ impl Encoder {
     }
 }
 
+/// A log entry: format version, kind, the leader's time, and what the kind brings. Every machine's entries have this form.
+pub fn encode_entry(version: u8, kind: u8, at: i64, capacity: usize, body: impl FnOnce(&mut Encoder)) -> Vec<u8> {
+    let mut e = Encoder::with_capacity(capacity);
+    e.u8(version);
+    e.u8(kind);
+    e.i64(at);
+    body(&mut e);
+    e.finish()
+}
+
+/// The other way: the leader's time, and what `body` makes of kind and rest. An entry of another version is refused, and so is one that
+/// goes on after its body.
+pub fn decode_entry<B>(
+    version: u8,
+    bytes: &[u8],
+    body: impl FnOnce(u8, &mut Decoder<'_>) -> Result<B, DecodeError>,
+) -> Result<(i64, B), DecodeError> {
+    let mut d = Decoder::new(bytes);
+    let found = d.u8()?;
+    if found != version {
+        return Err(DecodeError(format!("entry version {found} is not known to this program ({version} is)")));
+    }
+    let (kind, at) = (d.u8()?, d.i64()?);
+    let body = body(kind, &mut d)?;
+    d.end()?;
+    Ok((at, body))
+}
+
 /// A length as it is stored.
 ///
 /// # Panics

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::codec::{DecodeError, Decoder, Encoder, decode_entry, encode_entry};
 use crate::occurrence::Reason;
 
 /// Of the whole encoding; the first byte of each entry.
@@ -206,12 +206,7 @@ pub struct Expire {
 impl Entry {
     /// As it stands in the log.
     pub fn encode(&self) -> Bytes {
-        let mut e = Encoder::with_capacity(self.size_hint());
-        e.u8(VERSION);
-        e.u8(self.body.kind());
-        e.i64(self.at);
-        self.body.encode(&mut e);
-        e.finish().into()
+        encode_entry(VERSION, self.body.kind(), self.at, self.size_hint(), |e| self.body.encode(e)).into()
     }
 
     fn size_hint(&self) -> usize {
@@ -224,15 +219,7 @@ impl Entry {
 
     /// From the log.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut d = Decoder::new(bytes);
-        let version = d.u8()?;
-        if version != VERSION {
-            return Err(DecodeError(format!("entry version {version} is not known to this program ({VERSION} is)")));
-        }
-        let kind = d.u8()?;
-        let at = d.i64()?;
-        let body = Body::decode(kind, &mut d)?;
-        d.end()?;
+        let (at, body) = decode_entry(VERSION, bytes, Body::decode)?;
         Ok(Self { at, body })
     }
 }

@@ -1,7 +1,7 @@
 //! Entries as bytes. Frozen: another form is another version beside it.
 
 use bytes::Bytes;
-use flintwheel_shard::codec::{DecodeError, Decoder, Encoder};
+use flintwheel_shard::codec::{DecodeError, Decoder, Encoder, decode_entry, encode_entry};
 
 use super::{
     BeginMove, Body, Change, Drain, EndMove, Entry, Init, Join, MoveOutcome, Placement, Register, Remove, StepMove,
@@ -14,25 +14,12 @@ const VERSION: u8 = 1;
 impl Entry {
     /// As it stands in the log.
     pub fn encode(&self) -> Bytes {
-        let mut e = Encoder::with_capacity(256);
-        e.u8(VERSION);
-        e.u8(self.body.kind());
-        e.i64(self.at);
-        self.body.put(&mut e);
-        e.finish().into()
+        encode_entry(VERSION, self.body.kind(), self.at, 256, |e| self.body.put(e)).into()
     }
 
     /// From the log.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut d = Decoder::new(bytes);
-        let version = d.u8()?;
-        if version != VERSION {
-            return Err(DecodeError(format!("entry version {version} is not known to this program ({VERSION} is)")));
-        }
-        let kind = d.u8()?;
-        let at = d.i64()?;
-        let body = Body::take(kind, &mut d)?;
-        d.end()?;
+        let (at, body) = decode_entry(VERSION, bytes, Body::take)?;
         Ok(Self { at, body })
     }
 }

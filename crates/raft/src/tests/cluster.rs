@@ -1,6 +1,6 @@
 //! Groups with several replicas: who takes part, who leads, and what becomes of those that were away.
 
-use super::nodes::{Cluster, peer};
+use super::nodes::{Cluster, Wire};
 use super::toy::Toy;
 use crate::{ChangeError, Groups, Inbound, Leadership, Members};
 use bytes::Bytes;
@@ -21,8 +21,17 @@ async fn what_is_acknowledged_is_on_all_replicas_with_equal_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_leader_is_killed_another_one_goes_on_and_nothing_acknowledged_is_lost() {
-    let mut cluster = Cluster::of(3).await;
-    for round in 1..=3 {
+    leaders_are_killed(Wire::Board, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_leaders_are_replaced_over_real_connections() {
+    leaders_are_killed(Wire::Links, 2).await;
+}
+
+async fn leaders_are_killed(wire: Wire, rounds: u64) {
+    let mut cluster = Cluster::over(wire, 3).await;
+    for round in 1..=rounds {
         cluster.write(50).await;
         let leader = cluster.leader().await;
         cluster.kill(leader).await;
@@ -55,7 +64,16 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing_and_confirms_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_whose_entries_are_gone_from_the_log_is_brought_up_by_a_snapshot() {
-    let mut cluster = Cluster::of(3).await;
+    brought_up_by_a_snapshot(Wire::Board).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_comes_over_real_connections() {
+    brought_up_by_a_snapshot(Wire::Links).await;
+}
+
+async fn brought_up_by_a_snapshot(wire: Wire) {
+    let mut cluster = Cluster::over(wire, 3).await;
     cluster.write(20).await;
     let late = (1..=3).find(|node| Some(*node) != cluster.leader_now()).unwrap();
     cluster.kill(late).await;
@@ -129,7 +147,7 @@ async fn the_last_voter_stays_and_steps_can_be_repeated() {
     assert!(matches!(group.promote(7).await, Err(ChangeError::Refused(_))), "who does not follow can't vote");
     group.remove(7).await.unwrap();
     for _ in 0..2 {
-        group.add_learner(&peer(7)).await.unwrap();
+        group.add_learner(&cluster.peer(7)).await.unwrap();
     }
     assert_eq!(group.members().learners, BTreeSet::from([7]));
     for _ in 0..2 {

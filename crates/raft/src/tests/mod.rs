@@ -7,7 +7,6 @@ mod install;
 mod kill;
 mod maintenance;
 mod nodes;
-mod over_links;
 mod pipeline;
 mod restart;
 mod suite;

@@ -1,17 +1,23 @@
 //! Several nodes in one process, on real databases, with a network that tests cut where they like.
 
 use super::toy::{self, Toy};
-use crate::{CallError, ChangeError, Founding, Group, Groups, Inbound, Lane, OpenOptions, Peer, Receiver, Transport};
+use crate::{
+    CallError, ChangeError, Founding, Group, Groups, Identity, Inbound, Lane, Links, OpenOptions, PROTOCOL_VERSIONS,
+    Peer, PeerDoor, Receiver, Transport, peer_server,
+};
 use bytes::Bytes;
+use flintwheel_store::DataDir;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_stream::wrappers::TcpListenerStream;
 
 /// Longer than anything here takes; what is not there by then never comes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,20 +79,34 @@ impl Switchboard {
     }
 }
 
+/// What carries the messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// A switchboard, in memory.
+    Board,
+    /// Real connections on the loopback.
+    Links,
+}
+
 pub(super) struct Cluster {
+    wire: Wire,
+    addresses: BTreeMap<u64, String>,
+    /// Of nodes with real connections: what their doors run on.
+    doors: BTreeMap<u64, Runtime>,
     pub(super) board: Arc<Switchboard>,
     roots: BTreeMap<u64, TempDir>,
     pub(super) nodes: BTreeMap<u64, Groups<Toy>>,
 }
 
-pub(super) fn peer(node: u64) -> Peer {
-    Peer { node, address: format!("node-{node}:1").into() }
-}
-
 impl Cluster {
     /// Nodes 1 to `count`, and a shard that all of them vote in.
     pub(super) async fn of(count: u64) -> Self {
-        let mut cluster = Self { board: Arc::default(), roots: BTreeMap::new(), nodes: BTreeMap::new() };
+        Self::over(Wire::Board, count).await
+    }
+
+    pub(super) async fn over(wire: Wire, count: u64) -> Self {
+        let (addresses, doors, roots, nodes) = Default::default();
+        let mut cluster = Self { wire, addresses, doors, board: Arc::default(), roots, nodes };
         for node in 1..=count {
             cluster.roots.insert(node, tempfile::tempdir().unwrap());
             cluster.start(node).await;
@@ -97,33 +117,58 @@ impl Cluster {
         cluster
     }
 
-    fn options(&self, node: u64) -> OpenOptions {
-        let data = flintwheel_store::DataDir::open(self.path(node), node, None).unwrap();
-        let founding = if node == 1 { Founding::Alone } else { Founding::Member };
-        let transport = Arc::new(Line { from: node, board: self.board.clone() });
-        OpenOptions { founding, transport, address: peer(node).address, ..OpenOptions::new(data, 1) }
+    pub(super) fn peer(&self, node: u64) -> Peer {
+        let address = self.addresses.get(&node).map_or_else(|| format!("node-{node}:1"), Clone::clone);
+        Peer { node, address: address.into() }
     }
 
-    fn path(&self, node: u64) -> &Path {
-        self.roots[&node].path()
-    }
-
+    /// At the address of before, if it had one.
     pub(super) async fn start(&mut self, node: u64) {
-        let groups = Groups::open(self.options(node)).await.unwrap();
-        self.board.nodes.lock().insert(node, groups.receiver());
+        let data = DataDir::open(self.roots[&node].path(), node, None).unwrap();
+        let founding = if node == 1 { Founding::Alone } else { Founding::Member };
+        let options = OpenOptions { founding, ..OpenOptions::new(data, 1) };
+        let groups = match self.wire {
+            Wire::Board => {
+                let transport = Arc::new(Line { from: node, board: self.board.clone() });
+                let groups = Groups::open(OpenOptions { transport, address: self.peer(node).address, ..options });
+                let groups = groups.await.unwrap();
+                self.board.nodes.lock().insert(node, groups.receiver());
+                groups
+            }
+            Wire::Links => self.start_linked(node, options).await,
+        };
         self.nodes.insert(node, groups);
+    }
+
+    async fn start_linked(&mut self, node: u64, options: OpenOptions) -> Groups<Toy> {
+        let door = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let address = self.addresses.get(&node).map_or_else(|| "127.0.0.1:0".to_owned(), Clone::clone);
+        let listener = door.spawn(async move { TcpListener::bind(address).await.unwrap() }).await.unwrap();
+        self.addresses.insert(node, listener.local_addr().unwrap().to_string());
+        let identity = Identity { cluster: [7; 16], node, versions: PROTOCOL_VERSIONS };
+        let transport = Arc::new(Links::new(identity.clone(), Handle::current()));
+        let groups = Groups::open(OpenOptions { transport, address: self.peer(node).address, ..options });
+        let groups = groups.await.unwrap();
+        let receiver = PeerDoor::new(identity, Arc::new(groups.receiver()), |_| Ok(()));
+        let server = peer_server().add_service(receiver.service());
+        door.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        self.doors.insert(node, door);
+        groups
     }
 
     /// As in a crash: nothing is flushed.
     pub(super) async fn kill(&mut self, node: u64) {
         self.board.nodes.lock().remove(&node);
+        if let Some(door) = self.doors.remove(&node) {
+            door.shutdown_background();
+        }
         self.nodes.remove(&node).unwrap().close().await;
     }
 
     /// Gives a node that runs a replica, and a vote when it has caught up.
     pub(super) async fn join(&self, node: u64) {
         self.nodes[&node].host(0).await.unwrap();
-        self.changed(async |leader| leader.add_learner(&peer(node)).await).await;
+        self.changed(async |leader| leader.add_learner(&self.peer(node)).await).await;
         self.until(|| self.caught_up(node)).await;
         self.changed(async |leader| leader.promote(node).await).await;
     }
@@ -220,6 +265,7 @@ impl Cluster {
 
     pub(super) async fn shutdown(self) {
         self.board.nodes.lock().clear();
+        self.doors.into_values().for_each(Runtime::shutdown_background);
         for groups in self.nodes.into_values() {
             groups.shutdown().await.unwrap();
         }

@@ -137,6 +137,7 @@ impl Actor for ShardActor {
         state.load_subscriptions()?;
         state.refill(now)?;
         state.shared.set_actor(shard, myself);
+        state.shared.dispatchers.restarted(shard);
         state.sleep();
         Ok(state)
     }

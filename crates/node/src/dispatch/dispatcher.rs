@@ -43,6 +43,11 @@ pub enum DispatchMessage {
         /// Where it stands.
         chunk: OutboxRef,
     },
+    /// A shard's actor has begun anew.
+    Restarted {
+        /// Which.
+        shard: u32,
+    },
     /// The sink has answered.
     Finished(Box<Finished>),
     /// Look again: a wait is over.
@@ -68,6 +73,8 @@ struct Firing {
     start: Start,
     decided: i64,
     due: i64,
+    /// Which start of the shard's actor it was read under.
+    era: u32,
     attempts: u32,
     /// Why it was not started at the first try, and when that was.
     held: Option<(String, i64)>,
@@ -119,6 +126,8 @@ pub struct State {
     /// There is more in the outbox than `queue` holds.
     overflowed: bool,
     active: HashMap<(u32, u64), Active>,
+    /// How often each shard's actor has been started anew: answers to what was sent before count no more.
+    eras: HashMap<u32, u32>,
     ready: VecDeque<Firing>,
     waiting: BinaryHeap<Waiting>,
     in_flight: usize,
@@ -143,6 +152,7 @@ impl Actor for DispatcherActor {
             queued: HashSet::new(),
             overflowed: false,
             active: HashMap::new(),
+            eras: HashMap::new(),
             ready: VecDeque::new(),
             waiting: BinaryHeap::new(),
             in_flight: 0,
@@ -166,6 +176,7 @@ impl Actor for DispatcherActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             DispatchMessage::Work { shard, chunk } => state.enqueue(shard, chunk),
+            DispatchMessage::Restarted { shard } => state.restarted(shard),
             DispatchMessage::Finished(finished) => state.finished(*finished)?,
             DispatchMessage::Wake => {}
             DispatchMessage::Flush => state.flush()?,
@@ -196,6 +207,22 @@ impl State {
                 }
             }
         }
+    }
+
+    /// The shard's actor has failed and begun anew. What it had not told of yet, and answers that it had not written down, went with it: so all
+    /// of the shard is taken from the outbox again. What has been started is started again with the same ids.
+    fn restarted(&mut self, shard: u32) {
+        *self.eras.entry(shard).or_default() += 1;
+        self.queue.retain(|(of, _)| *of != shard);
+        self.queued.retain(|(of, _)| *of != shard);
+        self.active.retain(|(of, _), _| *of != shard);
+        self.ready.retain(|firing| firing.chunk.0 != shard);
+        self.waiting.retain(|waiting| waiting.firing.chunk.0 != shard);
+        self.open_chunks(shard).into_iter().for_each(|(shard, chunk)| self.enqueue(shard, chunk));
+    }
+
+    fn era(&self, shard: u32) -> u32 {
+        self.eras.get(&shard).copied().unwrap_or_default()
     }
 
     fn open_chunks(&self, shard: u32) -> VecDeque<(u32, OutboxRef)> {
@@ -285,6 +312,7 @@ impl State {
                         start,
                         decided,
                         due,
+                        era: self.era(shard),
                         attempts: 0,
                         held: None,
                     });
@@ -338,6 +366,9 @@ impl State {
         self.shared.metrics.answered(&outcome);
         if !matches!(outcome, StartOutcome::Retry { .. }) {
             self.gate.succeeded(took, self.in_flight, Instant::now());
+        }
+        if firing.era != self.era(firing.chunk.0) {
+            return Ok(());
         }
         match outcome {
             StartOutcome::Started { .. } => {

@@ -48,6 +48,14 @@ impl Dispatchers {
         self.running.write().insert(namespace.to_owned(), dispatcher);
     }
 
+    /// Tells all dispatchers that a shard's actor has begun anew. Those that are missing begin with the outbox themselves.
+    pub(crate) fn restarted(&self, shard: u32) {
+        for dispatcher in self.running.read().values() {
+            // One that has failed meanwhile has a successor to come.
+            let _ = dispatcher.cast(DispatchMessage::Restarted { shard });
+        }
+    }
+
     /// Tells the dispatchers of the namespaces that have new work. A dispatcher that is missing or has failed finds the work itself when it
     /// starts: it begins with what stands in the outbox.
     pub(crate) fn notify(&self, shared: &Arc<Shared>, shard: u32, chunks: &[OutboxRef]) {

@@ -6,6 +6,7 @@
 //! measures, and passes the time in.
 
 mod apply;
+mod copy;
 pub mod entry;
 pub mod keys;
 pub mod limits;

@@ -95,7 +95,7 @@ impl Meta {
         generation
     }
 
-    fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+    pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), DecodeError> {
         match key.first() {
             _ if key == keys::SETTINGS => self.settings = Some(Settings::decode(value)?),
             _ if key == keys::COUNTERS => self.counters = Counters::decode(value)?,
@@ -112,7 +112,7 @@ impl Meta {
     }
 
     /// What rows alone can't show: that they fit together.
-    fn check(&self) -> Result<(), DecodeError> {
+    pub(crate) fn check(&self) -> Result<(), DecodeError> {
         if self.settings.is_none() && !(self.nodes.is_empty() && self.shards.is_empty()) {
             return Err(DecodeError("there are nodes or shards, and no settings".into()));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use flintwheel_raft::{Groups, OpenOptions};
+use flintwheel_raft::{Groups, NoTransport, OpenOptions};
 use flintwheel_shard::Machine;
 use flintwheel_shard::entry::{Body, Expire};
 use flintwheel_store::DataDir;
@@ -22,6 +22,7 @@ use crate::config::{NamespaceSettings, Settings, SinkKind};
 use crate::dispatch::{Dispatchers, Route, Routes, Sink};
 use crate::error::{RunError, failed};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::shared::Shared;
 
 /// The only node of a cluster of one.
@@ -58,7 +59,9 @@ impl Engine {
         let options = OpenOptions::new(data, settings.shards);
         let groups = Arc::new(Groups::<Machine>::open(options).await.map_err(|e| failed("data_dir", &e))?);
         let dispatchers = Dispatchers::new(settings.workflow_prefix.clone(), routes);
-        let shared = Arc::new(Shared::new(Arc::clone(&groups), clock, Metrics::new(settings.shards), dispatchers));
+        let peers = Arc::new(Peers::new(NODE, Arc::new(NoTransport), Arc::default()));
+        let metrics = Metrics::new(settings.shards);
+        let shared = Arc::new(Shared::new(Arc::clone(&groups), peers, clock, metrics, dispatchers));
         let (supervisor, _) = Supervisor::spawn(None, Supervisor, Arc::clone(&shared))
             .await
             .map_err(|e| failed("the actors did not start", &e))?;

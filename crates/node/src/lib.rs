@@ -16,6 +16,7 @@ pub mod grpc;
 pub mod http;
 pub mod ingress;
 pub mod metrics;
+pub mod peers;
 mod plans;
 pub mod run;
 pub mod server;

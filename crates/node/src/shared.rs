@@ -1,11 +1,11 @@
 //! What all actors and doors of a node share: the groups, the subscription index, the clock, the ways to each actor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use flintwheel_events::Index;
-use flintwheel_raft::{Group, Groups};
+use flintwheel_raft::{Group, Groups, Leadership};
 use flintwheel_shard::Machine;
 use parking_lot::RwLock;
 use ractor::ActorRef;
@@ -16,14 +16,17 @@ use crate::clock::Clock;
 use crate::dispatch::Dispatchers;
 use crate::error::EngineError;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 
 /// Work of one shard that is admitted and not yet answered, in KiB. Beyond it producers wait, then are told to come back.
 const ADMITTED_KIB: usize = 16 * 1024;
 
 /// See the module.
 pub struct Shared {
-    /// One Raft group a shard.
+    /// The Raft groups of the shards that this node has a replica of.
     pub groups: Arc<Groups<Machine>>,
+    /// The other nodes.
+    pub peers: Arc<Peers>,
     /// All subscriptions.
     pub index: RwLock<Index>,
     /// The time by which this node fires.
@@ -39,17 +42,31 @@ pub struct Shared {
     pub sooner: Notify,
 }
 
+/// Where a shard is led, as far as this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// By this node.
+    Here,
+    /// By another one, or that one knows more.
+    At(u64),
+    /// Nobody knows who could be asked.
+    Nowhere,
+}
+
 /// The way to one shard's actor.
 struct Door {
     actor: ArcSwapOption<ActorRef<ShardMessage>>,
     admitted: Arc<Semaphore>,
     wake_at: AtomicI64,
+    /// Who was last said to lead it, where there is no replica here; 0 for nobody.
+    hint: AtomicU64,
 }
 
 impl Shared {
     /// Before any actor runs.
     pub fn new(
         groups: Arc<Groups<Machine>>,
+        peers: Arc<Peers>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         dispatchers: Dispatchers,
@@ -58,10 +75,12 @@ impl Shared {
             actor: ArcSwapOption::empty(),
             admitted: Arc::new(Semaphore::new(ADMITTED_KIB)),
             wake_at: AtomicI64::new(i64::MAX),
+            hint: AtomicU64::new(0),
         };
         let doors = (0..groups.shards()).map(|_| door()).collect();
         Self {
             groups,
+            peers,
             index: RwLock::default(),
             clock,
             metrics,
@@ -77,7 +96,34 @@ impl Shared {
         self.groups.shards()
     }
 
-    /// A shard's Raft group.
+    /// Where a shard is led. For one without a replica here, it is a node that has one.
+    pub fn place(&self, shard: u32) -> Place {
+        let leader = match self.groups.find(shard).map(|group| group.watch_leader().borrow().clone()) {
+            Some(Leadership::Leader { .. }) => return Place::Here,
+            Some(Leadership::Follower { leader }) => leader,
+            Some(Leadership::Stopped(_)) | None => None,
+        };
+        let hint = Some(self.door(shard).hint.load(Ordering::Relaxed)).filter(|node| *node != 0);
+        leader.or(hint).or_else(|| self.some_replica(shard, None)).map_or(Place::Nowhere, Place::At)
+    }
+
+    /// A node was asked for a shard and does not lead it; it says who does, if it knows. A node that did not answer says nothing.
+    pub fn not_led_by(&self, shard: u32, asked: u64, leader: Option<u64>) {
+        let me = self.peers.me();
+        let next = leader.filter(|leader| *leader != me).or_else(|| self.some_replica(shard, Some(asked)));
+        self.door(shard).hint.store(next.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// A node other than this one that has a replica, after the given one.
+    fn some_replica(&self, shard: u32, after: Option<u64>) -> Option<u64> {
+        let meta = self.peers.directory().meta();
+        let me = self.peers.me();
+        let nodes: Vec<u64> = meta.shard(shard)?.replicas.iter().map(|r| r.node).filter(|node| *node != me).collect();
+        let place = after.and_then(|after| nodes.iter().position(|node| *node == after)).map_or(0, |at| at + 1);
+        nodes.get(place % nodes.len().max(1)).copied()
+    }
+
+    /// A shard's Raft group. Panics where this node has no replica: only for those who know that it leads.
     pub fn group(&self, shard: u32) -> Group<Machine> {
         self.groups.group(shard)
     }

@@ -26,6 +26,8 @@ pub enum Lane {
     Beat,
     /// Pieces of snapshots.
     Bulk,
+    /// What nodes ask each other beside Raft.
+    Call,
 }
 
 /// A message was not delivered, or is not known to be. It may still arrive, also after messages that were sent later: the caller tries again

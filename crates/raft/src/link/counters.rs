@@ -12,6 +12,8 @@ pub struct LinkStats {
     pub beat: LaneStats,
     /// Pieces of snapshots.
     pub bulk: LaneStats,
+    /// What nodes ask each other beside Raft.
+    pub call: LaneStats,
 }
 
 /// What has gone over the links of one lane. Bytes are those of the messages and answers alone.
@@ -38,6 +40,7 @@ pub(super) struct Counters {
     log: LaneCounters,
     beat: LaneCounters,
     bulk: LaneCounters,
+    call: LaneCounters,
 }
 
 #[derive(Default)]
@@ -60,11 +63,12 @@ impl Counters {
             Lane::Log => &self.log,
             Lane::Beat => &self.beat,
             Lane::Bulk => &self.bulk,
+            Lane::Call => &self.call,
         }
     }
 
     pub(super) fn stats(&self) -> LinkStats {
-        LinkStats { log: self.log.stats(), beat: self.beat.stats(), bulk: self.bulk.stats() }
+        LinkStats { log: self.log.stats(), beat: self.beat.stats(), bulk: self.bulk.stats(), call: self.call.stats() }
     }
 }
 

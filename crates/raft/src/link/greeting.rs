@@ -86,6 +86,7 @@ fn wire(lane: Lane) -> WireLane {
         Lane::Log => WireLane::Log,
         Lane::Beat => WireLane::Beat,
         Lane::Bulk => WireLane::Bulk,
+        Lane::Call => WireLane::Call,
     }
 }
 
@@ -94,6 +95,7 @@ fn lane(hello: &Hello) -> Result<Lane, Status> {
         Ok(WireLane::Log) => Ok(Lane::Log),
         Ok(WireLane::Beat) => Ok(Lane::Beat),
         Ok(WireLane::Bulk) => Ok(Lane::Bulk),
+        Ok(WireLane::Call) => Ok(Lane::Call),
         Ok(WireLane::Unspecified) | Err(_) => Err(refused(format!("lane {} is not known here", hello.lane))),
     }
 }
@@ -140,7 +142,7 @@ mod tests {
         assert_eq!(me.welcome(&good()).map(|(lane, _)| lane).ok(), Some(Lane::Bulk));
         for (hello, text) in [
             (Hello::default(), "lane 0 is not known here"),
-            (Hello { lane: 4, ..good() }, "lane 4 is not known here"),
+            (Hello { lane: 5, ..good() }, "lane 5 is not known here"),
             (Hello { lane: -1, ..good() }, "lane -1 is not known here"),
             (
                 Hello { cluster: Bytes::new(), ..good() },

@@ -33,7 +33,7 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// The largest message that a lane takes, in bytes.
 pub const fn largest_message(lane: Lane) -> usize {
     match lane {
-        Lane::Log | Lane::Bulk => LARGEST,
+        Lane::Log | Lane::Bulk | Lane::Call => LARGEST,
         // Thousands of groups in one message, if somebody gathers them.
         Lane::Beat => 1 << 20,
     }
@@ -43,7 +43,7 @@ pub const fn largest_message(lane: Lane) -> usize {
 pub(super) const fn under_way(lane: Lane) -> usize {
     match lane {
         // Eight of the largest messages, or 65,536 small ones: groups have a few under way each.
-        Lane::Log => 64 << 20,
+        Lane::Log | Lane::Call => 64 << 20,
         // 8,192 groups at a time. What waits behind more would be late anyhow.
         Lane::Beat => 8 << 20,
         // Four pieces: as many as keep the disks of both sides busy.
@@ -70,7 +70,7 @@ pub(super) fn room(lane: Lane) -> Semaphore {
 pub(super) const fn patience(lane: Lane) -> Duration {
     match lane {
         Lane::Beat => Duration::from_secs(2),
-        Lane::Log => Duration::from_secs(4),
+        Lane::Log | Lane::Call => Duration::from_secs(4),
         Lane::Bulk => Duration::from_secs(10),
     }
 }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_message_of_the_largest_size_can_be_under_way_and_its_cost_can_be_counted() {
-        for lane in [Lane::Log, Lane::Beat, Lane::Bulk] {
+        for lane in [Lane::Log, Lane::Beat, Lane::Bulk, Lane::Call] {
             assert!(cost(largest_message(lane)) as usize <= under_way(lane));
             assert!(under_way(lane) <= Semaphore::MAX_PERMITS && under_way(lane) <= u32::MAX as usize);
             assert!(largest_message(lane) + ENVELOPE_BYTES <= WIRE_BYTES && BATCH_BYTES <= LARGEST);

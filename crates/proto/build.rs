@@ -17,7 +17,7 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// What nodes say to each other.
-const INTERNAL: [&str; 1] = ["flintwheel/peer/v1/peer_service.proto"];
+const INTERNAL: [&str; 2] = ["flintwheel/peer/v1/join_service.proto", "flintwheel/peer/v1/peer_service.proto"];
 
 /// Written by hand in `src/raw.rs`: their events stay encoded.
 const RAW: [&str; 2] = ["PublishRequest", "PublishStreamRequest"];

@@ -5,32 +5,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use flintwheel_raft::{Groups, NoTransport, OpenOptions};
+use flintwheel_cluster::Meta;
+use flintwheel_raft::{
+    Founding, Group, Groups, Host, Identity, NoTransport, OpenOptions, PROTOCOL_VERSIONS, Transport,
+};
 use flintwheel_shard::Machine;
 use flintwheel_shard::entry::{Body, Expire};
 use flintwheel_store::DataDir;
 use flintwheel_temporal::TemporalSink;
 use ractor::{Actor, ActorRef};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::actors::supervisor::{self, Supervisor, SupervisorMessage};
-use crate::actors::ticker;
+use crate::actors::{leaders, ticker};
 use crate::api::{Api, NodeInfo};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{NamespaceSettings, Settings, SinkKind};
 use crate::dispatch::{Dispatchers, Route, Routes, Sink};
 use crate::error::{RunError, failed};
+use crate::membership::{Admission, Card, Part, Registrar};
 use crate::metrics::Metrics;
-use crate::peers::Peers;
+use crate::peers::{Directory, Doorman, Link, Peers};
+use crate::placement::{MetaGroup, Placement};
 use crate::shared::Shared;
 
-/// The only node of a cluster of one.
-const NODE: u64 = 1;
+/// Who makes a cluster gets this id.
+pub const FOUNDER: u64 = 1;
 /// How often log and state are looked after.
 const MAINTAIN: Duration = Duration::from_secs(1);
 /// How often old time buckets are dropped.
 const EXPIRE: Duration = Duration::from_secs(60);
+
+/// For the leaders of a node that stops to be handed over.
+const HAND_OVER: Duration = Duration::from_secs(3);
 
 /// A running engine.
 pub struct Engine {
@@ -38,48 +47,108 @@ pub struct Engine {
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<(), RunError>>,
     groups: Arc<Groups<Machine>>,
+    meta: Arc<Groups<Meta>>,
+    host: Host,
     supervisor: ActorRef<SupervisorMessage>,
+    link: Option<Link>,
+}
+
+/// What an engine begins with.
+pub struct Start {
+    /// The data directory, claimed.
+    pub data: DataDir,
+    /// Its part in the cluster.
+    pub part: Part,
+    /// What it says of itself.
+    pub card: Card,
+    /// Its door for other nodes; none for a cluster of one.
+    pub peer: Option<TcpListener>,
 }
 
 impl Engine {
-    /// Starts the engine; returns when it takes work. `address` is what it tells others of itself.
+    /// Starts the engine of a cluster of one; returns when it takes work. `address` is what it tells others of itself.
     pub async fn start(settings: &Settings, address: String) -> Result<Self, RunError> {
-        Self::start_with(settings, claim(settings)?, address, Arc::new(SystemClock::default())).await
+        let data = DataDir::open(&settings.data_dir, FOUNDER, None)?;
+        let mut card = Card { token: data.token()?, ..Card::default() };
+        card.addresses.client = address;
+        let start = Start { data, part: Part::Founder, card, peer: None };
+        Self::start_with(settings, start, Arc::new(SystemClock::default())).await
     }
 
-    /// The same on a data directory that has been claimed, and by another clock.
-    pub async fn start_with(
-        settings: &Settings,
-        data: DataDir,
-        address: String,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, RunError> {
+    /// Starts the engine of a node, by any clock.
+    pub async fn start_with(settings: &Settings, start: Start, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
+        let Start { data, part, card, peer } = start;
         let routes = routes(settings)?;
-        let cluster_id = data.identity().cluster.to_string();
-        let options = OpenOptions::new(data, settings.shards);
-        let groups = Arc::new(Groups::<Machine>::open(options).await.map_err(|e| failed("data_dir", &e))?);
+        let identity = data.identity().clone();
+        let directory = Arc::<Directory>::default();
+        if let Part::Member { directory: (version, meta), .. } = &part {
+            directory.set(*version, (**meta).clone());
+        }
+        let link = match &peer {
+            Some(_) => {
+                let (cluster, node) = (identity.cluster.into_bytes(), identity.node);
+                let me = Identity { cluster, node, versions: PROTOCOL_VERSIONS };
+                Some(Link::new(me, Arc::clone(&directory))?)
+            }
+            None => None,
+        };
+        let transport: Arc<dyn Transport> =
+            link.as_ref().map_or_else(|| Arc::new(NoTransport) as Arc<dyn Transport>, Link::transport);
+        let options = OpenOptions {
+            founding: if identity.node == FOUNDER { Founding::Alone } else { Founding::Member },
+            address: card.addresses.peer.as_str().into(),
+            transport: Arc::clone(&transport),
+            ..OpenOptions::new(data.clone(), shards(settings, &part)?)
+        };
+        let host = Host::open(options).await.map_err(|e| failed("data_dir", &e))?;
+        let epoch = host.next_epoch().await.map_err(|e| failed("data_dir", &e))?;
+        let groups = Arc::new(host.shards::<Machine>().await.map_err(|e| failed("data_dir", &e))?);
+        let meta = Arc::new(host.meta::<Meta>().await.map_err(|e| failed("data_dir", &e))?);
+        let peers = Arc::new(Peers::new(identity.node, transport, Arc::clone(&directory)));
         let dispatchers = Dispatchers::new(settings.workflow_prefix.clone(), routes);
-        let peers = Arc::new(Peers::new(NODE, Arc::new(NoTransport), Arc::default()));
-        let metrics = Metrics::new(settings.shards);
-        let shared = Arc::new(Shared::new(Arc::clone(&groups), peers, clock, metrics, dispatchers));
+        let metrics = Metrics::new(groups.shards());
+        let shared = Shared::new(Arc::clone(&groups), Arc::clone(&peers), Arc::clone(&clock), metrics, dispatchers);
+        let shared = Arc::new(shared);
         let (supervisor, _) = Supervisor::spawn(None, Supervisor, Arc::clone(&shared))
             .await
             .map_err(|e| failed("the actors did not start", &e))?;
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let retention = i64::try_from(settings.account_retention.micros()).unwrap_or(i64::MAX);
+        tasks.spawn(endless(leaders::run(Arc::clone(&shared), supervisor.clone()), stopping.clone()));
         tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
-        tasks.spawn(endless(maintain(Arc::clone(&groups)), stopping.clone()));
-        tasks.spawn(endless(expire(Arc::clone(&shared), retention), stopping));
+        tasks.spawn(endless(maintain(Arc::clone(&groups), Arc::clone(&meta)), stopping.clone()));
+        tasks.spawn(endless(expire(Arc::clone(&shared), retention), stopping.clone()));
+        if let (Some(link), Some(listener)) = (&link, peer) {
+            let meta_group = Arc::new(MetaGroup::new(Arc::clone(&meta), Arc::clone(&peers), Arc::clone(&clock)));
+            let placement = Placement::new(Arc::clone(&groups), Arc::clone(&meta), Arc::clone(&meta_group), data);
+            placement.register();
+            tasks.spawn(endless(placement.run(), stopping.clone()));
+            let doorman = Doorman { shards: groups.receiver(), meta: meta.receiver(), peers: Arc::clone(&peers) };
+            let admission = Admission { meta: Arc::clone(&meta_group), directory };
+            tasks.spawn(link.serve(listener, doorman, admission));
+            let registrar = Registrar {
+                groups: Arc::clone(&meta),
+                meta: meta_group,
+                clock,
+                cluster: identity.cluster.into_bytes(),
+                shards: groups.shards(),
+                replication: settings.replication,
+                node: identity.node,
+                epoch,
+                card: card.clone(),
+            };
+            tasks.spawn(until(registrar.run(), stopping));
+        }
         let info = NodeInfo {
-            cluster_id,
-            id: NODE,
-            address,
+            cluster_id: identity.cluster.to_string(),
+            id: identity.node,
+            address: card.addresses.client,
             started: Utc::now(),
             data_dir: settings.data_dir.clone(),
             sampled: parking_lot::Mutex::default(),
         };
-        Ok(Self { api: Api::new(shared, info), stop, tasks, groups, supervisor })
+        Ok(Self { api: Api::new(shared, info), stop, tasks, groups, meta, host, supervisor, link })
     }
 
     /// What it can be asked.
@@ -89,10 +158,24 @@ impl Engine {
 
     /// Waits until a part of it fails, which is never in good times.
     pub async fn failed(&mut self) -> RunError {
-        match self.tasks.join_next().await {
-            Some(Ok(Err(error))) => error,
-            Some(Err(error)) => failed("a part of the engine failed", &error),
-            Some(Ok(Ok(()))) | None => RunError("a part of the engine ended".into()),
+        loop {
+            match self.tasks.join_next().await {
+                // What is done once is done.
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return error,
+                Some(Err(error)) => return failed("a part of the engine failed", &error),
+                None => return RunError("all parts of the engine have ended".into()),
+            }
+        }
+    }
+
+    /// Gives the shards that it leads to other nodes that have them, so that nobody waits for an election when this one is gone.
+    pub async fn hand_over(&self) {
+        let shards = self.groups.iter().map(|group| hand_over(group));
+        let meta = self.meta.iter().map(|group| hand_over(group));
+        let all = futures::future::join(futures::future::join_all(shards), futures::future::join_all(meta));
+        if tokio::time::timeout(HAND_OVER, all).await.is_err() {
+            tracing::warn!(within = ?HAND_OVER, "not all shards found another leader; the others elect one");
         }
     }
 
@@ -100,22 +183,55 @@ impl Engine {
     pub async fn close(mut self) -> Result<(), RunError> {
         // Nobody listens any more if all tasks have ended.
         let _ = self.stop.send(true);
+        if let Some(link) = self.link.take() {
+            link.close();
+        }
         while self.tasks.join_next().await.is_some() {}
         supervisor::stop(&self.supervisor, &self.api.shared).await;
+        self.api.shared.peers.close();
         drop(self.api);
         let flushed = self.groups.flush().await;
         flushed.map_err(|e| failed("the state was not flushed; the next start applies the log again", &e))?;
-        match Arc::try_unwrap(self.groups) {
-            Ok(groups) => groups.shutdown().await.map_err(|e| failed("the databases were not closed", &e)),
-            // A request that was cut off holds on; all is on disk, and the process ends.
-            Err(_) => Ok(()),
-        }
+        // A request that was cut off may hold on; all is on disk, and the process ends.
+        let (Ok(groups), Ok(meta)) = (Arc::try_unwrap(self.groups), Arc::try_unwrap(self.meta)) else { return Ok(()) };
+        let ended = (groups.shutdown().await, meta.shutdown().await);
+        self.host.close().await;
+        let closed = |error: &dyn std::fmt::Display| failed("the databases were not closed", error);
+        ended.0.map_err(|e| closed(&e))?;
+        ended.1.map_err(|e| closed(&e))
     }
 }
 
-/// Makes sure that the data directory is ours, and locks it.
-pub fn claim(settings: &Settings) -> Result<DataDir, RunError> {
-    DataDir::open(&settings.data_dir, NODE, None).map_err(|e| failed("data_dir", &e))
+/// How many shards the cluster has, as far as that is not read from the data directory.
+fn shards(settings: &Settings, part: &Part) -> Result<Option<u32>, RunError> {
+    let given = settings.shards_given.then_some(settings.shards);
+    match (part, given) {
+        (Part::Founder, _) => Ok(Some(settings.shards)),
+        (Part::Known, given) => Ok(given),
+        (Part::Member { shards, .. }, Some(given)) if given != *shards => Err(RunError(format!(
+            "shards = {given}, but the cluster has {shards}: the number is fixed when a cluster is made; leave it out here"
+        ))),
+        (Part::Member { shards, .. }, _) => Ok(Some(*shards)),
+    }
+}
+
+/// To the voter that has most of the log. Waits until it is so.
+async fn hand_over<M: flintwheel_shard::Replicated>(group: Group<M>) {
+    let mut leadership = group.watch_leader();
+    let me = group.status();
+    if !me.leadership.is_leader() {
+        return;
+    }
+    let (voters, replication) = (group.members().voters, group.replication());
+    let others =
+        replication.into_iter().filter(|(node, last)| voters.contains(node) && *last < me.last_log.map(|l| l + 1));
+    let Some((to, _)) = others.max_by_key(|(_, last)| *last) else { return };
+    if let Err(error) = group.transfer_leader(to).await {
+        tracing::debug!(shard = group.shard(), to, %error, "a leader was not handed over");
+        return;
+    }
+    // An error means that the group has ended.
+    let _ = leadership.wait_for(|now| !now.is_leader()).await;
 }
 
 /// Where the firings of each namespace go.
@@ -139,6 +255,18 @@ fn routes(settings: &Settings) -> Result<Routes, RunError> {
     Ok(Routes::new(route(&NamespaceSettings::default()), named))
 }
 
+/// Work that ends, at the latest when the engine stops.
+async fn until(
+    work: impl Future<Output = Result<(), RunError>>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    tokio::select! {
+        done = work => done,
+        // An error means that the engine is gone: stop as well.
+        _ = stopping.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
 /// Work without an end of its own, until the engine stops.
 async fn endless(work: impl Future<Output = ()>, mut stopping: watch::Receiver<bool>) -> Result<(), RunError> {
     tokio::select! {
@@ -148,12 +276,14 @@ async fn endless(work: impl Future<Output = ()>, mut stopping: watch::Receiver<b
     }
 }
 
-async fn maintain(groups: Arc<Groups<Machine>>) {
+async fn maintain(groups: Arc<Groups<Machine>>, meta: Arc<Groups<Meta>>) {
     let mut every = tokio::time::interval(MAINTAIN);
     loop {
         every.tick().await;
-        if let Err(error) = groups.maintain().await {
-            tracing::error!(%error, "the state was not flushed");
+        for maintained in [groups.maintain().await, meta.maintain().await] {
+            if let Err(error) = maintained {
+                tracing::error!(%error, "the state was not flushed");
+            }
         }
     }
 }

@@ -67,6 +67,12 @@ impl From<ProposeError> for EngineError {
 #[error("{0}")]
 pub struct RunError(pub(crate) String);
 
+impl From<flintwheel_store::OpenError> for RunError {
+    fn from(error: flintwheel_store::OpenError) -> Self {
+        failed("data_dir", &error)
+    }
+}
+
 pub(crate) fn failed(what: &str, why: &dyn Display) -> RunError {
     RunError(format!("{what}: {why}"))
 }

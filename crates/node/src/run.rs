@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flintwheel_store::DataDir;
+use flintwheel_cluster::rows::Addresses;
+use flintwheel_store::{DataDir, Reserved};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,8 +13,9 @@ use tokio::task::JoinHandle;
 use crate::api::Api;
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::engine::{self, Engine};
+use crate::engine::{Engine, FOUNDER, Start};
 use crate::error::{RunError, failed};
+use crate::membership::{self, Card, Part};
 use crate::server;
 
 /// For requests that are under way when the node stops.
@@ -34,7 +36,8 @@ pub struct Node {
 pub struct Claim {
     grpc: TcpListener,
     http: TcpListener,
-    data: DataDir,
+    peer: Option<TcpListener>,
+    data: Reserved,
 }
 
 impl Node {
@@ -42,15 +45,29 @@ impl Node {
     pub async fn claim(settings: &Settings) -> Result<Claim, RunError> {
         let grpc = listen(settings.grpc_listen, "grpc_listen").await?;
         let http = listen(settings.http_listen, "http_listen").await?;
-        Ok(Claim { grpc, http, data: engine::claim(settings)? })
+        let peer = match settings.peer_listen {
+            Some(address) => Some(listen(address, "peer_listen").await?),
+            None => None,
+        };
+        Ok(Claim { grpc, http, peer, data: DataDir::reserve(&settings.data_dir)? })
     }
 
-    /// Starts a node; returns when it takes work. `extra` are gRPC services of other rooms (the run log's).
+    /// Starts a node; returns when it takes work. A new one waits here until a cluster takes it in. `extra` are gRPC services of other rooms (the
+    /// run log's).
     pub async fn start(settings: &Settings, claim: Claim, extra: tonic::service::Routes) -> Result<Self, RunError> {
-        let Claim { grpc, http, data } = claim;
+        let Claim { grpc, http, peer, data } = claim;
         let addresses = (address(&grpc)?, address(&http)?);
+        let card = card(settings, (&grpc, &http, peer.as_ref()), &data)?;
+        let part = membership::settle(&data, &settings.join, &card).await?;
+        let data = match &part {
+            Part::Member { cluster, node, .. } => data.open(*node, Some(*cluster))?,
+            Part::Known | Part::Founder => {
+                let node = data.identity().map_or(FOUNDER, |identity| identity.node);
+                data.open(node, None)?
+            }
+        };
         let clock = Arc::new(SystemClock::default());
-        let engine = Engine::start_with(settings, data, addresses.0.to_string(), clock).await?;
+        let engine = Engine::start_with(settings, Start { data, part, card, peer }, clock).await?;
         let (stop, mut stopping) = watch::channel(false);
         let stopped = async move {
             // An error means that the node is gone: stop as well.
@@ -80,6 +97,7 @@ impl Node {
             }),
         };
         tracing::info!("stopping");
+        self.engine.hand_over().await;
         self.close().await?;
         ended
     }
@@ -93,6 +111,30 @@ impl Node {
         }
         self.engine.close().await
     }
+}
+
+/// What the node says of itself: as it was configured, with the ports that it got.
+fn card(
+    settings: &Settings,
+    (grpc, http, peer): (&TcpListener, &TcpListener, Option<&TcpListener>),
+    data: &Reserved,
+) -> Result<Card, RunError> {
+    let shown = |advertised: &Option<String>, listener: &TcpListener| match advertised {
+        Some(advertised) => Ok(advertised.clone()),
+        None => address(listener).map(|address| address.to_string()),
+    };
+    let advertise = &settings.advertise;
+    let addresses = Addresses {
+        peer: peer.map(|peer| shown(&advertise.peer, peer)).transpose()?.unwrap_or_default(),
+        client: shown(&advertise.grpc, grpc)?,
+        http: shown(&advertise.http, http)?,
+    };
+    let name = settings.name.clone().unwrap_or_else(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let port = addresses.peer.rsplit_once(':').map_or("", |(_, port)| port);
+        format!("{host}-{port}")
+    });
+    Ok(Card { name, addresses, zone: settings.zone.clone(), capacity: settings.capacity, token: data.token()? })
 }
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, RunError> {

@@ -128,6 +128,18 @@ impl Shared {
         self.groups.group(shard)
     }
 
+    /// A shard's Raft group, if this node leads it.
+    pub fn led(&self, shard: u32) -> Option<Group<Machine>> {
+        self.groups.find(shard).filter(|group| group.watch_leader().borrow().is_leader())
+    }
+
+    /// A shard's actor is to go: nobody reaches it any more. Returns it, if there was one.
+    pub fn take_actor(&self, shard: u32) -> Option<Arc<ActorRef<ShardMessage>>> {
+        let door = self.door(shard);
+        door.wake_at.store(i64::MAX, Ordering::Release);
+        door.actor.swap(None)
+    }
+
     /// A shard's actor has (re)started.
     pub fn set_actor(&self, shard: u32, actor: ActorRef<ShardMessage>) {
         self.door(shard).actor.store(Some(Arc::new(actor)));

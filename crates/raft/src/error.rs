@@ -20,6 +20,9 @@ pub enum OpenError {
         /// As configured.
         wanted: u32,
     },
+    /// A new directory, and nobody said.
+    #[error("this data directory is new, and the number of shards is not given")]
+    NoShards,
     /// An option is out of its range.
     #[error("{name} = {value}: allowed is {allowed}")]
     Option {

@@ -22,6 +22,8 @@ pub(crate) mod tag {
     pub(crate) const LEAVING: u8 = b'l';
     /// How the node came to be; of [`NODE`](super::NODE).
     pub(crate) const FOUNDED: u8 = b'f';
+    /// How often the node's program has started; of [`NODE`](super::NODE).
+    pub(crate) const EPOCH: u8 = b'e';
     /// How many shards the cluster has; of [`NODE`](super::NODE).
     pub(crate) const SHARDS: u8 = b's';
 }

@@ -18,21 +18,36 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinError;
 
 /// How long shutting down waits for entries under way to be applied. What is not applied then is in the log.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The replicas that a node has, by shard.
-pub(crate) struct Replicas<M: Replicated>(RwLock<BTreeMap<u32, Group<M>>>);
+pub(crate) struct Replicas<M: Replicated> {
+    by_shard: RwLock<BTreeMap<u32, Group<M>>>,
+    /// Told when one comes or goes.
+    changed: watch::Sender<()>,
+}
 
 impl<M: Replicated> Replicas<M> {
     pub(crate) fn find(&self, shard: u32) -> Option<Group<M>> {
-        self.0.read().get(&shard).cloned()
+        self.by_shard.read().get(&shard).cloned()
     }
 
     fn all(&self) -> Vec<Group<M>> {
-        self.0.read().values().cloned().collect()
+        self.by_shard.read().values().cloned().collect()
+    }
+
+    fn insert(&self, group: Group<M>) {
+        self.by_shard.write().insert(group.shard(), group);
+        self.changed.send_replace(());
+    }
+
+    fn remove(&self, shard: u32) -> Option<Group<M>> {
+        let removed = self.by_shard.write().remove(&shard);
+        self.changed.send_replace(());
+        removed
     }
 }
 
@@ -71,7 +86,7 @@ impl<M: Replicated> Groups<M> {
 
     /// Opens those of a host that have these numbers.
     pub(crate) async fn open_on(shared: Shared, runtime: Handle, numbers: Range<u32>) -> Result<Self, OpenError> {
-        let replicas = Arc::new(Replicas(RwLock::default()));
+        let replicas = Arc::new(Replicas { by_shard: RwLock::default(), changed: watch::Sender::new(()) });
         let (maintenance, hosting) = (Maintenance::default(), Mutex::default());
         let groups = Self { replicas, numbers, shared, maintenance, hosting, runtime, host: None };
         match groups.open_replicas().await {
@@ -91,7 +106,7 @@ impl<M: Replicated> Groups<M> {
         let mut failed = Ok(());
         for group in futures::future::join_all(opening).await {
             match group.map_err(task_failed).flatten() {
-                Ok(group) => drop(self.replicas.0.write().insert(group.shard(), group)),
+                Ok(group) => self.replicas.insert(group),
                 Err(error) => failed = failed.and(Err(error)),
             }
         }
@@ -118,7 +133,7 @@ impl<M: Replicated> Groups<M> {
         recorded.await.map_err(task_failed)??;
         let opening = self.runtime.spawn(open_group(self.shared.clone(), shard));
         let group = opening.await.map_err(task_failed)??;
-        self.replicas.0.write().insert(shard, group);
+        self.replicas.insert(group);
         Ok(())
     }
 
@@ -126,7 +141,7 @@ impl<M: Replicated> Groups<M> {
     /// what a member has. Does nothing if there is none. A crash on the way is harmless: the next start goes on.
     pub async fn retire(&self, shard: u32) -> Result<(), OpenError> {
         let _alone = self.hosting.lock().await;
-        let Some(group) = self.replicas.0.write().remove(&shard) else { return Ok(()) };
+        let Some(group) = self.replicas.remove(shard) else { return Ok(()) };
         group.inner.in_flight.close();
         let machine = group.inner.machine.clone();
         machine.leave();
@@ -166,6 +181,11 @@ impl<M: Replicated> Groups<M> {
         self.replicas.all().into_iter()
     }
 
+    /// Changes when a replica has come or gone.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.replicas.changed.subscribe()
+    }
+
     /// What answers the messages of other nodes.
     pub fn receiver(&self) -> Receiver<M> {
         Receiver { replicas: self.replicas.clone(), incoming: self.shared.incoming.clone() }
@@ -200,7 +220,7 @@ impl<M: Replicated> Groups<M> {
 
     /// Ends groups, threads and tasks, flushing nothing of our own accord.
     pub(crate) async fn close(mut self) {
-        let groups = std::mem::take(&mut *self.replicas.0.write());
+        let groups = std::mem::take(&mut *self.replicas.by_shard.write());
         let ending = groups.values().filter_map(|group| group.inner.raft.as_ref()).map(Raft::shutdown);
         for ended in futures::future::join_all(ending).await {
             if let Err(error) = ended {

@@ -4,7 +4,7 @@
 use crate::error::OpenError;
 use crate::groups::{Groups, task_failed};
 use crate::log_writer::Commit;
-use crate::open::{META, OpenOptions, Shared, Threads};
+use crate::open::{META, OpenOptions, Shared, Threads, next_epoch};
 use flintwheel_shard::Replicated;
 use flintwheel_store::LogDb;
 use std::time::Duration;
@@ -46,6 +46,18 @@ impl Host {
     /// The same for the meta group: the one group that is not a shard. Its number is [`META`].
     pub async fn meta<M: Replicated>(&self) -> Result<Groups<M>, OpenError> {
         Groups::open_on(self.shared.clone(), self.runtime().handle().clone(), META..META + 1).await
+    }
+
+    /// Shards of the cluster.
+    pub fn shard_count(&self) -> u32 {
+        self.shared.shards
+    }
+
+    /// Counts one more start of the node's program, durably: the cluster keeps the last number that it was told, so a disk that comes with
+    /// one that is not greater has been rolled back.
+    pub async fn next_epoch(&self) -> Result<u64, OpenError> {
+        let log = self.shared.log.clone();
+        tokio::task::spawn_blocking(move || next_epoch(&log)).await.map_err(task_failed)?
     }
 
     /// Ends tasks and threads and closes the databases, when all clones of groups are dropped too. Shut the groups down before.

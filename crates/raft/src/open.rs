@@ -34,8 +34,8 @@ use tokio::sync::watch;
 pub struct OpenOptions {
     /// The node's data directory, open and locked. Its identity says which node this is.
     pub data: DataDir,
-    /// The number of shards, 1 to 4096. Fixed when the directory is made.
-    pub shards: u32,
+    /// The number of shards, 1 to 4096. Fixed when the directory is made; `None` for one that knows it.
+    pub shards: Option<u32>,
     /// Memory and threads of the state database.
     pub state: StateOptions,
     /// Bounds.
@@ -95,16 +95,17 @@ impl Default for Limits {
 
 impl OpenOptions {
     /// The defaults for a data directory and a number of shards: a cluster of one node.
-    pub fn new(data: DataDir, shards: u32) -> Self {
+    pub fn new(data: DataDir, shards: impl Into<Option<u32>>) -> Self {
         let (state, limits, fatal) = (StateOptions::default(), Limits::default(), FatalHook::default());
         let (founding, transport) = (Founding::Alone, Arc::new(NoTransport));
-        Self { data, shards, state, limits, fatal, founding, address: "".into(), transport }
+        Self { data, shards: shards.into(), state, limits, fatal, founding, address: "".into(), transport }
     }
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         let positive = "1 or more";
+        let shards = self.shards.unwrap_or(1);
         let checks = [
-            ("shards", u64::from(self.shards), (1..=4096).contains(&self.shards), "1 to 4096"),
+            ("shards", shards.into(), (1..=4096).contains(&shards), "1 to 4096"),
             ("entry_bytes", self.limits.entry_bytes as u64, self.limits.entry_bytes > 0, positive),
             (
                 "apply_threads",
@@ -154,7 +155,7 @@ impl Shared {
     /// Opens the databases and starts the threads. Blocks.
     pub(crate) fn open(options: &OpenOptions, commit: Commit) -> Result<(Self, Threads), OpenError> {
         let log = Arc::new(LogDb::open(&options.data)?);
-        found(&log, options)?;
+        let shards = found(&log, options)?;
         let state = Arc::new(StateDb::open(&options.data, options.state, &columns())?);
         let (writer, thread) = LogWriter::start(log.clone(), commit, options.fatal.clone())?;
         let (pool, mut threads) = ApplyPool::start(options.limits.apply_threads)?;
@@ -169,7 +170,7 @@ impl Shared {
             fatal: options.fatal.clone(),
             limits: options.limits,
             node: options.data.identity().node,
-            shards: options.shards,
+            shards,
             address: options.address.clone(),
             transport: options.transport.clone(),
             outgoing: Arc::new(outgoing),
@@ -209,31 +210,53 @@ pub(crate) fn put_host(batch: &mut LogBatch<'_>, group: u32, part: u64) {
 }
 
 /// Records in a new directory how many shards the cluster has, and which replicas the node begins with, at once; an old directory
-/// must have the same number.
-fn found(log: &LogDb, options: &OpenOptions) -> Result<(), OpenError> {
-    let shards = options.shards;
-    let known = check_shards(log, shards)?;
-    if known && log.meta(NODE, tag::FOUNDED)?.is_some() {
-        return Ok(());
+/// must have the same number, which is returned.
+fn found(log: &LogDb, options: &OpenOptions) -> Result<u32, OpenError> {
+    let known = known_shards(log, options.shards)?;
+    let shards = known.or(options.shards).ok_or(OpenError::NoShards)?;
+    if known.is_some() && log.meta(NODE, tag::FOUNDED)?.is_some() {
+        return Ok(shards);
     }
-    let number = |tag: u8, number: u64| encode_number(place(NODE, tag.into()), number);
     let mut batch = log.batch();
-    batch.put_meta(NODE, tag::SHARDS, &number(tag::SHARDS, shards.into()));
+    put_number(&mut batch, tag::SHARDS, shards.into());
     // (The number is for later versions to tell ways of founding apart.)
-    batch.put_meta(NODE, tag::FOUNDED, &number(tag::FOUNDED, 1));
+    put_number(&mut batch, tag::FOUNDED, 1);
     // A directory that knows its shards but not how it was founded is of a version in which each node was alone.
-    if known || options.founding == Founding::Alone {
+    if known.is_some() || options.founding == Founding::Alone {
         (0..shards).chain([META]).for_each(|group| put_host(&mut batch, group, HOST_FOUNDER));
     }
-    Ok(log.commit(batch)?)
+    log.commit(batch)?;
+    Ok(shards)
 }
 
-/// Whether the directory has a number of shards; it must be this one.
-fn check_shards(log: &LogDb, wanted: u32) -> Result<bool, OpenError> {
-    let Some(bytes) = log.meta(NODE, tag::SHARDS)? else { return Ok(false) };
-    let damaged = |error| StoreError::new(Fault::Damaged, log.path(), format!("the number of shards: {error}"));
-    let found = decode_number(place(NODE, tag::SHARDS.into()), &bytes).map_err(damaged)?;
-    if found == u64::from(wanted) { Ok(true) } else { Err(OpenError::Shards { found, wanted }) }
+/// The number of shards in the directory, if it has one; it must be the wanted one.
+fn known_shards(log: &LogDb, wanted: Option<u32>) -> Result<Option<u32>, OpenError> {
+    let Some(found) = number(log, tag::SHARDS, "the number of shards")? else { return Ok(None) };
+    match (u32::try_from(found), wanted) {
+        (Ok(found), Some(wanted)) if found != wanted => Err(OpenError::Shards { found: found.into(), wanted }),
+        (Ok(found), _) => Ok(Some(found)),
+        (Err(_), wanted) => Err(OpenError::Shards { found, wanted: wanted.unwrap_or_default() }),
+    }
+}
+
+/// A number that the node keeps of itself.
+fn number(log: &LogDb, tag: u8, what: &str) -> Result<Option<u64>, OpenError> {
+    let damaged = |error| StoreError::new(Fault::Damaged, log.path(), format!("{what}: {error}"));
+    let bytes = log.meta(NODE, tag)?;
+    Ok(bytes.map(|bytes| decode_number(place(NODE, tag.into()), &bytes)).transpose().map_err(damaged)?)
+}
+
+fn put_number(batch: &mut LogBatch<'_>, tag: u8, number: u64) {
+    batch.put_meta(NODE, tag, &encode_number(place(NODE, tag.into()), number));
+}
+
+/// Counts one more start of the node's program, on disk before it is given. Blocks.
+pub(crate) fn next_epoch(log: &LogDb) -> Result<u64, OpenError> {
+    let epoch = number(log, tag::EPOCH, "the epoch")?.unwrap_or(0) + 1;
+    let mut batch = log.batch();
+    put_number(&mut batch, tag::EPOCH, epoch);
+    log.commit(batch)?;
+    Ok(epoch)
 }
 
 /// Opens one shard's group and returns when it leads, if it is the only voter. A machine that does not understand its log makes a

@@ -13,7 +13,10 @@ const LOCK: &str = "lock";
 /// How long the lock is tried for: a process that was killed keeps it until the system has cleared its memory away.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Names that may stand in a directory that is not yet ours: what an interrupted first start leaves, and a mount point's own.
-const HARMLESS: [&str; 3] = [LOCK, identity::TEMPORARY, "lost+found"];
+const HARMLESS: [&str; 5] = [LOCK, TOKEN, TOKEN_TEMPORARY, identity::TEMPORARY, "lost+found"];
+/// The random number by which a new node asks for its id: asked again after a crash, it is the same node.
+const TOKEN: &str = "token";
+const TOKEN_TEMPORARY: &str = "token.new";
 
 /// Why a data directory was not opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +53,13 @@ pub enum OpenError {
         /// One of the things in it.
         holds: String,
     },
-    /// Its identity file can't be read.
-    #[error("data directory {path}: the file \"identity\" is damaged: {reason}; restore it from a backup")]
+    /// A file of its own can't be read.
+    #[error("data directory {path}: the file \"{file}\" is damaged: {reason}; restore it from a backup")]
     Damaged {
         /// The directory.
         path: PathBuf,
+        /// Its file.
+        file: &'static str,
         /// What is wrong with it.
         reason: String,
     },
@@ -96,26 +101,69 @@ struct Inner {
     _lock: File,
 }
 
-impl DataDir {
-    /// Opens `path` for `node`, making it if there is nothing. A new directory joins `cluster`, or a new cluster if that is `None`;
-    /// an existing one must belong to both.
-    pub fn open(path: &Path, node: u64, cluster: Option<Uuid>) -> Result<Self, OpenError> {
-        let failed = |action| move |source| OpenError::Unusable { path: path.to_owned(), action, source };
-        fs::create_dir_all(path).map_err(failed("make it"))?;
-        let path = &path.canonicalize().map_err(failed("find it"))?;
-        refuse_foreign_files(path)?;
-        let lock = lock(path)?;
-        let identity = match read_identity(path)? {
+/// A data directory that is locked and checked, and may be new: which node's it will be is not known yet.
+#[derive(Debug)]
+pub struct Reserved {
+    path: PathBuf,
+    identity: Option<Identity>,
+    lock: File,
+}
+
+impl Reserved {
+    /// Whose data it holds; `None` for a new one.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Whether databases were ever opened in it.
+    pub fn is_used(&self) -> bool {
+        self.path.join(crate::log_db::NAME).exists()
+    }
+
+    /// The random number by which this directory's node is known before it has an id: made once, on disk before it is given.
+    pub fn token(&self) -> Result<u128, OpenError> {
+        token(&self.path)
+    }
+
+    /// Opens it for a node. A new directory joins `cluster`, or a new cluster if that is `None`; an existing one must belong to both.
+    pub fn open(self, node: u64, cluster: Option<Uuid>) -> Result<DataDir, OpenError> {
+        let Self { path, identity, lock } = self;
+        let failed = |source| OpenError::Unusable { path: path.clone(), action: "write its identity", source };
+        let identity = match identity {
             Some(identity) => identity,
             None => {
                 let identity = Identity::new(cluster.unwrap_or_else(Uuid::new_v4), node);
-                identity.write(path).map_err(failed("write its identity"))?;
+                identity.write(&path).map_err(failed)?;
                 identity
             }
         };
-        check_same(path, "node", identity.node, node)?;
-        check_same(path, "cluster", identity.cluster, cluster.unwrap_or(identity.cluster))?;
-        Ok(Self { inner: Arc::new(Inner { path: path.clone(), identity, _lock: lock }) })
+        check_same(&path, "node", identity.node, node)?;
+        check_same(&path, "cluster", identity.cluster, cluster.unwrap_or(identity.cluster))?;
+        Ok(DataDir { inner: Arc::new(Inner { path, identity, _lock: lock }) })
+    }
+}
+
+impl DataDir {
+    /// Takes `path` for this process, making it if there is nothing.
+    pub fn reserve(path: &Path) -> Result<Reserved, OpenError> {
+        let failed = |action| move |source| OpenError::Unusable { path: path.to_owned(), action, source };
+        fs::create_dir_all(path).map_err(failed("make it"))?;
+        let path = path.canonicalize().map_err(failed("find it"))?;
+        refuse_foreign_files(&path)?;
+        let lock = lock(&path)?;
+        let identity = read_identity(&path)?;
+        Ok(Reserved { path, identity, lock })
+    }
+
+    /// Opens `path` for `node`, making it if there is nothing. A new directory joins `cluster`, or a new cluster if that is `None`;
+    /// an existing one must belong to both.
+    pub fn open(path: &Path, node: u64, cluster: Option<Uuid>) -> Result<Self, OpenError> {
+        Self::reserve(path)?.open(node, cluster)
+    }
+
+    /// As [`Reserved::token`].
+    pub fn token(&self) -> Result<u128, OpenError> {
+        token(self.path())
     }
 
     /// The directory itself, absolute.
@@ -174,13 +222,45 @@ fn try_lock_for(file: &File, patience: Duration) -> Result<(), TryLockError> {
     }
 }
 
+/// Reads the directory's token, or makes it.
+fn token(path: &Path) -> Result<u128, OpenError> {
+    let failed = |action| move |source| OpenError::Unusable { path: path.to_owned(), action, source };
+    match fs::read_to_string(path.join(TOKEN)) {
+        Ok(text) => u128::from_str_radix(text.trim(), 16).map_err(|_| OpenError::Damaged {
+            path: path.to_owned(),
+            file: TOKEN,
+            reason: format!("{:?} is not a number of base 16", text.chars().take(40).collect::<String>()),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let token = Uuid::new_v4().as_u128();
+            write_token(path, token).map_err(failed("write its token"))?;
+            Ok(token)
+        }
+        Err(source) => Err(failed("read its token")(source)),
+    }
+}
+
+/// So that after a crash there is either none or a whole one.
+fn write_token(path: &Path, token: u128) -> io::Result<()> {
+    let temporary = path.join(TOKEN_TEMPORARY);
+    let mut file = File::create(&temporary)?;
+    writeln!(file, "{token:032x}")?;
+    file.sync_all()?;
+    fs::rename(&temporary, path.join(TOKEN))?;
+    File::open(path)?.sync_all()
+}
+
 fn read_identity(path: &Path) -> Result<Option<Identity>, OpenError> {
     let text = match fs::read_to_string(path.join(identity::FILE)) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Unusable { path: path.to_owned(), action: "read its identity", source }),
     };
-    let identity = Identity::parse(&text).map_err(|reason| OpenError::Damaged { path: path.to_owned(), reason })?;
+    let identity = Identity::parse(&text).map_err(|reason| OpenError::Damaged {
+        path: path.to_owned(),
+        file: identity::FILE,
+        reason,
+    })?;
     match identity.format {
         found if found > FORMAT => Err(OpenError::Newer { path: path.to_owned(), found, known: FORMAT }),
         _ => Ok(Some(identity)),
@@ -210,6 +290,21 @@ mod tests {
         assert_eq!((first.format, first.node), (FORMAT, 1));
         assert_eq!(open(&path).unwrap().identity(), &first);
         assert_eq!(DataDir::open(&path, 1, Some(first.cluster)).unwrap().identity(), &first);
+    }
+
+    #[test]
+    fn a_new_node_asks_with_one_token_also_after_a_crash() {
+        let root = tempfile::tempdir().unwrap();
+        let reserved = DataDir::reserve(root.path()).unwrap();
+        assert_eq!(reserved.identity(), None);
+        let token = reserved.token().unwrap();
+        drop(reserved);
+        let reserved = DataDir::reserve(root.path()).unwrap();
+        assert_eq!(reserved.token().unwrap(), token);
+        assert_eq!(reserved.open(7, None).unwrap().token().unwrap(), token);
+        fs::write(root.path().join(TOKEN), "mine").unwrap();
+        let error = DataDir::reserve(root.path()).unwrap().token().unwrap_err().to_string();
+        assert!(error.contains("the file \"token\" is damaged: \"mine\""), "{error}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod state_db;
 #[cfg(test)]
 mod testing;
 
-pub use data_dir::{DataDir, OpenError};
+pub use data_dir::{DataDir, OpenError, Reserved};
 pub use error::{Fault, StoreError};
 pub use exported::{ExportedFile, verify};
 pub use identity::{FORMAT, Identity};

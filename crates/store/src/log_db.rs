@@ -14,6 +14,8 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, ReadOption
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
+/// Its folder in the data directory.
+pub(crate) const NAME: &str = "log";
 const ENTRIES: &str = "log";
 const META: &str = "meta";
 
@@ -41,7 +43,7 @@ pub struct LogStats {
 impl LogDb {
     /// Opens the database in `dir`, making it if there is none. Replays what was synced and not yet written out.
     pub fn open(dir: &DataDir) -> Result<Self, StoreError> {
-        let path = dir.path().join("log");
+        let path = dir.path().join(NAME);
         let columns = [
             ColumnFamilyDescriptor::new("default", options::meta_column()),
             ColumnFamilyDescriptor::new(ENTRIES, options::log_column()),

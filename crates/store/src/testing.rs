@@ -68,10 +68,10 @@ pub(crate) fn after_power_loss(db: &StateDb) -> (TempDir, StateDb) {
     fs::remove_dir_all(&to).unwrap();
     fs::create_dir(&to).unwrap();
     db.db.disable_file_deletions().unwrap();
-    // The list of tables first, the tables then: those that are listed are all there.
-    let is_table = |path: &Path| path.extension().is_some_and(|end| end == "sst");
-    copy(db.path(), &to, |path| !is_table(path));
-    copy(db.path(), &to, is_table);
+    let ends = |path: &Path, with: &str| path.extension().is_some_and(|end| end == with);
+    // The list of tables first, the tables then: those that are listed are all there. A file that is about to get its name is none yet.
+    copy(db.path(), &to, |path| !ends(path, "sst") && !ends(path, "dbtmp"));
+    copy(db.path(), &to, |path| ends(path, "sst"));
     db.db.enable_file_deletions().unwrap();
     let copy = open(&root);
     (root, copy)

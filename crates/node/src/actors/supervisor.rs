@@ -1,10 +1,13 @@
-//! Starts the actors and starts them anew when they fail: each begins with the shard's state, so nothing is lost but time.
+//! Starts the actors and starts them anew when they fail: each begins with the shard's state, so nothing is lost but time. A shard has an actor
+//! as long as this node leads it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use flintwheel_raft::{Group, Leadership};
+use flintwheel_shard::Machine;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::actors::shard::ShardActor;
@@ -30,6 +33,18 @@ pub enum Child {
 pub enum SupervisorMessage {
     /// Start this actor, unless it runs.
     Start(Child),
+    /// This node leads a shard, since this term.
+    Lead {
+        /// Which.
+        shard: u32,
+        /// Another one than before: what the actor keeps in memory may be old.
+        term: u64,
+    },
+    /// This node does not lead a shard, or not any more.
+    Lose {
+        /// Which.
+        shard: u32,
+    },
 }
 
 /// The actor.
@@ -40,6 +55,8 @@ pub struct State {
     shared: Arc<Shared>,
     running: HashMap<ActorId, Child>,
     failures: HashMap<Child, u32>,
+    /// The terms of the shards that this node leads.
+    terms: HashMap<u32, u64>,
 }
 
 impl Actor for Supervisor {
@@ -53,9 +70,9 @@ impl Actor for Supervisor {
         shared: Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         shared.dispatchers.set_supervisor(myself.clone());
-        let mut state = State { shared, running: HashMap::new(), failures: HashMap::new() };
-        for shard in 0..state.shared.shards() {
-            state.start(&myself, Child::Shard(shard)).await?;
+        let mut state = State { shared, running: HashMap::new(), failures: HashMap::new(), terms: HashMap::new() };
+        for (shard, term) in state.led() {
+            state.lead(&myself, shard, term).await?;
         }
         for namespace in state.namespaces() {
             state.start(&myself, Child::Dispatcher(namespace)).await?;
@@ -66,14 +83,17 @@ impl Actor for Supervisor {
     async fn handle(
         &self,
         myself: ActorRef<Self::Msg>,
-        SupervisorMessage::Start(child): SupervisorMessage,
+        message: SupervisorMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        if state.running.values().any(|running| *running == child) {
-            return Ok(());
-        }
-        if let Err(error) = state.start(&myself, child.clone()).await {
-            state.failed(&myself, child, &error.to_string());
+        match message {
+            SupervisorMessage::Start(child) => state.start_if_missing(&myself, child).await,
+            SupervisorMessage::Lead { shard, term } => {
+                if let Err(error) = state.lead(&myself, shard, term).await {
+                    state.failed(&myself, Child::Shard(shard), &error.to_string());
+                }
+            }
+            SupervisorMessage::Lose { shard } => state.lose(shard),
         }
         Ok(())
     }
@@ -97,11 +117,63 @@ impl Actor for Supervisor {
 }
 
 impl State {
-    /// Namespaces that have definitions in any shard.
+    fn led(&self) -> Vec<(u32, u64)> {
+        let term = |group: Group<Machine>| match *group.watch_leader().borrow() {
+            Leadership::Leader { term } => Some((group.shard(), term)),
+            _ => None,
+        };
+        self.shared.groups.iter().filter_map(term).collect()
+    }
+
+    /// An actor of an earlier term goes: others may have led the shard in between.
+    async fn lead(
+        &mut self,
+        myself: &ActorRef<SupervisorMessage>,
+        shard: u32,
+        term: u64,
+    ) -> Result<(), ActorProcessingErr> {
+        if self.terms.get(&shard) == Some(&term) {
+            return Ok(());
+        }
+        self.lose(shard);
+        self.terms.insert(shard, term);
+        self.start(myself, Child::Shard(shard)).await?;
+        for namespace in self.namespaces_of(shard) {
+            self.start_if_missing(myself, Child::Dispatcher(namespace)).await;
+        }
+        Ok(())
+    }
+
+    /// What the actor had proposed may still be applied; nobody waits for it any more.
+    fn lose(&mut self, shard: u32) {
+        if self.terms.remove(&shard).is_none() {
+            return;
+        }
+        self.running.retain(|_, child| *child != Child::Shard(shard));
+        if let Some(actor) = self.shared.take_actor(shard) {
+            actor.stop(Some("another node leads the shard".to_owned()));
+        }
+        self.shared.dispatchers.restarted(shard);
+    }
+
+    async fn start_if_missing(&mut self, myself: &ActorRef<SupervisorMessage>, child: Child) {
+        let elsewhere = matches!(child, Child::Shard(shard) if !self.terms.contains_key(&shard));
+        if elsewhere || self.running.values().any(|running| *running == child) {
+            return;
+        }
+        if let Err(error) = self.start(myself, child.clone()).await {
+            self.failed(myself, child, &error.to_string());
+        }
+    }
+
+    fn namespaces_of(&self, shard: u32) -> Vec<String> {
+        let group = self.shared.led(shard);
+        group.map(|group| group.read(|machine, _| machine.lanes().to_vec()).unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// Namespaces that have definitions in any shard that this node leads.
     fn namespaces(&self) -> Vec<String> {
-        let mut all: Vec<String> = (0..self.shared.shards())
-            .flat_map(|shard| self.shared.group(shard).read(|machine, _| machine.lanes().to_vec()).unwrap_or_default())
-            .collect();
+        let mut all: Vec<String> = self.terms.keys().flat_map(|shard| self.namespaces_of(*shard)).collect();
         all.sort();
         all.dedup();
         all

@@ -6,7 +6,7 @@ mod keys;
 mod settings;
 
 pub use keys::{KEYS, Key};
-pub use settings::{LogFormat, NamespaceSettings, Settings, SinkKind};
+pub use settings::{Advertise, LogFormat, NamespaceSettings, Settings, SinkKind};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

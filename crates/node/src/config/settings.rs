@@ -10,7 +10,7 @@ use flintwheel_model::Span;
 use flintwheel_temporal::options::{Secret, TlsOverrides};
 use flintwheel_temporal::{Target, TemporalOptions};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Origin};
 
 /// Where firings go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,17 @@ pub struct NamespaceSettings {
     pub task_queue: Option<String>,
 }
 
+/// Addresses as others use them, where they differ from those that the doors listen at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advertise {
+    /// Of the door for other nodes.
+    pub peer: Option<String>,
+    /// Of the gRPC door.
+    pub grpc: Option<String>,
+    /// Of the HTTP door.
+    pub http: Option<String>,
+}
+
 /// The configuration of a node, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,8 +59,24 @@ pub struct Settings {
     pub grpc_listen: SocketAddr,
     /// The HTTP door.
     pub http_listen: SocketAddr,
-    /// Partitions.
+    /// The door for other nodes; none for a cluster of one.
+    pub peer_listen: Option<SocketAddr>,
+    /// Peer addresses of the cluster that a new node joins.
+    pub join: Vec<String>,
+    /// The node's name, where it is given.
+    pub name: Option<String>,
+    /// Rack or zone.
+    pub zone: Option<String>,
+    /// Bytes that the node offers.
+    pub capacity: Option<u64>,
+    /// What others are told of where the doors are.
+    pub advertise: Advertise,
+    /// Replicas that a new cluster wants.
+    pub replication: u32,
+    /// Partitions of a new cluster.
     pub shards: u32,
+    /// Somebody has set `shards`: then a cluster that is there must have so many.
+    pub shards_given: bool,
     /// Where firings go.
     pub sink: SinkKind,
     /// First part of every workflow id.
@@ -88,7 +115,19 @@ pub(super) fn read(config: &Config) -> Result<Settings, ConfigError> {
     let settings = Settings {
         grpc_listen: r.parsed("grpc_listen", "an address with a port such as 127.0.0.1:7733"),
         http_listen: r.parsed("http_listen", "an address with a port such as 127.0.0.1:7734"),
+        peer_listen: r.peer_listen(),
+        join: r.join(),
+        name: r.optional("name"),
+        zone: r.optional("zone"),
+        capacity: r.optional("capacity").map(|_| r.number("capacity", 1 << 30, u64::MAX)),
+        advertise: Advertise {
+            peer: r.host_port("advertise.peer"),
+            grpc: r.host_port("advertise.grpc"),
+            http: r.host_port("advertise.http"),
+        },
+        replication: r.number("replication", 1, 9) as u32,
         shards: r.number("shards", 1, 4096) as u32,
+        shards_given: config.get("shards").origin != Origin::Default,
         sink: r.word("sink", &[("temporal", SinkKind::Temporal), ("null", SinkKind::Null)]),
         workflow_prefix: r.prefix(),
         task_queue: r.text("task_queue"),
@@ -145,6 +184,49 @@ impl Reader<'_> {
         }
     }
 
+    /// Nothing else reaches a node of several: so its address must say something to others.
+    fn peer_listen(&mut self) -> Option<SocketAddr> {
+        self.optional("peer_listen")?;
+        let address: SocketAddr = match self.config.get("peer_listen").value.parse() {
+            Ok(address) => address,
+            Err(_) => {
+                self.fault("peer_listen", "an address with a port such as 10.0.0.1:7735");
+                return None;
+            }
+        };
+        for (listen, advertise) in
+            [("peer_listen", "advertise.peer"), ("grpc_listen", "advertise.grpc"), ("http_listen", "advertise.http")]
+        {
+            let everywhere = |text: &str| text.parse::<SocketAddr>().is_ok_and(|a| a.ip().is_unspecified());
+            if everywhere(&self.text(listen)) && self.optional(advertise).is_none() {
+                let own = self.text(listen);
+                self.faults.push(format!("{listen} = {own:?} tells other nodes nothing: set {advertise} to host:port"));
+            }
+        }
+        Some(address)
+    }
+
+    fn join(&mut self) -> Vec<String> {
+        let Some(text) = self.optional("join") else { return Vec::new() };
+        let seeds: Vec<String> = text.split(',').map(|seed| seed.trim().to_owned()).collect();
+        if !seeds.iter().all(|seed| is_host_port(seed)) {
+            self.fault("join", "a list of host:port, separated by commas");
+        } else if self.optional("peer_listen").is_none() {
+            let origin = &self.config.get("join").origin;
+            self.faults
+                .push(format!("{origin}: join needs peer_listen, the address of this node's door for the others"));
+        }
+        seeds
+    }
+
+    fn host_port(&mut self, name: &str) -> Option<String> {
+        let text = self.optional(name)?;
+        if !is_host_port(&text) {
+            self.fault(name, "host:port");
+        }
+        Some(text)
+    }
+
     fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> T {
         let found = words.iter().find(|(word, _)| *word == self.config.get(name).value);
         if found.is_none() {
@@ -196,4 +278,12 @@ impl Reader<'_> {
             ..TemporalOptions::default()
         }
     }
+}
+
+fn is_host_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && !host.contains(|c: char| c.is_whitespace() || c == '/')
+            && port.parse::<u16>().is_ok_and(|p| p != 0)
+    })
 }

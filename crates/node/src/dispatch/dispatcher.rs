@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flintwheel_model::firing::{Start, StartOutcome};
+use flintwheel_raft::Group;
+use flintwheel_shard::Machine;
 use flintwheel_shard::entry::{Ack, AckEnd};
 use flintwheel_shard::occurrence::{End, Key};
 use flintwheel_shard::query;
@@ -43,7 +45,7 @@ pub enum DispatchMessage {
         /// Where it stands.
         chunk: OutboxRef,
     },
-    /// A shard's actor has begun anew.
+    /// A shard's actor has begun anew, or ended because another node leads the shard.
     Restarted {
         /// Which.
         shard: u32,
@@ -226,7 +228,9 @@ impl State {
     }
 
     fn open_chunks(&self, shard: u32) -> VecDeque<(u32, OutboxRef)> {
-        let open = self.shared.group(shard).read(|machine, _| {
+        // What another node leads, that one dispatches.
+        let Some(group) = self.shared.led(shard) else { return VecDeque::new() };
+        let open = group.read(|machine, _| {
             let Some(lane) = machine.lanes().iter().position(|name| *name == self.namespace) else {
                 return VecDeque::new();
             };
@@ -280,12 +284,12 @@ impl State {
         let ends = (0..chunk.records).map(|record| AckEnd { record, at, refused: None, note: String::new() });
         let ack = Ack { lane: chunk.lane, seq: chunk.seq, ends: ends.collect() };
         self.shared.metrics.started(ack.ends.len());
-        self.shared.send(shard, ShardMessage::Ack(vec![ack]))
+        self.hand_over(shard, ack)
     }
 
     /// Makes starts of a chunk's firings.
     fn read(&mut self, shard: u32, chunk: OutboxRef) -> Result<(), EngineError> {
-        let group = self.shared.group(shard);
+        let Some(group) = self.shared.led(shard) else { return Ok(()) };
         let open = group.read(|machine, _| machine.outbox().get(chunk.lane, chunk.seq).cloned())?;
         let Some(open) = open else { return Ok(()) };
         let Some((stored, payloads)) = query::outbox_chunk(&group.state(), chunk.lane, chunk.seq)? else {
@@ -297,7 +301,7 @@ impl State {
             if open.ends.get(index).is_some_and(|end| *end != End::Pending) {
                 continue;
             }
-            let launch = self.launch(shard, record.number, record.version)?;
+            let launch = self.launch(&group, record.number, record.version)?;
             let start = launch.and_then(|l| {
                 l.start(&self.shared.dispatchers.prefix, &self.route, record, stored.at, payloads.of(number))
             });
@@ -329,11 +333,17 @@ impl State {
     }
 
     /// The definition's version, compiled; the inner error is what the firing is refused with.
-    fn launch(&mut self, shard: u32, number: u64, version: u32) -> Result<Result<Arc<Launch>, String>, EngineError> {
+    fn launch(
+        &mut self,
+        group: &Group<Machine>,
+        number: u64,
+        version: u32,
+    ) -> Result<Result<Arc<Launch>, String>, EngineError> {
+        let shard = group.shard();
         if let Some(launch) = self.launches.get(&(shard, number, version)) {
             return Ok(Ok(Arc::clone(launch)));
         }
-        let stored = query::version(&self.shared.group(shard).state(), number, version)?;
+        let stored = query::version(&group.state(), number, version)?;
         let Some(stored) = stored else {
             return Ok(Err(format!("version {version} of the definition is not kept any more")));
         };
@@ -448,7 +458,15 @@ impl State {
     }
 
     fn acknowledge(&self, (shard, seq): (u32, u64), lane: u32, ends: Vec<AckEnd>) -> Result<(), EngineError> {
-        self.shared.send(shard, ShardMessage::Ack(vec![Ack { lane, seq, ends }]))
+        self.hand_over(shard, Ack { lane, seq, ends })
+    }
+
+    /// Without an actor, an answer is lost and nothing else: the next one, here or elsewhere, has the outbox dispatched again.
+    fn hand_over(&self, shard: u32, ack: Ack) -> Result<(), EngineError> {
+        match self.shared.send(shard, ShardMessage::Ack(vec![ack])) {
+            Err(error) if !error.is_passing() => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 }
 

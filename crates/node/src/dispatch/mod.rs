@@ -48,7 +48,7 @@ impl Dispatchers {
         self.running.write().insert(namespace.to_owned(), dispatcher);
     }
 
-    /// Tells all dispatchers that a shard's actor has begun anew. Those that are missing begin with the outbox themselves.
+    /// Tells all dispatchers that a shard's actor has begun anew, or ended. Those that are missing begin with the outbox themselves.
     pub(crate) fn restarted(&self, shard: u32) {
         for dispatcher in self.running.read().values() {
             // One that has failed meanwhile has a successor to come.
@@ -61,9 +61,10 @@ impl Dispatchers {
     pub(crate) fn notify(&self, shared: &Arc<Shared>, shard: u32, chunks: &[OutboxRef]) {
         for chunk in chunks {
             let lane = chunk.lane as usize;
-            let namespace = shared.group(shard).read(|machine, _| machine.lanes().get(lane).cloned());
-            // A shard that has stopped dispatches nothing more.
-            let Ok(Some(namespace)) = namespace else { continue };
+            let group = shared.led(shard);
+            let namespace = group.map(|group| group.read(|machine, _| machine.lanes().get(lane).cloned()));
+            // A shard that has stopped, or is led elsewhere, dispatches nothing more here.
+            let Some(Ok(Some(namespace))) = namespace else { continue };
             let told =
                 self.running.read().get(&namespace).map(|d| d.cast(DispatchMessage::Work { shard, chunk: *chunk }));
             if !matches!(told, Some(Ok(())))

@@ -4,9 +4,11 @@
 
 mod directory;
 mod inbound;
+mod link;
 
 pub use directory::Directory;
 pub use inbound::Doorman;
+pub use link::Link;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

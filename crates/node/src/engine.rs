@@ -28,7 +28,7 @@ use crate::error::{RunError, failed};
 use crate::membership::{Admission, Card, Part, Registrar};
 use crate::metrics::Metrics;
 use crate::peers::{Directory, Doorman, Link, Peers};
-use crate::placement::{MetaGroup, Placement};
+use crate::placement::{self, Placement};
 use crate::shared::Shared;
 
 /// Who makes a cluster gets this id.
@@ -81,6 +81,7 @@ impl Engine {
         let routes = routes(settings)?;
         let identity = data.identity().clone();
         let directory = Arc::<Directory>::default();
+        placement::load_directory(data.path(), &directory);
         if let Part::Member { directory: (version, meta), .. } = &part {
             directory.set(*version, (**meta).clone());
         }
@@ -120,16 +121,21 @@ impl Engine {
         tasks.spawn(endless(maintain(Arc::clone(&groups), Arc::clone(&meta)), stopping.clone()));
         tasks.spawn(endless(expire(Arc::clone(&shared), retention), stopping.clone()));
         if let (Some(link), Some(listener)) = (&link, peer) {
-            let meta_group = Arc::new(MetaGroup::new(Arc::clone(&meta), Arc::clone(&peers), Arc::clone(&clock)));
-            let placement = Placement::new(Arc::clone(&groups), Arc::clone(&meta), Arc::clone(&meta_group), data);
+            let placement = Placement::new(
+                Arc::clone(&groups),
+                Arc::clone(&meta),
+                Arc::clone(&peers),
+                Arc::clone(&clock),
+                data.path().to_owned(),
+            );
             placement.register();
-            tasks.spawn(endless(placement.run(), stopping.clone()));
+            tasks.spawn(endless(Arc::clone(&placement).run(), stopping.clone()));
             let doorman = Doorman { shards: groups.receiver(), meta: meta.receiver(), peers: Arc::clone(&peers) };
-            let admission = Admission { meta: Arc::clone(&meta_group), directory };
+            let admission = Admission { placement: Arc::clone(&placement), directory };
             tasks.spawn(link.serve(listener, doorman, admission));
             let registrar = Registrar {
-                groups: Arc::clone(&meta),
-                meta: meta_group,
+                meta: Arc::clone(&meta),
+                placement,
                 clock,
                 cluster: identity.cluster.into_bytes(),
                 shards: groups.shards(),

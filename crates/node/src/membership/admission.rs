@@ -10,12 +10,12 @@ use flintwheel_proto::peer::{JoinRequest, JoinResponse};
 use flintwheel_raft::PROTOCOL_VERSIONS;
 use tonic::{Request, Response, Status};
 
-use crate::placement::{MetaError, MetaGroup};
+use crate::placement::{MetaError, Placement};
 
 /// See the module.
 pub struct Admission {
     /// The way to the meta group.
-    pub meta: Arc<MetaGroup>,
+    pub placement: Arc<Placement>,
     /// Shows who is in the cluster.
     pub directory: Arc<crate::peers::Directory>,
 }
@@ -27,7 +27,7 @@ impl JoinService for Admission {
         check_versions(&request)?;
         let join = read(request)?;
         let name = join.name.clone();
-        let accepted = self.meta.propose(Body::Join(join)).await.map_err(|error| match error {
+        let accepted = self.placement.propose(Body::Join(join)).await.map_err(|error| match error {
             MetaError::Refused(why) => Status::failed_precondition(why),
             other => Status::unavailable(other.to_string()),
         })?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flintwheel_cluster::entry::{Body, Entry, Init, Join, Placement, Register};
+use flintwheel_cluster::entry::{Body, Entry, Init, Join, Register};
 use flintwheel_cluster::rows::{Formats, Settings};
 use flintwheel_cluster::{Meta, Refusal};
 use flintwheel_raft::{Groups, META, PROTOCOL_VERSIONS};
@@ -11,7 +11,7 @@ use flintwheel_raft::{Groups, META, PROTOCOL_VERSIONS};
 use super::Card;
 use crate::clock::Clock;
 use crate::error::RunError;
-use crate::placement::{MetaError, MetaGroup};
+use crate::placement::{self, MetaError, Placement};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -23,9 +23,9 @@ const MOVES: u32 = 8;
 /// See the module.
 pub struct Registrar {
     /// The meta group, where this node has a replica of it.
-    pub groups: Arc<Groups<Meta>>,
+    pub meta: Arc<Groups<Meta>>,
     /// The way to it from anywhere.
-    pub meta: Arc<MetaGroup>,
+    pub placement: Arc<Placement>,
     /// What entries are dated by.
     pub clock: Arc<dyn Clock>,
     /// The cluster's id.
@@ -51,7 +51,7 @@ impl Registrar {
         let incarnation = rand::random();
         let mut told = String::new();
         loop {
-            match self.meta.propose(Body::Register(self.registration(incarnation))).await {
+            match self.placement.propose(Body::Register(self.registration(incarnation))).await {
                 Ok(_) => break,
                 Err(MetaError::Refused(why)) => return Err(RunError(why)),
                 Err(other) => {
@@ -70,12 +70,12 @@ impl Registrar {
 
     /// This node has the meta group, and nobody has made the cluster.
     fn is_new(&self) -> bool {
-        let read = self.groups.find(META).map(|group| group.read(|meta, _| meta.settings().is_none()));
+        let read = self.meta.find(META).map(|group| group.read(|meta, _| meta.settings().is_none()));
         matches!(read, Some(Ok(true))) && self.node == 1
     }
 
     async fn found(&self) -> Result<(), RunError> {
-        let Some(group) = self.groups.find(META) else { return Ok(()) };
+        let Some(group) = self.meta.find(META) else { return Ok(()) };
         let settings = Settings {
             cluster: self.cluster,
             shards: self.shards,
@@ -100,8 +100,7 @@ impl Registrar {
     /// The founder has all shards: their first replicas are its own.
     async fn place(&self) -> Result<(), RunError> {
         while self.node == 1 && self.is_unplaced() {
-            let all = (0..self.shards).map(|shard| Placement { shard, nodes: vec![self.node] }).collect();
-            match self.meta.propose(Body::SetReplicas(all)).await {
+            match self.placement.propose(placement::founded(self.shards, self.node)).await {
                 Ok(_) | Err(MetaError::Refused(_)) => return Ok(()),
                 Err(error) => tracing::debug!(%error, "the first replicas are not recorded yet"),
             }
@@ -111,7 +110,7 @@ impl Registrar {
     }
 
     fn is_unplaced(&self) -> bool {
-        let first = self.groups.find(META).map(|group| group.read(|meta, _| meta.shard(0).is_none()));
+        let first = self.meta.find(META).map(|group| group.read(|meta, _| meta.shard(0).is_none()));
         matches!(first, Some(Ok(true)))
     }
 

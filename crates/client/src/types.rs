@@ -3,12 +3,17 @@
 //! Serialized as `-o json` prints it: snake_case, times in RFC 3339.
 
 mod cluster;
+mod cluster_state;
 mod dead;
 mod occurrence;
 mod record;
 mod run;
 
 pub use cluster::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
+pub use cluster_state::{
+    ClusterNode, ClusterSettings, ClusterShard, ClusterState, Granted, META_SHARD, MoveReason, MoveStep, NodeState,
+    PlannedStep, ReplicaRole, SettingsChange, ShardMove, ShardReplica,
+};
 pub use dead::{DeadLetter, DeadLetterFilter, DeadLetterSelection, Settled};
 pub use occurrence::{Occurrence, OccurrenceQuery, Outcome};
 pub use record::{

@@ -54,9 +54,15 @@ pub struct Door {
 impl Door {
     /// Connects when first used.
     pub fn new(address: SocketAddr) -> Result<Self> {
+        Self::of(&[address])
+    }
+
+    /// The same for the nodes of a cluster.
+    pub fn of(addresses: &[SocketAddr]) -> Result<Self> {
         // A proof goes on through restarts of the engine, and says itself when it has waited long enough.
         let options = Options { retry_for: Duration::from_secs(300), ..Options::default() };
-        Ok(Self { client: Client::new(&[address.to_string()], options).map_err(|e| anyhow!("{e}"))? })
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        Ok(Self { client: Client::new(&addresses, options).map_err(|e| anyhow!("{e}"))? })
     }
 
     /// Applies all of them; an error if the engine refuses any.

@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod clock;
+pub mod cluster;
 pub mod door;
 pub mod engine;
 pub mod events;

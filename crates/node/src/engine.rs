@@ -177,8 +177,9 @@ impl Engine {
 
     /// Gives the shards that it leads to other nodes that have them, so that nobody waits for an election when this one is gone.
     pub async fn hand_over(&self) {
-        let shards = self.groups.iter().map(|group| hand_over(group));
-        let meta = self.meta.iter().map(|group| hand_over(group));
+        let me = self.api.node.id;
+        let shards = self.groups.iter().map(|group| hand_over(group, me));
+        let meta = self.meta.iter().map(|group| hand_over(group, me));
         let all = futures::future::join(futures::future::join_all(shards), futures::future::join_all(meta));
         if tokio::time::timeout(HAND_OVER, all).await.is_err() {
             tracing::warn!(within = ?HAND_OVER, "not all shards found another leader; the others elect one");
@@ -222,10 +223,9 @@ fn shards(settings: &Settings, part: &Part) -> Result<Option<u32>, RunError> {
 }
 
 /// To the voter that has most of the log. Waits until it is so.
-async fn hand_over<M: flintwheel_shard::Replicated>(group: Group<M>) {
+async fn hand_over<M: flintwheel_shard::Replicated>(group: Group<M>, me: u64) {
     let mut leadership = group.watch_leader();
-    let me = group.status();
-    if !me.leadership.is_leader() {
+    if !leadership.borrow().is_leader() {
         return;
     }
     let (voters, replication) = (group.members().voters, group.replication());

@@ -2,6 +2,7 @@
 
 mod crash;
 mod dispatch;
+mod failover;
 mod firing;
 mod footprint;
 mod ingest;
@@ -31,6 +32,8 @@ pub enum Proof {
     Footprint,
     /// From due to the start call
     Lag,
+    /// The node of a cluster that leads most is killed under load: nothing lost, and how long its shards stand still
+    Failover,
 }
 
 impl std::fmt::Display for Proof {
@@ -68,6 +71,7 @@ pub async fn run(proof: Proof, scale: Scale) -> Result<Report> {
         Proof::Ingest => ingest::run(scale).await,
         Proof::Footprint => footprint::run(scale).await,
         Proof::Lag => lag::run(scale).await,
+        Proof::Failover => failover::run(scale).await,
     }
 }
 

@@ -178,6 +178,30 @@ mod tests {
     }
 
     #[test]
+    fn a_node_of_several_must_be_reachable() {
+        let settings = |text: &str| load(text).expect("readable").settings();
+        let alone = settings("").expect("valid");
+        assert_eq!((alone.peer_listen, alone.join.len(), alone.shards_given), (None, 0, false));
+        let joins = "peer_listen = \"10.0.0.1:7735\"\njoin = \"a:1, [::1]:2\"\nshards = 16";
+        let member = settings(joins).expect("valid");
+        assert_eq!((member.join, member.shards_given), (vec!["a:1".to_owned(), "[::1]:2".to_owned()], true));
+        for (text, says) in [
+            ("peer_listen = \"here\"", "peer_listen = \"here\" is not an address with a port"),
+            ("join = \"a:1\"", ":1: join needs peer_listen"),
+            ("peer_listen = \"127.0.0.1:1\"\njoin = \"a:1,b\"", ":2: join = \"a:1,b\" is not a list of host:port"),
+            ("peer_listen = \"0.0.0.0:1\"", "set advertise.peer to host:port"),
+            ("peer_listen = \"127.0.0.1:1\"\ngrpc_listen = \"[::]:1\"", "set advertise.grpc to host:port"),
+            ("[advertise]\npeer = \"a b:1\"", ":2: advertise.peer = \"a b:1\" is not host:port"),
+            ("replication = 10", "replication = \"10\" is not in 1 to 9"),
+            ("capacity = 5", "capacity = \"5\" is not in 1073741824 to"),
+        ] {
+            let error = settings(text).expect_err(text).to_string();
+            assert!(error.contains(says), "{text:?}: {error}");
+        }
+        settings("peer_listen = \"0.0.0.0:1\"\n[advertise]\npeer = \"a:1\"").expect("others are told where it is");
+    }
+
+    #[test]
     fn a_secret_is_never_shown() {
         let config = Config::load(None, |_| None, &[("temporal.api_key", "s3cret".into())]).expect("valid");
         assert!(config.view().all(|(_, setting)| !setting.value.contains("s3cret")));

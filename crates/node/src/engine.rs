@@ -229,8 +229,7 @@ async fn hand_over<M: flintwheel_shard::Replicated>(group: Group<M>, me: u64) {
         return;
     }
     let (voters, replication) = (group.members().voters, group.replication());
-    let others =
-        replication.into_iter().filter(|(node, last)| voters.contains(node) && *last < me.last_log.map(|l| l + 1));
+    let others = replication.into_iter().filter(|(node, _)| *node != me && voters.contains(node));
     let Some((to, _)) = others.max_by_key(|(_, last)| *last) else { return };
     if let Err(error) = group.transfer_leader(to).await {
         tracing::debug!(shard = group.shard(), to, %error, "a leader was not handed over");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::support::{Cli, Scene, eventually, ids, text, texts};
+use super::support::{Cli, Scene, assert_no_gap, eventually, ids, text, texts};
 
 const DEFINITIONS: &str = "
 apiVersion: flintwheel.dev/v1
@@ -52,20 +52,6 @@ async fn fired_more_than(cli: &Cli, count: usize) -> Vec<String> {
         (fired.len() > count).then_some(fired)
     })
     .await
-}
-
-/// Each second from the first to the last, once.
-fn assert_no_gap(workflow_ids: &[String]) {
-    let seconds: Vec<i64> = workflow_ids
-        .iter()
-        .map(|id| {
-            let clock: Vec<i64> =
-                id[id.len() - 9..id.len() - 1].split(':').map(|part| part.parse().expect(id)).collect();
-            (clock[0] * 60 + clock[1]) * 60 + clock[2]
-        })
-        .collect();
-    let follows = |pair: &[i64]| (pair[0] + 1) % 86_400 == pair[1];
-    assert!(seconds.windows(2).all(follows), "{workflow_ids:?}");
 }
 
 #[tokio::test]

@@ -324,3 +324,17 @@ pub fn ids(lines: &[StartLine]) -> Vec<String> {
     ids.sort();
     ids
 }
+
+/// Each second from the first to the last, once.
+pub fn assert_no_gap(workflow_ids: &[String]) {
+    let seconds: Vec<i64> = workflow_ids
+        .iter()
+        .map(|id| {
+            let clock: Vec<i64> =
+                id[id.len() - 9..id.len() - 1].split(':').map(|part| part.parse().expect(id)).collect();
+            (clock[0] * 60 + clock[1]) * 60 + clock[2]
+        })
+        .collect();
+    let follows = |pair: &[i64]| (pair[0] + 1) % 86_400 == pair[1];
+    assert!(seconds.windows(2).all(follows), "{workflow_ids:?}");
+}

@@ -1,0 +1,115 @@
+//! Three nodes as one: any of them answers, and the end of one of them is nobody's loss.
+
+use flintwheel_loadtest::cluster::Cluster;
+use flintwheel_loadtest::engine::{Engine, Sink};
+use serde_json::Value;
+
+use super::support::{Cli, Scene, assert_no_gap, eventually, ids, text};
+
+const ORDER: &str = "
+apiVersion: flintwheel.dev/v1
+kind: ActivityDefinition
+metadata: {id: order}
+spec:
+  trigger: {event: {types: com.example.order}}
+  start_workflow: {type: Order, task_queue: nobody}
+";
+
+/// Enough that each of four shards has some.
+const TICKS: usize = 12;
+
+fn tick(number: usize) -> String {
+    format!(
+        "
+apiVersion: flintwheel.dev/v1
+kind: ActivityDefinition
+metadata: {{id: tick-{number}}}
+spec:
+  trigger: {{schedule: {{interval: {{every: 1s}}}}}}
+  start_workflow: {{type: Tick, task_queue: nobody}}
+"
+    )
+}
+
+async fn three(scene: &Scene) -> Cluster {
+    let sink = Sink::Temporal { address: scene.temporal.address(), namespace: "default".to_owned() };
+    Cluster::start(scene.path(), &sink, 3, 4).await.expect("three nodes, at rest")
+}
+
+fn cli(scene: &Scene, node: &Engine) -> Cli {
+    Cli::alone(scene.path()).with("FLINTWHEEL_ADDRESS", &node.grpc().to_string())
+}
+
+async fn publish(cli: &Cli, id: &str) -> Value {
+    cli.json(&format!("publish --type com.example.order --source /shop --id {id}")).await
+}
+
+/// The place in the list of the node that leads most.
+async fn busiest(cluster: &Cluster) -> usize {
+    let state = cluster.settle().await.expect("at rest");
+    let node = state.nodes.iter().max_by_key(|node| node.leaders).expect("nodes");
+    usize::try_from(node.id).expect("a small id") - 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_node_answers_whichever_leads() {
+    let scene = Scene::open(&[]).await;
+    let cluster = three(&scene).await;
+    let clis: Vec<Cli> = cluster.nodes.iter().map(|node| cli(&scene, node)).collect();
+    for number in 0..TICKS {
+        assert!(clis[number % 3].apply(&tick(number)).await.contains("created"), "{number}");
+        let read = clis[(number + 1) % 3].json(&format!("get tick-{number}")).await;
+        assert_eq!(read["status"]["version"], 1, "{read}");
+    }
+    clis[0].apply(ORDER).await;
+    // Acknowledged by one node: matched by any other from then on, and once.
+    for (at, cli) in clis.iter().enumerate() {
+        let counts = publish(cli, "1").await;
+        assert_eq!((&counts["matched"], &counts["fired"]), (&1.into(), &u64::from(at == 0).into()), "node {at}");
+    }
+    let names = |records: Vec<Value>| {
+        records.iter().map(|record| text(&record["metadata"], "id").to_owned()).collect::<Vec<_>>()
+    };
+    let all = names(clis[0].list("list").await);
+    assert_eq!(all.len(), TICKS + 1);
+    for cli in &clis[1..] {
+        assert_eq!(names(cli.list("list").await), all);
+    }
+    clis[1].done("delete order --yes").await;
+    for cli in &clis {
+        let counts = publish(cli, "2").await;
+        assert_eq!(counts["matched"], 0, "{counts}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_node_that_leads_most_loses_and_doubles_nothing() {
+    let scene = Scene::open(&[]).await;
+    let mut cluster = three(&scene).await;
+    let first = cli(&scene, &cluster.nodes[0]);
+    for number in 0..TICKS {
+        first.apply(&tick(number)).await;
+    }
+    first.apply(ORDER).await;
+    for round in 0..3 {
+        let gone = busiest(&cluster).await;
+        let left = cli(&scene, &cluster.nodes[(gone + 1) % 3]);
+        publish(&left, &format!("before-{round}")).await;
+        cluster.nodes[gone].kill().await.expect("killed");
+        // The command line tries again until another node leads.
+        publish(&left, &format!("after-{round}")).await;
+        let before = left.list("occurrences tick-0 --last 0 --outcome fired").await.len();
+        eventually("its schedules go on", async || {
+            let now = left.list("occurrences tick-0 --last 0 --outcome fired").await.len();
+            (now > before + 1).then_some(())
+        })
+        .await;
+        cluster.nodes[gone].start_again().await.expect("it starts");
+    }
+    for number in 0..TICKS {
+        let started = ids(&scene.workflows("default", &format!("flintwheel:default:tick-{number}:"), 3).await);
+        assert_no_gap(&started);
+    }
+    let orders = ids(&scene.workflows("default", "flintwheel:default:order:", 6).await);
+    assert_eq!(orders.len(), 6, "{orders:?}");
+}

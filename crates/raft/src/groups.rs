@@ -196,6 +196,11 @@ impl<M: Replicated> Groups<M> {
         self.shared.shards
     }
 
+    /// Bytes of a shard's state in files here, about. Blocks on the disk, for a moment.
+    pub fn bytes(&self, shard: u32) -> u64 {
+        self.shared.state.bytes(shard)
+    }
+
     /// Sizes of the log database.
     pub fn log_stats(&self) -> LogStats {
         self.shared.log.stats()

@@ -13,7 +13,7 @@ use rocksdb::properties::{
     SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, FlushOptions, Options, ReadOptions, SingleThreaded,
+    ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, FlushOptions, Options, Range, ReadOptions, SingleThreaded,
     WriteOptions,
 };
 use std::ops::ControlFlow;
@@ -135,6 +135,13 @@ impl StateDb {
         let mut options = FlushOptions::default();
         options.set_wait(true);
         self.db.flush_cfs_opt(&columns, &options).map_err(|e| self.failed("flush", &e))
+    }
+
+    /// What a group's keys take in files, about. What is only in memory is not counted. Costs some reads of indexes a column.
+    pub fn bytes(&self, group: u32) -> u64 {
+        let (start, end) = (group.to_be_bytes(), group_end(group));
+        let sizes = |column| self.db.get_approximate_sizes_cf(column, &[Range::new(&start, &end)]);
+        self.columns().flat_map(sizes).sum()
     }
 
     /// Where it is on disk.
@@ -310,5 +317,6 @@ mod tests {
         assert!(written.in_memory > empty.in_memory && written.keys == 1000 && !written.stopped, "{written:?}");
         db.flush().unwrap();
         assert!(db.stats().on_disk > empty.on_disk);
+        assert!(db.bytes(1) > 1000 && db.bytes(2) < db.bytes(1), "{} and {} bytes", db.bytes(1), db.bytes(2));
     }
 }

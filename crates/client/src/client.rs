@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flintwheel_proto::v1::admin_service_client::AdminServiceClient;
+use flintwheel_proto::v1::cluster_service_client::ClusterServiceClient;
 use flintwheel_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 use flintwheel_proto::v1::definition_service_client::DefinitionServiceClient;
 use flintwheel_proto::v1::event_service_client::EventServiceClient;
@@ -14,6 +15,7 @@ use crate::transport::{Transport, Transports};
 
 mod admin;
 mod batch;
+mod cluster;
 mod dead;
 mod definitions;
 mod events;
@@ -59,6 +61,10 @@ fn run_service(transport: Transport) -> RunServiceClient<Transport> {
 
 fn admin_service(transport: Transport) -> AdminServiceClient<Transport> {
     AdminServiceClient::new(transport)
+}
+
+fn cluster_service(transport: Transport) -> ClusterServiceClient<Transport> {
+    ClusterServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
 }
 
 /// A request id of our own: it makes the client's own retries harmless.

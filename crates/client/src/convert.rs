@@ -4,6 +4,7 @@
 //! Whether a definition makes sense is not judged here but by `model::validate`.
 
 pub mod cluster;
+pub mod cluster_state;
 pub mod dead;
 pub mod definition;
 pub mod event;

@@ -28,7 +28,7 @@ pub struct Error {
 pub mod reason {
     /// A definition, an event or another input breaks a rule; the violations say which.
     pub const INVALID_ARGUMENT: &str = "INVALID_ARGUMENT";
-    /// There is no such definition, version, or dead letter.
+    /// There is no such definition, version, dead letter, node, or shard.
     pub const NOT_FOUND: &str = "NOT_FOUND";
     /// The stored version is not the expected one.
     pub const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
@@ -38,6 +38,10 @@ pub mod reason {
     pub const NOT_LEADER: &str = "NOT_LEADER";
     /// The node is starting or stopping.
     pub const NOT_READY: &str = "NOT_READY";
+    /// The cluster does not allow it as it stands; the message says what to do.
+    pub const REFUSED: &str = "REFUSED";
+    /// The node runs alone: there is no cluster to ask.
+    pub const ALONE: &str = "ALONE";
     /// A message is larger than a message may be.
     pub const TOO_LARGE: &str = "TOO_LARGE";
     /// The server can't be reached at all.

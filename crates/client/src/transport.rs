@@ -53,6 +53,11 @@ impl Transports {
         Ok(Arc::new(Self { all, current: AtomicUsize::new(0) }))
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// The address in use, its number, and its channel.
     pub fn current(&self) -> (usize, &str, Transport) {
         let index = self.current.load(Ordering::Relaxed) % self.all.len();

@@ -5,6 +5,8 @@
 mod cluster;
 mod cluster_state;
 mod dead;
+mod init;
+mod naming;
 mod occurrence;
 mod record;
 mod run;
@@ -15,6 +17,8 @@ pub use cluster_state::{
     PlannedStep, ReplicaRole, SettingsChange, ShardMove, ShardReplica,
 };
 pub use dead::{DeadLetter, DeadLetterFilter, DeadLetterSelection, Settled};
+pub use init::{InitReply, InitRequest};
+pub use naming::{parse_shard, shard_name};
 pub use occurrence::{Occurrence, OccurrenceQuery, Outcome};
 pub use record::{
     Applied, ApplyOptions, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes,

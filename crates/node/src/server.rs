@@ -5,9 +5,11 @@
 mod doors;
 mod fault;
 mod incoming;
+mod waiting;
 
 pub use doors::{Doors, PAGE_BYTES, kib};
 pub use fault::{Fault, Subject};
+pub use waiting::serve_waiting;
 
 use std::time::Duration;
 
@@ -31,6 +33,9 @@ const CALLS: usize = 256;
 const HEADERS: u32 = 32 * 1024;
 /// A connection that stands still is asked whether it lives, and given up if it does not answer for as long again.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// What a node without a cluster says to all requests but the one that makes it.
+pub const NOT_INITIALISED: &str = "this node waits for its cluster, which is not initialised: run `flintwheel cluster init` on one node, or start this one with `--join`";
 
 /// Why the doors closed of themselves.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use flintwheel_model::{DefinitionKey, Violations};
 
+use super::OperateError;
 use crate::error::EngineError;
 
 /// See the module.
@@ -26,6 +27,14 @@ pub enum ApiError {
     /// The cluster has no room for more namespaces.
     #[error("namespace {0:?} can't be made: its shard serves 65,536 namespaces already")]
     TooManyNamespaces(String),
+    /// There is no cluster to ask.
+    #[error(
+        "this node runs alone: there are no other nodes to look at, and nothing to move (docs/cluster.md tells how to make a cluster)"
+    )]
+    Alone,
+    /// The cluster does not do what an operator wishes.
+    #[error(transparent)]
+    Operate(#[from] OperateError),
     /// The engine could not do it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -39,6 +48,10 @@ impl ApiError {
             Self::NotFound(_) => "DEFINITION_NOT_FOUND",
             Self::Conflict { .. } => "VERSION_CONFLICT",
             Self::TooManyNamespaces(_) => "TOO_MANY_NAMESPACES",
+            Self::Alone => "ALONE",
+            Self::Operate(OperateError::Refused(_)) => "REFUSED",
+            Self::Operate(OperateError::NotFound(_)) => "NOT_FOUND",
+            Self::Operate(OperateError::Passing(_)) => "UNAVAILABLE",
             Self::Engine(EngineError::Busy) => "BUSY",
             Self::Engine(error) if error.is_passing() => "UNAVAILABLE",
             Self::Engine(_) => "SHARD_FAILED",

@@ -1,6 +1,7 @@
 //! What a node can be asked, whatever the door: gRPC and HTTP only translate. Takes and gives the types of `model` and `client`.
 
 mod apply;
+mod cluster;
 mod dead;
 mod definitions;
 mod error;
@@ -9,6 +10,7 @@ mod selector;
 mod status;
 mod switch;
 
+pub use cluster::{OperateError, Operator};
 pub use error::ApiError;
 pub use selector::Selector;
 
@@ -20,6 +22,7 @@ use chrono::{DateTime, Utc};
 use flintwheel_model::ids::{check_id, check_namespace};
 use flintwheel_model::violation::{Violation, Violations};
 use flintwheel_model::{DefinitionKey, limits};
+use parking_lot::RwLock;
 
 use crate::ingress::{self, Published};
 use crate::metrics::Totals;
@@ -33,6 +36,7 @@ pub const PAGE: u32 = 1000;
 pub struct Api {
     pub(crate) shared: Arc<Shared>,
     pub(crate) node: Arc<NodeInfo>,
+    operator: Arc<RwLock<Option<Arc<dyn Operator>>>>,
 }
 
 /// What a node knows of itself.
@@ -54,7 +58,7 @@ pub struct NodeInfo {
 impl Api {
     /// Of a running engine.
     pub fn new(shared: Arc<Shared>, node: NodeInfo) -> Self {
-        Self { shared, node: Arc::new(node) }
+        Self { shared, node: Arc::new(node), operator: Arc::default() }
     }
 
     /// Takes a batch of encoded CloudEvents in; returns when all that fires is durable. Waits while the shards are full.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flintwheel_proto::v1::admin_service_server::AdminServiceServer;
+use flintwheel_proto::v1::cluster_service_server::ClusterServiceServer;
 use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
 use flintwheel_proto::v1::event_service_server::EventServiceServer;
@@ -13,6 +14,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::Admin;
+use super::cluster::Cluster;
 use super::dead::DeadLetters;
 use super::definition::Definitions;
 use super::event::Events;
@@ -21,12 +23,13 @@ use crate::api::Api;
 /// How often the node is asked whether it takes work.
 const EVERY: Duration = Duration::from_millis(250);
 /// The name of the node as a whole is empty.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "",
     DefinitionServiceServer::<Definitions>::NAME,
     EventServiceServer::<Events>::NAME,
     DeadLetterServiceServer::<DeadLetters>::NAME,
     AdminServiceServer::<Admin>::NAME,
+    ClusterServiceServer::<Cluster>::NAME,
 ];
 
 /// The service; a task keeps it up to date until `stopping` is cancelled. Then it says so, and ends whoever watches.
@@ -49,6 +52,13 @@ async fn follow(mut reporter: HealthReporter, api: Api, stopping: CancellationTo
     for name in NAMES {
         reporter.clear_service_status(name).await;
     }
+}
+
+/// The service of a node that waits for its cluster: nothing of it takes work.
+pub async fn not_serving() -> HealthServer<impl Health> {
+    let reporter = HealthReporter::new();
+    tell(&reporter, ServingStatus::NotServing).await;
+    HealthServer::new(HealthService::from_health_reporter(reporter))
 }
 
 async fn tell(reporter: &HealthReporter, status: ServingStatus) {

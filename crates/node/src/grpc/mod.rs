@@ -3,15 +3,20 @@
 //! Each service translates: messages to the types of `client` and `model`, faults to statuses with details. It decides nothing.
 
 mod admin;
+mod cluster;
 mod dead;
 mod definition;
 mod event;
 mod health;
+mod waiting;
 mod wire;
+
+pub use waiting::init_only_routes;
 
 use flintwheel_model::limits::MESSAGE_BYTES;
 use flintwheel_proto::FILE_DESCRIPTOR_SET;
 use flintwheel_proto::v1::admin_service_server::AdminServiceServer;
+use flintwheel_proto::v1::cluster_service_server::ClusterServiceServer;
 use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
 use flintwheel_proto::v1::event_service_server::EventServiceServer;
@@ -33,11 +38,13 @@ pub fn routes(doors: &Doors, extra: Routes, stopping: &CancellationToken) -> Rou
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
     let admin = AdminServiceServer::new(admin::Admin(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
+    let cluster = ClusterServiceServer::new(cluster::Cluster(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
     let routes = extra
         .add_service(definitions)
         .add_service(events)
         .add_service(dead)
         .add_service(admin)
+        .add_service(cluster)
         .add_service(health::service(doors.api.clone(), stopping.clone()));
     let router = reflection(routes).into_axum_router();
     router.layer(axum::middleware::map_response(wire::mend)).into()

@@ -5,6 +5,7 @@
 mod admin;
 mod binary;
 mod body;
+mod cluster;
 mod conditions;
 mod dead;
 mod definitions;
@@ -16,16 +17,18 @@ mod occurrences;
 mod path;
 mod problem;
 mod query;
+mod waiting;
 mod webhook;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use flintwheel_client::Code;
 use http::StatusCode;
 
 use crate::server::{Doors, Fault};
 use problem::Problem;
+pub use waiting::waiting;
 
 /// All routes. Paths of one definition end in its id; what is done with it follows after a colon, which no id can hold.
 pub fn router(doors: Doors) -> Router {
@@ -35,6 +38,11 @@ pub fn router(doors: Doors) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(admin::status))
+        .route("/v1/cluster", get(cluster::state))
+        .route("/v1/cluster:rebalance", post(cluster::rebalance))
+        .route("/v1/cluster/settings", patch(cluster::settings))
+        .route("/v1/cluster/nodes/{node}", post(cluster::node))
+        .route("/v1/cluster/shards/{shard}", post(cluster::shard))
         .route("/v1/namespaces/{namespace}/events", post(events::publish).options(webhook::validate))
         .route("/v1/definitions", get(definitions::list_all))
         .route("/v1/definitions:batch", post(definitions::batch))

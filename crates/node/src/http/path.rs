@@ -1,4 +1,4 @@
-//! Names in paths: a namespace, a definition, and what is to be done with it.
+//! Names in paths: a namespace, a definition, a node, a shard, and what is to be done with it.
 
 use axum::extract::{FromRequestParts, Path};
 use flintwheel_model::ids::{check_id, check_namespace};
@@ -48,6 +48,24 @@ impl FromRequestParts<Doors> for Action {
         let Path((namespace, last)) = Path::<(String, String)>::from_request_parts(parts, doors).await.map_err(odd)?;
         let (id, verb) = last.rsplit_once(':').unwrap_or((&last, ""));
         Ok(Self { key: key(namespace, id.to_owned())?, verb: verb.to_owned() })
+    }
+}
+
+/// The one name of a path, and what follows it after a colon: what is to be done with a node or a shard.
+pub struct Named {
+    /// Whom.
+    pub name: String,
+    /// `drain`, for one.
+    pub verb: String,
+}
+
+impl FromRequestParts<Doors> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Problem> {
+        let Path(last) = Path::<String>::from_request_parts(parts, doors).await.map_err(odd)?;
+        let (name, verb) = last.rsplit_once(':').unwrap_or((&last, ""));
+        Ok(Self { name: name.to_owned(), verb: verb.to_owned() })
     }
 }
 

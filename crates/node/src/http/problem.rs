@@ -90,6 +90,7 @@ fn status(code: Code) -> StatusCode {
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -154,6 +155,7 @@ mod tests {
             (ApiError::NotFound(key()), 404, "NOT_FOUND", None),
             (ApiError::Conflict { key: key(), expected: 1, actual: 2 }, 412, "VERSION_CONFLICT", None),
             (ApiError::TooManyNamespaces("n".into()), 409, "TOO_MANY_NAMESPACES", None),
+            (ApiError::Alone, 501, "ALONE", None),
             (EngineError::Busy.into(), 429, "BACK_PRESSURE", Some("1")),
             (EngineError::NotLed.into(), 503, "NOT_LEADER", Some("1")),
             (EngineError::Stopping.into(), 503, "NOT_READY", Some("1")),

@@ -8,7 +8,7 @@ use flintwheel_model::{DefinitionKey, Violation, Violations};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::api::ApiError;
+use crate::api::{ApiError, OperateError};
 use crate::error::EngineError;
 
 /// Whose words the reasons are.
@@ -98,6 +98,14 @@ impl From<ApiError> for Fault {
                 Self::new(Code::Aborted, reason::VERSION_CONFLICT, message).about(key, facts)
             }
             ApiError::TooManyNamespaces(_) => Self::new(Code::FailedPrecondition, TOO_MANY_NAMESPACES, message),
+            ApiError::Alone => Self::new(Code::Unimplemented, reason::ALONE, message),
+            ApiError::Operate(OperateError::Refused(_)) => {
+                Self::new(Code::FailedPrecondition, reason::REFUSED, message)
+            }
+            ApiError::Operate(OperateError::NotFound(_)) => Self::new(Code::NotFound, reason::NOT_FOUND, message),
+            ApiError::Operate(OperateError::Passing(_)) => {
+                Error::new(Code::Unavailable, reason::NOT_LEADER, message).retry_after(SHORTLY).into()
+            }
             ApiError::Engine(error) => error.into(),
         }
     }
@@ -134,6 +142,10 @@ mod tests {
             (ApiError::NotFound(key()), Code::NotFound, "NOT_FOUND", None),
             (conflict, Code::Aborted, "VERSION_CONFLICT", None),
             (ApiError::TooManyNamespaces("n".into()), Code::FailedPrecondition, "TOO_MANY_NAMESPACES", None),
+            (ApiError::Alone, Code::Unimplemented, "ALONE", None),
+            (OperateError::Refused("full".into()).into(), Code::FailedPrecondition, "REFUSED", None),
+            (OperateError::NotFound("no node".into()).into(), Code::NotFound, "NOT_FOUND", None),
+            (OperateError::Passing("no leader".into()).into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),
             (EngineError::Busy.into(), Code::ResourceExhausted, "BACK_PRESSURE", Some(LATER)),
             (EngineError::NotLed.into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),
             (EngineError::Restarting { shard: 1 }.into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flintwheel_client::{Client, Options};
 use flintwheel_model::ActivityDefinition;
+use flintwheel_node::api::Api;
 use flintwheel_node::config::Config;
 use flintwheel_node::{Node, RunError};
 use serde_json::{Value, json};
@@ -31,6 +32,11 @@ pub struct Running {
 
 impl Running {
     pub async fn start() -> Self {
+        Self::prepared(|_| ()).await
+    }
+
+    /// After something has been done with its engine.
+    pub async fn prepared(prepare: impl FnOnce(&Api) + Send + 'static) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let flags = [
             ("data_dir", directory.path().display().to_string()),
@@ -47,6 +53,7 @@ impl Running {
             runtime.block_on(async {
                 let claim = Node::claim(&settings).await.expect("free ports and a directory");
                 let node = Node::start(&settings, claim, tonic::service::Routes::default()).await.expect("starts");
+                prepare(node.api());
                 tell.send((node.grpc, node.http)).expect("somebody waits");
                 // An error means that the handle is gone: stop as well.
                 node.run_until(async { stopped.await.unwrap_or_default() }).await
@@ -78,15 +85,7 @@ impl Running {
 
     /// One request on a connection of its own.
     pub async fn http(&self, request: Request<'_>) -> Answer {
-        let work = async {
-            let mut stream = TcpStream::connect(self.http).await.expect("connects");
-            // A server that refuses a body early may close while it is still being sent: its answer is what counts.
-            let _ = stream.write_all(&request.encode()).await;
-            let mut bytes = Vec::new();
-            let _ = stream.read_to_end(&mut bytes).await;
-            Answer::read(&bytes)
-        };
-        tokio::time::timeout(LONG, work).await.expect("an answer")
+        send(self.http, request).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -112,6 +111,23 @@ impl Drop for Running {
             let _ = thread.join();
         }
     }
+}
+
+async fn send(door: SocketAddr, request: Request<'_>) -> Answer {
+    let work = async {
+        let mut stream = TcpStream::connect(door).await.expect("connects");
+        // A server that refuses a body early may close while it is still being sent: its answer is what counts.
+        let _ = stream.write_all(&request.encode()).await;
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes).await;
+        Answer::read(&bytes)
+    };
+    tokio::time::timeout(LONG, work).await.expect("an answer")
+}
+
+/// The same of a door that belongs to no running node.
+pub async fn get(door: SocketAddr, path: &str) -> Answer {
+    send(door, Request { path, ..Request::default() }).await
 }
 
 /// What is sent.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod apply;
+mod cluster;
 mod completion;
 mod config_view;
 mod dead;
@@ -12,6 +13,7 @@ mod dry_run;
 mod get;
 mod list;
 mod next;
+mod node;
 mod occurrences;
 mod pages;
 mod prune;
@@ -19,6 +21,7 @@ mod publish;
 mod runs;
 mod schema;
 mod server;
+mod shard;
 mod show;
 mod status;
 mod switch;
@@ -76,6 +79,12 @@ enum Command {
     Dead(dead::Args),
     /// Show how the cluster stands
     Status(status::Args),
+    /// Look at the cluster, even it out, change its settings, make one
+    Cluster(cluster::Args),
+    /// Move replicas of shards, and hand their leadership over
+    Shard(shard::Args),
+    /// Drain nodes, remove them, replace them
+    Node(node::Args),
     /// Look at the configuration of a server
     Config(config_view::Args),
     /// Print the JSON Schema of a definition, for editors
@@ -108,6 +117,9 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Publish(args) => publish::run(args).await,
         Command::Dead(args) => dead::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Cluster(args) => cluster::run(args).await,
+        Command::Shard(args) => shard::run(args).await,
+        Command::Node(args) => node::run(args).await,
         Command::Schema => schema::run(),
         Command::Completion(args) => completion::run(&args),
         Command::Version(args) => version::run(args).await,

@@ -8,7 +8,7 @@ mod time;
 
 pub use ask::confirm;
 pub use format::{Format, OutputArgs, Printer, yaml};
-pub use progress::Progress;
+pub use progress::{Progress, Watch};
 pub use table::table;
 pub use time::{Zone, ago, compact, when};
 
@@ -32,6 +32,22 @@ pub fn grouped(count: u64) -> String {
     grouped
 }
 
+/// Bytes in the unit that suits them: `512 B`, `1.2 GiB`, `12 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() / 10).min(UNITS.len() as u32);
+    let unit = UNITS[power as usize - 1];
+    let whole = bytes >> (10 * power);
+    if whole >= 10 {
+        return format!("{} {unit}", grouped(whole));
+    }
+    let tenths = (bytes >> (10 * (power - 1))) % 1024 * 10 / 1024;
+    format!("{whole}.{tenths} {unit}")
+}
+
 /// `1 definition`, `2 definitions`.
 pub fn plural(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(count)) }
@@ -40,6 +56,21 @@ pub fn plural(count: u64, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_300_000, "1.2 MiB"),
+            (12 << 20, "12 MiB"),
+            ((1 << 30) - 1, "1,023 MiB"),
+            (u64::MAX, "15 EiB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
 
     #[test]
     fn numbers_are_grouped() {

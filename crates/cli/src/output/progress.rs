@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -51,6 +51,45 @@ impl Progress {
     /// Prints a message above the bar.
     pub fn say(&self, message: impl std::fmt::Display) {
         self.0.suspend(|| super::say(message));
+    }
+}
+
+/// What is going on, in one line that changes: on a terminal in its place, elsewhere now and then as a line of its own.
+pub struct Watch {
+    bar: ProgressBar,
+    terminal: bool,
+    told: Option<(String, Instant)>,
+}
+
+impl Watch {
+    /// How often a line is written where nobody looks on.
+    const EVERY: Duration = Duration::from_secs(10);
+
+    /// Of standard error.
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, target(true));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self { bar, terminal: io::stderr().is_terminal(), told: None }
+    }
+
+    /// How it stands now.
+    pub fn tell(&mut self, text: &str) {
+        if self.terminal {
+            self.bar.set_message(text.to_owned());
+            return;
+        }
+        if self.told.as_ref().is_none_or(|(last, at)| last != text && at.elapsed() >= Self::EVERY) {
+            super::say(text);
+            self.told = Some((text.to_owned(), Instant::now()));
+        }
+    }
+
+    /// Takes the line away.
+    pub fn done(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

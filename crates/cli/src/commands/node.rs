@@ -6,7 +6,7 @@ use flintwheel_client::ClusterState;
 use super::cluster::{Goal, Wait, node_id, tell, titled, until};
 use crate::config::{Connection, Session};
 use crate::exit::{Exit, Outcome};
-use crate::output::{OutputArgs, confirm, plural};
+use crate::output::{OutputArgs, confirm, plural, say};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,7 +22,7 @@ enum Command {
     Undrain(Undrain),
     /// Take a node out of the cluster for good
     Remove(Remove),
-    /// Bring all that a node holds to another one, and drain the first
+    /// Drain a node in whose place another one has joined, and remove it once it holds nothing
     Replace(Replace),
 }
 
@@ -68,7 +68,7 @@ struct Remove {
 struct Replace {
     /// The one that goes: its name or its id
     node: String,
-    /// The one that takes over, which has joined already: its name or its id
+    /// The one that has joined in its place: its name or its id
     #[arg(long, value_name = "NODE")]
     with: String,
     #[command(flatten)]
@@ -129,8 +129,15 @@ async fn replace(args: Replace) -> Outcome {
     let Session { client, .. } = args.connection.open()?;
     let state = client.cluster_state().await?;
     let (old, new) = (node_id(&state, &args.node)?, node_id(&state, &args.with)?);
+    let first = client.replace_node(old, new).await?;
+    if !args.wait.is_wanted() {
+        tell(&first, &name(&state, old), args.output.output)?;
+        say("it is removed when this is said again once it holds nothing; --wait does so");
+        return Ok(Exit::Ok);
+    }
+    until(&client, &Goal::Drained(old), args.wait).await?;
     tell(&client.replace_node(old, new).await?, &name(&state, old), args.output.output)?;
-    until(&client, &Goal::Drained(old), args.wait).await
+    Ok(Exit::Ok)
 }
 
 fn name(state: &ClusterState, node: u64) -> String {

@@ -53,7 +53,7 @@ impl Client {
         understood(convert::granted_from_proto(answer.granted))
     }
 
-    /// Brings all that a node holds to another one, and drains the first.
+    /// Drains a node in whose place another one has joined, and removes it once it holds nothing: to be asked again then.
     pub async fn replace_node(&self, old: u64, new: u64) -> Result<Granted, Error> {
         let request = v1::ReplaceNodeRequest { old_node: old, new_node: new };
         let answer = self.call(request, |t, q| async move { cluster_service(t).replace_node(q).await }).await?;

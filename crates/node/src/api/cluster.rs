@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use super::{Api, ApiError};
 
 /// For one wish: the leader of the meta group may have to be found first.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(9);
 
 /// Who carries out what operators wish. Asked for again, each wish is answered with `changed` false.
 pub trait Operator: Send + Sync + 'static {
@@ -25,7 +25,7 @@ pub trait Operator: Send + Sync + 'static {
     fn drain(&self, node: u64, drain: bool) -> BoxFuture<'_, Result<Granted, OperateError>>;
     /// Takes a node out of the cluster for good; with `force` although it holds replicas.
     fn remove(&self, node: u64, force: bool) -> BoxFuture<'_, Result<Granted, OperateError>>;
-    /// Brings all that a node holds to another one, and drains the first.
+    /// Drains a node in whose place another one has joined, and removes it once it holds nothing: asked again until then, it goes on.
     fn replace(&self, old: u64, new: u64) -> BoxFuture<'_, Result<Granted, OperateError>>;
     /// Evens out nodes; with `dry_run` only tells what would be done.
     fn rebalance(&self, dry_run: bool) -> BoxFuture<'_, Result<Vec<PlannedStep>, OperateError>>;

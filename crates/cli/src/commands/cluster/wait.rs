@@ -24,6 +24,13 @@ pub struct Wait {
     wait: Option<Option<Span>>,
 }
 
+impl Wait {
+    /// Whether to wait.
+    pub fn is_wanted(self) -> bool {
+        self.wait.is_some()
+    }
+}
+
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {

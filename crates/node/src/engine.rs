@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 
 use crate::actors::supervisor::{self, Supervisor, SupervisorMessage};
 use crate::actors::{leaders, ticker};
-use crate::api::{Api, NodeInfo};
+use crate::api::{Api, NodeInfo, Operator};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{NamespaceSettings, Settings, SinkKind};
 use crate::dispatch::{Dispatchers, Route, Routes, Sink};
 use crate::error::{RunError, failed};
-use crate::membership::{Admission, Card, Part, Registrar};
+use crate::membership::{Admission, Card, New, Part, Registrar};
 use crate::metrics::Metrics;
 use crate::peers::{Directory, Doorman, Link, Peers};
 use crate::placement::{self, Placement};
@@ -71,7 +71,7 @@ impl Engine {
         let data = DataDir::open(&settings.data_dir, FOUNDER, None)?;
         let mut card = Card { token: data.token()?, ..Card::default() };
         card.addresses.client = address;
-        let start = Start { data, part: Part::Founder, card, peer: None };
+        let start = Start { data, part: Part::Founder(New::default()), card, peer: None };
         Self::start_with(settings, start, Arc::new(SystemClock::default())).await
     }
 
@@ -85,6 +85,10 @@ impl Engine {
         if let Part::Member { directory: (version, meta), .. } = &part {
             directory.set(*version, (**meta).clone());
         }
+        let replication = match &part {
+            Part::Founder(New { replication: Some(wanted), .. }) => *wanted,
+            _ => settings.replication,
+        };
         let link = match &peer {
             Some(_) => {
                 let (cluster, node) = (identity.cluster.into_bytes(), identity.node);
@@ -120,6 +124,7 @@ impl Engine {
         tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(maintain(Arc::clone(&groups), Arc::clone(&meta)), stopping.clone()));
         tasks.spawn(endless(expire(Arc::clone(&shared), retention), stopping.clone()));
+        let mut operator: Option<Arc<dyn Operator>> = None;
         if let (Some(link), Some(listener)) = (&link, peer) {
             let placement = Placement::new(
                 Arc::clone(&groups),
@@ -129,6 +134,7 @@ impl Engine {
                 data.path().to_owned(),
             );
             placement.register();
+            operator = Some(Arc::clone(&placement) as Arc<dyn Operator>);
             tasks.spawn(endless(Arc::clone(&placement).run(), stopping.clone()));
             let doorman = Doorman { shards: groups.receiver(), meta: meta.receiver(), peers: Arc::clone(&peers) };
             let admission = Admission { placement: Arc::clone(&placement), directory };
@@ -139,7 +145,7 @@ impl Engine {
                 clock,
                 cluster: identity.cluster.into_bytes(),
                 shards: groups.shards(),
-                replication: settings.replication,
+                replication,
                 node: identity.node,
                 epoch,
                 card: card.clone(),
@@ -154,7 +160,9 @@ impl Engine {
             data_dir: settings.data_dir.clone(),
             sampled: parking_lot::Mutex::default(),
         };
-        Ok(Self { api: Api::new(shared, info), stop, tasks, groups, meta, host, supervisor, link })
+        let api = Api::new(shared, info);
+        api.set_operator(operator);
+        Ok(Self { api, stop, tasks, groups, meta, host, supervisor, link })
     }
 
     /// What it can be asked.
@@ -195,6 +203,7 @@ impl Engine {
         }
         while self.tasks.join_next().await.is_some() {}
         supervisor::stop(&self.supervisor, &self.api.shared).await;
+        self.api.set_operator(None);
         self.api.shared.peers.close();
         drop(self.api);
         let flushed = self.groups.flush().await;
@@ -213,7 +222,7 @@ impl Engine {
 fn shards(settings: &Settings, part: &Part) -> Result<Option<u32>, RunError> {
     let given = settings.shards_given.then_some(settings.shards);
     match (part, given) {
-        (Part::Founder, _) => Ok(Some(settings.shards)),
+        (Part::Founder(new), _) => Ok(Some(new.shards.unwrap_or(settings.shards))),
         (Part::Known, given) => Ok(given),
         (Part::Member { shards, .. }, Some(given)) if given != *shards => Err(RunError(format!(
             "shards = {given}, but the cluster has {shards}: the number is fixed when a cluster is made; leave it out here"

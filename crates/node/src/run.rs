@@ -58,10 +58,11 @@ impl Node {
         let Claim { grpc, http, peer, data } = claim;
         let addresses = (address(&grpc)?, address(&http)?);
         let card = card(settings, (&grpc, &http, peer.as_ref()), &data)?;
-        let part = membership::settle(&data, &settings.join, &card).await?;
+        let (part, grpc, http) = membership::settle_behind_doors(&data, &settings.join, &card, (grpc, http)).await?;
         let data = match &part {
             Part::Member { cluster, node, .. } => data.open(*node, Some(*cluster))?,
-            Part::Known | Part::Founder => {
+            Part::Founder(new) => data.open(FOUNDER, new.cluster)?,
+            Part::Known => {
                 let node = data.identity().map_or(FOUNDER, |identity| identity.node);
                 data.open(node, None)?
             }

@@ -29,7 +29,7 @@ pub enum Part {
     /// Its directory says so.
     Known,
     /// It makes a new cluster.
-    Founder,
+    Founder(New),
     /// It was taken in.
     Member {
         /// By which cluster.
@@ -43,13 +43,24 @@ pub enum Part {
     },
 }
 
+/// What a new cluster is to be; what is not set is as the node is configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct New {
+    /// Its id, where that has been told already.
+    pub cluster: Option<Uuid>,
+    /// Partitions of the definitions.
+    pub shards: Option<u32>,
+    /// Replicas wanted of each shard.
+    pub replication: Option<u32>,
+}
+
 /// Finds out which part it is. Waits for as long as nobody takes it in; a refusal ends it.
 pub async fn settle(reserved: &Reserved, seeds: &[String], card: &Card) -> Result<Part, RunError> {
     match reserved.identity() {
         Some(_) if reserved.is_used() => return Ok(Part::Known),
         // Its first start was interrupted: it does the same again, and gets the same id by its token.
-        Some(identity) if identity.node == FOUNDER => return Ok(Part::Founder),
-        None if seeds.is_empty() => return Ok(Part::Founder),
+        Some(identity) if identity.node == FOUNDER => return Ok(Part::Founder(New::default())),
+        None if seeds.is_empty() => return Ok(Part::Founder(New::default())),
         _ => {}
     }
     let mut told = String::new();

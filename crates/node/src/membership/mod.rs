@@ -5,10 +5,12 @@
 mod admission;
 mod join;
 mod register;
+mod waiting;
 
 pub use admission::Admission;
-pub use join::{Part, settle};
+pub use join::{New, Part, settle};
 pub use register::Registrar;
+pub use waiting::settle_behind_doors;
 
 use flintwheel_cluster::rows::Addresses;
 

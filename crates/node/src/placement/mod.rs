@@ -9,6 +9,7 @@ mod drive;
 mod file;
 mod host;
 mod meta;
+mod operator;
 mod report;
 mod seen;
 mod status;

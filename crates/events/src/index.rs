@@ -25,7 +25,7 @@ pub struct Subscription {
 pub struct Index {
     namespaces: HashMap<String, HashMap<String, OfType>>,
     /// Where a definition's subscriptions stand, by shard and number: namespace and event types.
-    by_definition: HashMap<(u32, u64), (String, Vec<String>)>,
+    by_definition: HashMap<u32, HashMap<u64, (String, Vec<String>)>>,
     len: usize,
 }
 
@@ -51,17 +51,26 @@ impl Index {
 
     /// Adds a subscription.
     pub fn insert(&mut self, namespace: &str, event_type: &str, subscription: Subscription) {
-        let definition = (subscription.shard, subscription.number);
-        let (_, types) = self.by_definition.entry(definition).or_insert_with(|| (namespace.to_owned(), Vec::new()));
+        let of_shard = self.by_definition.entry(subscription.shard).or_default();
+        let (_, types) = of_shard.entry(subscription.number).or_insert_with(|| (namespace.to_owned(), Vec::new()));
         types.push(event_type.to_owned());
         let of_namespace = self.namespaces.entry(namespace.to_owned()).or_default();
         of_namespace.entry(event_type.to_owned()).or_default().insert(subscription);
         self.len += 1;
     }
 
+    /// Whether a definition has any.
+    pub fn contains(&self, shard: u32, number: u64) -> bool {
+        self.by_definition.get(&shard).is_some_and(|of_shard| of_shard.contains_key(&number))
+    }
+
     /// Removes all subscriptions of a definition.
     pub fn remove(&mut self, shard: u32, number: u64) {
-        let Some((namespace, types)) = self.by_definition.remove(&(shard, number)) else { return };
+        let Some(of_shard) = self.by_definition.get_mut(&shard) else { return };
+        let Some((namespace, types)) = of_shard.remove(&number) else { return };
+        if of_shard.is_empty() {
+            self.by_definition.remove(&shard);
+        }
         let Some(of_namespace) = self.namespaces.get_mut(&namespace) else { return };
         for event_type in types {
             let Some(of_type) = of_namespace.get_mut(&event_type) else { continue };
@@ -77,8 +86,7 @@ impl Index {
 
     /// Removes all subscriptions of a shard.
     pub fn remove_shard(&mut self, shard: u32) {
-        let numbers: Vec<u64> =
-            self.by_definition.keys().filter(|(of, _)| *of == shard).map(|(_, number)| *number).collect();
+        let numbers: Vec<u64> = self.by_definition.get(&shard).into_iter().flat_map(HashMap::keys).copied().collect();
         numbers.into_iter().for_each(|number| self.remove(shard, number));
     }
 

@@ -83,7 +83,7 @@ fn wall() -> i64 {
 }
 
 /// Counts while the machine is suspended, unlike `Instant`.
-fn boot() -> i64 {
+pub(crate) fn boot() -> i64 {
     let time = clock_gettime(ClockId::Boottime);
     time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
 }

@@ -1,8 +1,12 @@
-//! From a producer's batch to the shards: validate, match, compute dedupe keys, send each shard just what matched there, and answer when all of
-//! them have it on disk. What matches nothing ends here.
+//! From a producer's batch to the shards: validate, match, compute dedupe keys, send each shard just what matched there, wherever it is led, and
+//! answer when all of them have it on disk. What matches nothing ends here.
 
-use std::collections::BTreeMap;
+mod remote;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flintwheel_events::Subscription;
@@ -13,15 +17,26 @@ use flintwheel_model::{FiringKey, limits};
 use flintwheel_proto::cloudevent::Envelope;
 use flintwheel_shard::entry::Match;
 use flintwheel_shard::reply::Ingested;
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 use crate::actors::shard::IngestJob;
 use crate::cloudevents;
 use crate::error::EngineError;
-use crate::shared::Shared;
+use crate::peers::Subject;
+use crate::shared::{Place, Shared};
 
 /// A match that was stale is matched again; definitions that change faster than this is a caller that never stops applying.
 const ROUNDS: usize = 8;
+/// For leases and leaders to be there: below the patience of the doors, so that the producer is told what was missing.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Before a shard that was not led is looked for again.
+const AGAIN: Duration = Duration::from_millis(25);
+/// Bytes of one message with matches to another node, unless one event alone has more.
+const MESSAGE_BYTES: usize = 2 * 1024 * 1024;
+/// What a match takes on the wire beside its key.
+const MATCH_BYTES: usize = 48;
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,35 +70,72 @@ impl Rejection {
     }
 }
 
-/// Takes a batch of encoded CloudEvents in; returns when all that fires is durable.
+/// Lets other nodes bring matches for the shards that this one leads.
+pub fn register(shared: &Arc<Shared>) {
+    shared.peers.register(Subject::Ingest, Arc::new(remote::Taker(Arc::clone(shared))));
+}
+
+/// Takes a batch of encoded CloudEvents in; returns when all that fires is durable. Where a shard's leader is lost meanwhile, what it was sent is
+/// sent again, and may then count as duplicate.
 pub async fn publish(shared: &Arc<Shared>, namespace: &str, events: &[Bytes]) -> Result<Published, EngineError> {
     let mut published = Published::default();
-    let mut pending: Vec<u32> = Vec::with_capacity(events.len());
+    let mut valid: Vec<u32> = Vec::with_capacity(events.len());
     let now = shared.clock.now();
     for (index, bytes) in events.iter().enumerate() {
         match check(bytes, now) {
-            Ok(()) => pending.push(index as u32),
+            Ok(()) => valid.push(index as u32),
             Err(rejection) => published.rejected.push((index as u32, rejection)),
         }
     }
-    published.accepted = pending.len() as u32;
-    let mut matched = vec![false; events.len()];
-    for round in 0..ROUNDS {
-        let jobs = match_all(shared, namespace, events, &pending, &mut published, &mut matched, round == 0);
-        if jobs.is_empty() {
-            break;
-        }
-        pending = send(shared, jobs, &mut published).await?;
-        if pending.is_empty() {
-            break;
-        }
+    published.accepted = valid.len() as u32;
+    let mut batch = Batch { namespace, events, matched: vec![false; events.len()] };
+    let mut pending = Pending { events: valid, of: None, failed: false };
+    let deadline = Instant::now() + PATIENCE;
+    let mut rounds = 0;
+    while !pending.events.is_empty() && rounds < ROUNDS {
+        let Some(jobs) = match_all(shared, &mut batch, &pending, &mut published) else {
+            shared.interest.may_match(deadline).await?;
+            continue;
+        };
+        pending = send(shared, jobs, &mut published, deadline).await?;
+        // What was not taken in is tried until the deadline, and then refused: it may not be told as taken.
+        rounds += usize::from(!pending.failed);
     }
-    if !pending.is_empty() && published.fired == 0 && matched.iter().any(|m| *m) {
+    if !pending.events.is_empty() && published.fired == 0 && batch.matched.iter().any(|m| *m) {
         tracing::debug!(namespace, "matches were stale to the last");
     }
-    published.matched = matched.iter().filter(|m| **m).count() as u32;
+    published.matched = batch.matched.iter().filter(|m| **m).count() as u32;
     count(shared, &published);
     Ok(published)
+}
+
+/// A producer's batch on its way.
+struct Batch<'a> {
+    namespace: &'a str,
+    events: &'a [Bytes],
+    /// By event: whether anybody listens.
+    matched: Vec<bool>,
+}
+
+/// Events that are to be matched (again).
+struct Pending {
+    events: Vec<u32>,
+    /// With the subscriptions of these shards only, by event; of all shards in the first round.
+    of: Option<BTreeSet<(u32, u32)>>,
+    /// Some are not known to have been taken in; else all of them were stale.
+    failed: bool,
+}
+
+impl Pending {
+    fn again(of: BTreeSet<(u32, u32)>, failed: bool) -> Self {
+        let mut events: Vec<u32> = of.iter().map(|(event, _)| *event).collect();
+        events.dedup();
+        Self { events, of: Some(of), failed }
+    }
+
+    fn asks_for(&self, event: u32, shard: u32) -> bool {
+        self.of.as_ref().is_none_or(|of| of.contains(&(event, shard)))
+    }
 }
 
 fn count(shared: &Shared, published: &Published) {
@@ -144,33 +196,31 @@ struct ShardBatch {
     matches: Vec<Match>,
 }
 
+/// What each shard gets; `None` if this node may not match now.
 fn match_all(
     shared: &Shared,
-    namespace: &str,
-    events: &[Bytes],
-    pending: &[u32],
+    batch: &mut Batch<'_>,
+    pending: &Pending,
     published: &mut Published,
-    matched: &mut [bool],
-    first_round: bool,
-) -> BTreeMap<u32, ShardBatch> {
+) -> Option<BTreeMap<u32, ShardBatch>> {
+    let index = shared.interest.matching()?;
     let mut batches: BTreeMap<u32, ShardBatch> = BTreeMap::new();
-    let index = shared.index.read();
     let mut found: Vec<Arc<Subscription>> = Vec::new();
-    for number in pending {
-        let bytes = &events[*number as usize];
+    for number in &pending.events {
+        let bytes = &batch.events[*number as usize];
         let Ok(envelope) = Envelope::read(bytes) else { continue };
-        find(&index, namespace, &envelope, &mut found);
-        matched[*number as usize] |= !found.is_empty();
-        for subscription in found.drain(..) {
+        find(&index, batch.namespace, &envelope, &mut found);
+        batch.matched[*number as usize] |= !found.is_empty();
+        for subscription in found.drain(..).filter(|one| pending.asks_for(*number, one.shard)) {
             match key(&subscription, &envelope, bytes) {
                 Ok(key) => batches.entry(subscription.shard).or_default().push(*number, bytes, &subscription, key),
                 // In later rounds it has been told already.
-                Err(rejection) if first_round => published.rejected.push((*number, rejection)),
+                Err(rejection) if pending.of.is_none() => published.rejected.push((*number, rejection)),
                 Err(_) => {}
             }
         }
     }
-    batches
+    Some(batches)
 }
 
 /// The subscriptions that an event matches.
@@ -224,38 +274,168 @@ impl ShardBatch {
         });
     }
 
-    fn bytes(&self) -> usize {
-        self.events.iter().map(Bytes::len).sum::<usize>() + self.matches.len() * size_of::<Match>()
+    /// By match: which event of the producer's batch it is of.
+    fn events_of_matches(&self) -> Vec<u32> {
+        self.matches.iter().map(|matched| self.indices[matched.event as usize]).collect()
+    }
+
+    /// In parts that fit into a message each.
+    fn parts(self) -> Vec<Self> {
+        let wire = |m: &Match| MATCH_BYTES + m.key.len();
+        let mut parts: Vec<(Self, usize)> = Vec::new();
+        for matched in self.matches {
+            let (event, number) = (&self.events[matched.event as usize], self.indices[matched.event as usize]);
+            let bytes = wire(&matched);
+            let fits = parts.last().is_some_and(|(_, taken)| taken + bytes + event.len() <= MESSAGE_BYTES);
+            if !fits {
+                parts.push((Self::default(), 0));
+            }
+            let Some((part, taken)) = parts.last_mut() else { continue };
+            if part.indices.last() != Some(&number) {
+                part.indices.push(number);
+                part.events.push(event.clone());
+                *taken += event.len();
+            }
+            *taken += bytes;
+            part.matches.push(Match { event: part.events.len() as u32 - 1, ..matched });
+        }
+        parts.into_iter().map(|(part, _)| part).collect()
     }
 }
 
-/// Hands each shard its part and waits for all of them; returns the events whose matches were stale.
+/// What matches of a shard take of its room, in bytes.
+fn weight(events: &[Bytes], matches: &[Match]) -> usize {
+    events.iter().map(Bytes::len).sum::<usize>() + size_of_val(matches)
+}
+
+/// Matches of a shard on their way, each with its event.
+struct Sent {
+    shard: u32,
+    events: Vec<u32>,
+    answer: Answer,
+}
+
+enum Answer {
+    Here(oneshot::Receiver<Result<Vec<Ingested>, EngineError>>),
+    There(BoxFuture<'static, Result<Vec<Ingested>, EngineError>>),
+    /// It was not sent.
+    No(EngineError),
+}
+
+impl Answer {
+    async fn get(self, shard: u32) -> Result<Vec<Ingested>, EngineError> {
+        match self {
+            Self::Here(answer) => answer.await.map_err(|_| EngineError::Restarting { shard })?,
+            Self::There(answer) => answer.await,
+            Self::No(error) => Err(error),
+        }
+    }
+}
+
+/// Hands each shard its part and waits for all of them; returns what is to be matched again: stale, or not known to have been taken in.
 async fn send(
     shared: &Arc<Shared>,
     batches: BTreeMap<u32, ShardBatch>,
     published: &mut Published,
-) -> Result<Vec<u32>, EngineError> {
-    let mut answers = Vec::with_capacity(batches.len());
+    deadline: Instant,
+) -> Result<Pending, EngineError> {
+    let mut sent = Vec::with_capacity(batches.len());
     for (shard, batch) in batches {
-        let permit = shared.admit(shard, batch.bytes()).await?;
-        let (reply, answer) = oneshot::channel();
-        let events: Vec<u32> = batch.matches.iter().map(|m| batch.indices[m.event as usize]).collect();
-        shared.ingest(shard, IngestJob { events: batch.events, matches: batch.matches, reply, permit })?;
-        answers.push((shard, events, answer));
+        hand_over(shared, shard, batch, deadline, &mut sent).await?;
     }
-    let mut stale = Vec::new();
-    for (shard, events, answer) in answers {
-        let outcomes = answer.await.map_err(|_| EngineError::Restarting { shard })??;
-        for (event, outcome) in events.into_iter().zip(outcomes) {
-            match outcome {
-                Ingested::Fired => published.fired += 1,
-                Ingested::Duplicate => published.duplicate += 1,
-                Ingested::Skipped => {}
-                Ingested::Stale => stale.push(event),
+    let (mut again, mut failed) = (BTreeSet::new(), None);
+    for Sent { shard, events, answer } in sent {
+        match answer.get(shard).await {
+            Ok(outcomes) => {
+                let stale = tell(published, &events, &outcomes);
+                again.extend(stale.map(|event| (event, shard)));
             }
+            Err(error @ (EngineError::NotLed | EngineError::Restarting { .. })) => {
+                again.extend(events.into_iter().map(|event| (event, shard)));
+                failed = Some(error);
+            }
+            Err(error) => return Err(error),
         }
     }
-    stale.sort_unstable();
-    stale.dedup();
-    Ok(stale)
+    let again = Pending::again(again, failed.is_some());
+    if let Some(error) = failed {
+        if shared.stopping.load(Ordering::Acquire) || Instant::now() + AGAIN > deadline {
+            return Err(error);
+        }
+        sleep(AGAIN).await;
+    }
+    Ok(again)
+}
+
+async fn hand_over(
+    shared: &Arc<Shared>,
+    shard: u32,
+    batch: ShardBatch,
+    deadline: Instant,
+    sent: &mut Vec<Sent>,
+) -> Result<(), EngineError> {
+    let node = match shared.place(shard) {
+        Place::Here => {
+            let permit = shared.admit(shard, weight(&batch.events, &batch.matches)).await?;
+            let (reply, answer) = oneshot::channel();
+            let events = batch.events_of_matches();
+            let job = IngestJob { events: batch.events, matches: batch.matches, reply, permit };
+            let answer = shared.ingest(shard, job).map_or_else(Answer::No, |()| Answer::Here(answer));
+            sent.push(Sent { shard, events, answer });
+            return Ok(());
+        }
+        Place::At(node) => node,
+        Place::Nowhere => {
+            sent.push(Sent { shard, events: batch.events_of_matches(), answer: Answer::No(EngineError::NotLed) });
+            return Ok(());
+        }
+    };
+    for part in batch.parts() {
+        let events = part.events_of_matches();
+        let answer = remote::bring(shared, (node, shard), part.events, part.matches, deadline);
+        sent.push(Sent { shard, events, answer: Answer::There(answer) });
+    }
+    Ok(())
+}
+
+/// Counts the outcomes; gives the events whose matches were stale.
+fn tell<'a>(
+    published: &mut Published,
+    events: &'a [u32],
+    outcomes: &'a [Ingested],
+) -> impl Iterator<Item = u32> + use<'a> {
+    let of = |wanted: Ingested| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u32;
+    published.fired += of(Ingested::Fired);
+    published.duplicate += of(Ingested::Duplicate);
+    events.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Ingested::Stale).map(|(event, _)| *event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shards_part_is_cut_into_messages_that_hold_each_match_once() {
+        let key = "k".repeat(200);
+        // Events of a megabyte, each with so many matches; matches of each message.
+        for (matches, messages) in
+            [(&[1, 1][..], &[1, 1][..]), (&[1, 1, 1], &[1, 1, 1]), (&[5000], &[4228, 772]), (&[0, 3, 0], &[3])]
+        {
+            let mut batch = ShardBatch::default();
+            for (number, count) in matches.iter().enumerate() {
+                let event = Bytes::from(vec![0; 1024 * 1024]);
+                let one = Match { event: 0, number: 1, version: 1, key: key.clone(), digest: [0; 16], window: 0 };
+                if *count > 0 {
+                    batch.events.push(event);
+                    batch.indices.push(number as u32);
+                }
+                let event = batch.events.len().saturating_sub(1) as u32;
+                batch.matches.extend((0..*count).map(|_| Match { event, ..one.clone() }));
+            }
+            let of = batch.events_of_matches();
+            let parts = batch.parts();
+            assert_eq!(parts.iter().map(|part| part.matches.len()).collect::<Vec<_>>(), messages);
+            assert_eq!(parts.iter().flat_map(ShardBatch::events_of_matches).collect::<Vec<_>>(), of);
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub mod grpc;
 pub mod http;
 pub mod ingress;
 pub mod membership;
+pub mod interest;
 pub mod metrics;
 pub mod peers;
 pub mod placement;

@@ -1,13 +1,11 @@
-//! What all actors and doors of a node share: the groups, the subscription index, the clock, the ways to each actor.
+//! What all actors and doors of a node share: the groups, the subscriptions, the clock, the ways to each actor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use flintwheel_events::Index;
 use flintwheel_raft::{Group, Groups, Leadership};
 use flintwheel_shard::Machine;
-use parking_lot::RwLock;
 use ractor::ActorRef;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -15,6 +13,7 @@ use crate::actors::shard::{Command, IngestJob, ShardMessage};
 use crate::clock::Clock;
 use crate::dispatch::Dispatchers;
 use crate::error::EngineError;
+use crate::interest::Interest;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 
@@ -27,8 +26,8 @@ pub struct Shared {
     pub groups: Arc<Groups<Machine>>,
     /// The other nodes.
     pub peers: Arc<Peers>,
-    /// All subscriptions.
-    pub index: RwLock<Index>,
+    /// All subscriptions, and until when events may be matched against them.
+    pub interest: Interest,
     /// The time by which this node fires.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -78,10 +77,11 @@ impl Shared {
             hint: AtomicU64::new(0),
         };
         let doors = (0..groups.shards()).map(|_| door()).collect();
+        let interest = Interest::new(groups.shards());
         Self {
             groups,
             peers,
-            index: RwLock::default(),
+            interest,
             clock,
             metrics,
             dispatchers,

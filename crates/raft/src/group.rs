@@ -11,9 +11,11 @@ use crate::state_machine::StateMachine;
 use crate::types::{LogId, Types};
 use bytes::Bytes;
 use flintwheel_shard::{Read, Replicated};
-use openraft::Raft;
+use openraft::async_runtime::WatchReceiver;
+use openraft::{Raft, ServerState};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// A shard's group on this node. Clones are the same group; drop them before the databases are to be closed.
@@ -85,6 +87,26 @@ impl<M: Replicated> Group<M> {
     /// This node's part in the shard, as it changes.
     pub fn watch_leader(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()
+    }
+
+    /// An instant at which nobody had yet been elected after this node, which leads in `term`: when it last asked a majority that then
+    /// said that it leads. `None` where it does not lead in that term, or nobody has answered yet. It is of the clock that stands still
+    /// while the machine is suspended.
+    pub fn quorum_seen(&self, term: u64) -> Option<Instant> {
+        // Before the look: what is true of the look is true of an earlier instant.
+        let now = Instant::now();
+        let raft = self.inner.raft.as_ref()?;
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
+        if !leads || metrics.current_term != term {
+            return None;
+        }
+        // The only voter asks nobody.
+        if metrics.membership_config.membership().voter_ids().all(|voter| voter == metrics.id) {
+            return Some(now);
+        }
+        metrics.last_quorum_acked.map(|seen| seen.into_inner().into_std())
     }
 
     /// Where the group stands now.

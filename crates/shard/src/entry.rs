@@ -248,10 +248,7 @@ impl Body {
                 e.i64(fire.through);
                 e.list(&fire.decisions, Decision::encode);
             }
-            Self::Ingest(ingest) => {
-                e.list(&ingest.events, |e, event| e.bytes(event));
-                e.list(&ingest.matches, Match::encode);
-            }
+            Self::Ingest(ingest) => Ingest::encode(e, ingest),
             Self::Trigger(items) => e.list(items, Trigger::encode),
             Self::Ack(items) => e.list(items, Ack::encode),
             Self::Dead(items) => e.list(items, |e, action| {
@@ -376,7 +373,14 @@ impl Decision {
 }
 
 impl Ingest {
-    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+    /// As it stands in an entry.
+    pub fn encode(e: &mut Encoder, item: &Self) {
+        e.list(&item.events, |e, event| e.bytes(event));
+        e.list(&item.matches, Match::encode);
+    }
+
+    /// From an entry.
+    pub fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
         let events = d.list(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?;
         let matches = d.list(Match::decode)?;
         match matches.iter().find(|matched| matched.event as usize >= events.len()) {

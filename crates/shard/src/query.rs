@@ -70,6 +70,26 @@ pub fn subscriptions(state: &dyn Read) -> Result<Vec<Subscribed>, ReadError> {
     scan::all(state, Table::Subscriptions, subscribed)
 }
 
+/// Subscriptions of the shard in the order of their keys, beginning at `from` (empty for the first) and ending when they have about `bytes`
+/// bytes; and where to go on, if there are more.
+pub fn subscriptions_page(
+    state: &dyn Read,
+    from: &[u8],
+    bytes: usize,
+) -> Result<(Vec<Subscribed>, Option<Vec<u8>>), ReadError> {
+    let (mut found, mut taken, mut next) = (Vec::new(), 0, None);
+    scan::each(state, Table::Subscriptions, (from, &keys::after(&[])), |key, value| {
+        if taken >= bytes {
+            next = Some(key.to_vec());
+            return Ok(ControlFlow::Break(()));
+        }
+        taken += key.len() + value.len();
+        found.push(subscribed(key, value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok((found, next))
+}
+
 fn subscribed(key: &[u8], value: &[u8]) -> Result<Subscribed, DecodeError> {
     let (namespace, event_type, number) = keys::parse_subscription(key)?;
     let mut d = Decoder::new(value);

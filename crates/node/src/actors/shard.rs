@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flintwheel_events::{Matcher, Subscription};
 use flintwheel_raft::Group;
-use flintwheel_shard::entry::{Ack, Body, Decision, Define, Entry, Fire, Ingest, Match, NEVER};
-use flintwheel_shard::reply::{Defined, Definite, Ingested, Outcome, Pausing};
+use flintwheel_shard::entry::{Ack, Body, Decision, Entry, Fire, Ingest, Match, NEVER};
+use flintwheel_shard::reply::{Defined, Ingested, Outcome, Pausing};
 use flintwheel_shard::{Applied, Machine, query};
 use flintwheel_wheel::Wheel;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -18,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::decide::{Armed, decide};
 use crate::error::EngineError;
+use crate::interest;
 use crate::plans::Plans;
 use crate::shared::Shared;
 
@@ -90,6 +90,8 @@ pub struct ShardActor;
 /// What it keeps in memory; all of it follows from the shard's state.
 pub struct State {
     shard: u32,
+    /// In which this node leads the shard.
+    term: u64,
     shared: Arc<Shared>,
     group: Group<Machine>,
     myself: ActorRef<ShardMessage>,
@@ -117,9 +119,11 @@ impl Actor for ShardActor {
         (shard, shared): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let group = shared.group(shard);
+        let term = interest::lead(&shared, shard).await?;
         let now = shared.clock.now();
         let mut state = State {
             shard,
+            term,
             group,
             myself: myself.clone(),
             wheel: Wheel::new(now),
@@ -134,7 +138,6 @@ impl Actor for ShardActor {
             acks_in_flight: 0,
             shared,
         };
-        state.load_subscriptions()?;
         state.refill(now)?;
         state.shared.set_actor(shard, myself);
         state.shared.dispatchers.restarted(shard);
@@ -166,18 +169,6 @@ impl Actor for ShardActor {
 }
 
 impl State {
-    fn load_subscriptions(&self) -> Result<(), EngineError> {
-        let found = query::subscriptions(&self.group.state())?;
-        let mut index = self.shared.index.write();
-        index.remove_shard(self.shard);
-        for s in found {
-            let matcher = Matcher::decode(&s.matcher).map_err(EngineError::Read)?;
-            let subscription = Subscription { shard: self.shard, number: s.number, version: s.version, matcher };
-            index.insert(&s.namespace, &s.event_type, subscription);
-        }
-        Ok(())
-    }
-
     /// Looks at the wheel, the horizon and the audit.
     fn tick(&mut self) -> Result<(), EngineError> {
         let now = self.shared.clock.now();
@@ -373,28 +364,34 @@ impl State {
         result: Result<Applied, EngineError>,
         reply: oneshot::Sender<Result<Applied, EngineError>>,
     ) -> Result<(), EngineError> {
-        if let Ok(applied) = &result {
-            self.follow(body, &applied.outcome)?;
+        let applied = match result {
+            Ok(applied) => applied,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Ok(());
+            }
+        };
+        self.follow(body, &applied.outcome)?;
+        match interest::changes(body, &applied.outcome) {
+            Some(changes) => {
+                let position = self.shared.interest.change(self.shard, self.term, changes)?;
+                interest::reply(&self.shared, self.shard, position, applied, reply);
+            }
+            // Who asked may have gone; what they asked for is done all the same.
+            None => _ = reply.send(Ok(applied)),
         }
-        // Who asked may have gone; what they asked for is done all the same.
-        let _ = reply.send(result);
         Ok(())
     }
 
-    /// Brings wheel and index up to what has changed, before anybody is told that it has.
+    /// Brings the wheel up to what has changed, before anybody is told that it has.
     fn follow(&mut self, body: &Body, outcome: &Outcome) -> Result<(), EngineError> {
         match (body, outcome) {
-            (Body::Define(items), Outcome::Defined(results)) => {
-                for (item, result) in items.iter().zip(results) {
+            (Body::Define(_), Outcome::Defined(results)) => {
+                for result in results {
                     if let Defined::Created(now) | Defined::Configured(now) = result {
-                        self.subscribe(item, now)?;
                         self.arm_from_cursor(now.number)?;
                     }
                 }
-            }
-            (Body::Delete(_), Outcome::Deleted(numbers)) => {
-                let mut index = self.shared.index.write();
-                numbers.iter().flatten().for_each(|number| index.remove(self.shard, *number));
             }
             (Body::Pause(_), Outcome::Paused(results)) => {
                 for result in results {
@@ -406,17 +403,6 @@ impl State {
             _ => {}
         }
         self.sleep();
-        Ok(())
-    }
-
-    fn subscribe(&self, item: &Define, now: &Definite) -> Result<(), EngineError> {
-        let mut index = self.shared.index.write();
-        index.remove(self.shard, now.number);
-        for (event_type, matcher) in &item.subscriptions {
-            let matcher = Matcher::decode(matcher).map_err(EngineError::Read)?;
-            let subscription = Subscription { shard: self.shard, number: now.number, version: now.version, matcher };
-            index.insert(&item.namespace, event_type, subscription);
-        }
         Ok(())
     }
 

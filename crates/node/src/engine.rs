@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::peers::{Directory, Doorman, Link, Peers};
 use crate::placement::{self, Placement};
 use crate::shared::Shared;
+use crate::{ingress, interest};
 
 /// Who makes a cluster gets this id.
 pub const FOUNDER: u64 = 1;
@@ -120,6 +121,9 @@ impl Engine {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let retention = i64::try_from(settings.account_retention.micros()).unwrap_or(i64::MAX);
+        interest::register(&shared);
+        ingress::register(&shared);
+        tasks.spawn(endless(interest::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(leaders::run(Arc::clone(&shared), supervisor.clone()), stopping.clone()));
         tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(maintain(Arc::clone(&groups), Arc::clone(&meta)), stopping.clone()));

@@ -11,6 +11,7 @@ use crate::state_machine::StateMachine;
 use crate::types::{LogId, Types};
 use bytes::Bytes;
 use flintwheel_shard::{Read, Replicated};
+use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Raft, ServerState};
 use std::future::Future;
@@ -106,7 +107,7 @@ impl<M: Replicated> Group<M> {
         if metrics.membership_config.membership().voter_ids().all(|voter| voter == metrics.id) {
             return Some(now);
         }
-        metrics.last_quorum_acked.map(|seen| seen.into_inner().into_std())
+        metrics.last_quorum_acked.and_then(|seen| now.checked_sub(seen.into_inner().elapsed()))
     }
 
     /// Where the group stands now.

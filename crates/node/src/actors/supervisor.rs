@@ -153,6 +153,7 @@ impl State {
         if let Some(actor) = self.shared.take_actor(shard) {
             actor.stop(Some("another node leads the shard".to_owned()));
         }
+        self.shared.interest.lose(shard);
         self.shared.dispatchers.restarted(shard);
     }
 

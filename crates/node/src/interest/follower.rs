@@ -39,7 +39,7 @@ pub async fn run(shared: Arc<Shared>) {
         }
         tokio::select! {
             () = sleep(LOOK) => {}
-            Some(node) = asking.next() => _ = asked.remove(&node),
+            Some(node) = asking.next() => drop(asked.remove(&node)),
             // Without a sender nobody is told of anything any more; the look goes on.
             Ok(()) = directory.changed() => {}
         }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::book::Tell;
 use super::wire::{Next, Request, Told, encode_answer};
-use super::{confirm, confirmed};
+use super::confirm;
 use crate::error::EngineError;
 use crate::peers::Answers;
 use crate::shared::{Place, Shared};

@@ -108,6 +108,12 @@ fn read_pem(path: &PathBuf) -> Result<Vec<u8>, Failure> {
 }
 
 impl Session {
+    /// With reads that may be `stale`, or not.
+    #[must_use]
+    pub fn reading(self, stale: bool) -> Self {
+        if stale { Self { client: self.client.stale(), ..self } } else { self }
+    }
+
     /// `id`, `namespace/id`, or either after `activitydefinition/`, as `-o name` prints it.
     pub fn key(&self, name: &str) -> Result<DefinitionKey, Failure> {
         parse_key(name, &self.namespace).map_err(Failure::usage)

@@ -33,13 +33,22 @@ const ANSWER_BYTES: usize = 32 * 1024 * 1024;
 pub struct Client {
     pub(crate) transports: Arc<Transports>,
     pub(crate) options: Arc<Options>,
+    /// Reads of definitions may show what any replica knows by now.
+    pub(crate) stale: bool,
 }
 
 impl Client {
     /// Prepares connections to one or more nodes of one cluster (`HOST:PORT`); the first call makes them. When a node is away, the
     /// next one is asked.
     pub fn new(addresses: &[String], options: Options) -> Result<Self, Error> {
-        Ok(Self { transports: Transports::new(addresses, &options)?, options: Arc::new(options) })
+        Ok(Self { transports: Transports::new(addresses, &options)?, options: Arc::new(options), stale: false })
+    }
+
+    /// The same, whose reads of definitions and occurrences any replica may answer: they work where a shard has no leader, and what they
+    /// show was right once. Without it, they show all that was acknowledged before.
+    #[must_use]
+    pub fn stale(&self) -> Self {
+        Self { stale: true, ..self.clone() }
     }
 }
 

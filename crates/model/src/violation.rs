@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// One fault in one field.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     /// Path from the root of the resource, such as `spec.trigger.schedule.cron[0]`.
     pub field: String,
@@ -37,7 +39,7 @@ impl fmt::Display for Violation {
 }
 
 /// All faults of one resource; an error only when there is at least one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violations(pub Vec<Violation>);
 
 impl Violations {

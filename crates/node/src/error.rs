@@ -4,9 +4,10 @@ use std::fmt::Display;
 
 use flintwheel_raft::{ProposeError, Stopped};
 use flintwheel_shard::ReadError;
+use serde::{Deserialize, Serialize};
 
 /// See the module.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum EngineError {
     /// The shard's actor is being restarted; try again shortly.
     #[error("shard {shard} is restarting")]
@@ -20,6 +21,14 @@ pub enum EngineError {
     /// The shard has no leader right now; try again shortly.
     #[error("the shard has no leader right now")]
     NotLed,
+    /// The nodes that could answer for the shard did not; try again shortly.
+    #[error("shard {shard} could not be asked: {why}")]
+    NotReached {
+        /// Which one.
+        shard: u32,
+        /// What the last one that was tried said, or did not.
+        why: String,
+    },
     /// The shard can't go on here: its log holds what this program does not know, or its disk failed.
     #[error("the shard has stopped: {0}")]
     ShardStopped(String),
@@ -34,7 +43,7 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the same request may succeed shortly.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Restarting { .. } | Self::NotLed | Self::Busy | Self::Stopping)
+        matches!(self, Self::Restarting { .. } | Self::NotLed | Self::NotReached { .. } | Self::Busy | Self::Stopping)
     }
 }
 

@@ -217,7 +217,7 @@ pub struct Totals {
     pub events: u64,
 }
 
-/// The state of the node at one moment, summed over its shards.
+/// The state of the node at one moment, summed over the shards that it leads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Snapshot {
     /// Definitions.
@@ -234,8 +234,10 @@ pub struct Snapshot {
     pub ready: bool,
     /// The wall clock is not believed.
     pub clock_held: bool,
-    /// Shards with a leader.
+    /// Shards that this node leads.
     pub led: u32,
+    /// Shards of which it has a replica, and does not know who leads them.
+    pub unled: u32,
     /// What it is made of.
     pub memory: Memory,
 }

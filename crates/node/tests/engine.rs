@@ -47,17 +47,18 @@ async fn apply(engine: &Engine, id: &str, trigger: Value) -> ApplyOutcome {
 }
 
 /// Firing keys of a definition's occurrences that have ended as fired, newest first.
-fn fired(engine: &Engine, id: &str) -> Vec<String> {
+async fn fired(engine: &Engine, id: &str) -> Vec<String> {
     let query = OccurrenceQuery { namespace: "default".into(), definition_id: id.into(), ..OccurrenceQuery::default() };
-    let page = engine.api().occurrences(&query, &PageRequest { size: 1000, ..PageRequest::default() }).expect("read");
+    let page = engine.api().occurrences(&query, &PageRequest { size: 1000, ..PageRequest::default() }).await;
+    let page = page.expect("read");
     let ended = page.items.into_iter().filter(|o| o.outcome == Outcome::Fired && o.started_at.is_some());
     ended.map(|o| o.firing_key).collect()
 }
 
 /// Waits until something holds; fails after a time that no healthy machine needs.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !holds() {
+    while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -68,12 +69,12 @@ async fn a_schedule_fires_again_and_again_through_a_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let engine = start(directory.path()).await;
     assert_eq!(apply(&engine, "tick", json!({"schedule": {"interval": {"every": "1s"}}})).await, ApplyOutcome::Created);
-    until("two firings", || fired(&engine, "tick").len() >= 2).await;
+    until("two firings", async || fired(&engine, "tick").await.len() >= 2).await;
     engine.close().await.expect("closes");
     let engine = start(directory.path()).await;
-    let before = fired(&engine, "tick").len();
-    until("two more", || fired(&engine, "tick").len() >= before + 2).await;
-    let mut keys = fired(&engine, "tick");
+    let before = fired(&engine, "tick").await.len();
+    until("two more", async || fired(&engine, "tick").await.len() >= before + 2).await;
+    let mut keys = fired(&engine, "tick").await;
     let newest_first = keys.clone();
     keys.sort();
     keys.dedup();
@@ -95,9 +96,10 @@ async fn an_event_fires_each_definition_that_matches_once() {
     assert_eq!((published.accepted, published.matched, published.fired, published.duplicate), (4, 3, 4, 2));
     let again = engine.api().publish("default", &batch[..2]).await.expect("published");
     assert_eq!((again.fired, again.duplicate), (0, 4));
-    until("all are started", || fired(&engine, "a").len() == 2 && fired(&engine, "b").len() == 2).await;
-    assert_eq!(fired(&engine, "a"), ["e:test|2", "e:test|1"]);
-    assert_eq!(fired(&engine, "c"), Vec::<String>::new());
+    until("all are started", async || fired(&engine, "a").await.len() == 2 && fired(&engine, "b").await.len() == 2)
+        .await;
+    assert_eq!(fired(&engine, "a").await, ["e:test|2", "e:test|1"]);
+    assert_eq!(fired(&engine, "c").await, Vec::<String>::new());
     let key = DefinitionKey::new("default", "a");
     engine.api().delete(&key, None, false).await.expect("deleted");
     let after = engine.api().publish("default", &[event("9", "t")]).await.expect("published");
@@ -118,14 +120,14 @@ async fn what_a_definition_is_told_is_kept() {
     assert!(paused.changed && !paused.status.armed);
     engine.close().await.expect("closes");
     let engine = start(directory.path()).await;
-    let record = engine.api().get(&key, None, None).expect("there");
+    let record = engine.api().get(&key, None, None).await.expect("there");
     assert_eq!((record.status.version, record.status.paused.map(|p| p.note)), (2, Some("for a test".to_owned())));
-    assert_eq!(engine.api().get(&key, Some(1), None).expect("kept").definition, definition("d", daily()));
+    assert_eq!(engine.api().get(&key, Some(1), None).await.expect("kept").definition, definition("d", daily()));
     assert!(engine.api().resume(&key, "").await.expect("resumed").status.armed);
     let triggered = engine.api().trigger(&key, "by-hand", None).await.expect("fires");
     assert_eq!((triggered.firing_key.as_str(), triggered.duplicate), ("m:by-hand", false));
     assert!(engine.api().trigger(&key, "by-hand", None).await.expect("known").duplicate);
-    until("it is started", || fired(&engine, "d") == ["m:by-hand"]).await;
+    until("it is started", async || fired(&engine, "d").await == ["m:by-hand"]).await;
     engine.close().await.expect("closes");
 }
 
@@ -159,7 +161,7 @@ async fn what_did_not_fire_is_found_among_all_by_outcome_and_by_reason() {
         let query = OccurrenceQuery { outcomes, reason: reason.into(), ..OccurrenceQuery::default() };
         let (mut page, mut found) = (PageRequest { size: 2, ..PageRequest::default() }, Vec::new());
         loop {
-            let answer = engine.api().occurrences(&query, &page).expect("read");
+            let answer = engine.api().occurrences(&query, &page).await.expect("read");
             found.extend(answer.items.into_iter().map(|o| (o.definition.id, o.firing_key)));
             let Some(next) = answer.next else { break };
             page.token = next;

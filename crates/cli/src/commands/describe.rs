@@ -15,6 +15,9 @@ pub struct Args {
     /// ID, or NAMESPACE/ID
     #[arg(required = true)]
     names: Vec<String>,
+    /// What any replica knows by now, also where a shard has no leader
+    #[arg(long)]
+    stale: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -23,7 +26,7 @@ pub struct Args {
 const SHOWN: u32 = 5;
 
 pub async fn run(args: Args) -> Outcome {
-    let session = args.connection.open()?;
+    let session = args.connection.open()?.reading(args.stale);
     let mut printer = Printer::list(Format::Table);
     for (i, key) in session.keys(&args.names)?.iter().enumerate() {
         if i > 0 {

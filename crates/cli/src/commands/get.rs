@@ -13,6 +13,9 @@ pub struct Args {
     /// ID, or NAMESPACE/ID
     #[arg(required = true)]
     names: Vec<String>,
+    /// What any replica knows by now, also where a shard has no leader
+    #[arg(long)]
+    stale: bool,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -23,7 +26,7 @@ pub struct Args {
 const UNDER_WAY: usize = 16;
 
 pub async fn run(args: Args) -> Outcome {
-    let session = args.connection.open()?;
+    let session = args.connection.open()?.reading(args.stale);
     let keys = session.keys(&args.names)?;
     let calls = keys.iter().map(|key| session.client.get(key));
     let records: Vec<_> = stream::iter(calls).buffered(UNDER_WAY).try_collect().await?;

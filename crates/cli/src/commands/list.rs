@@ -22,6 +22,9 @@ pub struct Args {
     /// At most this many; 0 for all
     #[arg(long, default_value_t = 500)]
     limit: u64,
+    /// What any replica knows by now, also where a shard has no leader
+    #[arg(long)]
+    stale: bool,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -29,7 +32,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let session = args.connection.open()?;
+    let session = args.connection.open()?.reading(args.stale);
     let query = ListQuery {
         namespace: if args.all_namespaces { String::new() } else { session.namespace.clone() },
         label_selector: args.selector,

@@ -49,7 +49,7 @@ impl Client {
         incarnation: Option<u64>,
     ) -> Result<DefinitionRecord, Error> {
         let r#ref = Some(convert::definition::key_to_proto(key));
-        let request = v1::GetRequest { r#ref, version, incarnation };
+        let request = v1::GetRequest { r#ref, version, incarnation, stale: self.stale };
         let answer = self.call(request, |t, q| async move { definition_service(t).get(q).await }).await?;
         understood(convert::record::from_proto(answer.record.unwrap_or_default()))
     }
@@ -62,6 +62,7 @@ impl Client {
             page_size: page.size,
             page_token: page.token,
             paused: query.paused,
+            stale: self.stale,
         };
         let answer = self.call(request, |t, q| async move { definition_service(t).list(q).await }).await?;
         read_page(answer.records, answer.next_page_token, convert::record::from_proto)
@@ -116,14 +117,18 @@ impl Client {
             NextOf::Stored(key) => Target::Ref(convert::definition::key_to_proto(key)),
             NextOf::Given(definition) => Target::Definition(convert::definition::to_proto(definition)?),
         };
-        let request = v1::NextTimesRequest { target: Some(target), count, after: after.map(timestamp) };
+        let request =
+            v1::NextTimesRequest { target: Some(target), count, after: after.map(timestamp), stale: self.stale };
         let answer = self.call(request, |t, q| async move { definition_service(t).next_times(q).await }).await?;
         understood(convert::record::next_times_from_proto(answer))
     }
 
     /// How due times, events and manual triggers ended, newest first.
     pub async fn occurrences(&self, query: &OccurrenceQuery, page: PageRequest) -> Result<Page<Occurrence>, Error> {
-        let request = convert::occurrence::query_to_proto(query, page.size, page.token);
+        let request = v1::ListOccurrencesRequest {
+            stale: self.stale,
+            ..convert::occurrence::query_to_proto(query, page.size, page.token)
+        };
         let answer = self.call(request, |t, q| async move { definition_service(t).list_occurrences(q).await }).await?;
         read_page(answer.occurrences, answer.next_page_token, convert::occurrence::from_proto)
     }

@@ -47,7 +47,7 @@ pub fn from_proto(proto: v1::Occurrence) -> Result<Occurrence, Violations> {
     faults.into_result().map(|()| occurrence)
 }
 
-/// To the wire.
+/// To the wire; whether it may be stale is the client's to say.
 pub fn query_to_proto(query: &OccurrenceQuery, page_size: u32, page_token: String) -> v1::ListOccurrencesRequest {
     v1::ListOccurrencesRequest {
         namespace: query.namespace.clone(),
@@ -59,6 +59,7 @@ pub fn query_to_proto(query: &OccurrenceQuery, page_size: u32, page_token: Strin
         until: query.until.map(time::timestamp),
         page_size,
         page_token,
+        stale: false,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_model::DefinitionKey;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One firing that the sink refused for good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Names it in retry and drop.
     #[serde(rename = "dead_letter_id")]
@@ -28,7 +28,7 @@ pub struct DeadLetter {
 }
 
 /// Some dead letters: those that meet all that is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterFilter {
     /// Of this namespace; empty means all.
     pub namespace: String,

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_model::DefinitionKey;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One due time, one matched event, or one manual trigger, of one definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Occurrence {
     /// Whose.
     #[serde(flatten)]
@@ -33,7 +33,7 @@ pub struct Occurrence {
 }
 
 /// How an occurrence ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A workflow was started, or is about to be.
@@ -62,7 +62,7 @@ impl Outcome {
 }
 
 /// Which occurrences to list: those that meet all that is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OccurrenceQuery {
     /// Only this one's; empty means all namespaces.
     pub namespace: String,

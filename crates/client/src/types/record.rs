@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_model::ActivityDefinition;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Who a stored definition is, what it is, and how it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,7 +15,7 @@ pub struct DefinitionRecord {
 }
 
 /// How a stored definition stands.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DefinitionStatus {
     /// Grows by one with each change of the definition.
     pub version: u64,
@@ -40,7 +40,7 @@ pub struct DefinitionStatus {
 }
 
 /// Since when and why a definition is paused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
     /// For people.
     pub note: String,
@@ -49,7 +49,7 @@ pub struct Paused {
 }
 
 /// How many occurrences ended how, since the incarnation was created.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Started a workflow, or are about to.
     pub fired: u64,
@@ -62,7 +62,7 @@ pub struct Counts {
 }
 
 /// How to apply a definition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyOptions {
     /// Check everything and answer as if it had been done, but change nothing.
     pub validate_only: bool,
@@ -73,7 +73,7 @@ pub struct ApplyOptions {
 }
 
 /// What became of an applied definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// Created, configured or unchanged.
     pub outcome: ApplyOutcome,
@@ -88,7 +88,7 @@ pub struct Applied {
 }
 
 /// What an applied definition was before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApplyOutcome {
     /// There was none of this id.
@@ -122,7 +122,7 @@ pub struct ListQuery {
 }
 
 /// What became of a pause or a resume.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Switched {
     /// How the definition stands now.
     pub status: DefinitionStatus,
@@ -131,7 +131,7 @@ pub struct Switched {
 }
 
 /// What became of a manual trigger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Triggered {
     /// The firing's key, `m:` and the request id.
     pub firing_key: String,
@@ -142,7 +142,7 @@ pub struct Triggered {
 }
 
 /// Coming due times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextTimes {
     /// Ascending.
     pub times: Vec<DueTime>,
@@ -151,7 +151,7 @@ pub struct NextTimes {
 }
 
 /// One coming due time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DueTime {
     /// As the schedule names it.
     pub nominal: DateTime<Utc>,

@@ -1,47 +1,189 @@
 //! Definitions read, listed and deleted; their coming times.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use flintwheel_client::{
     Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes, Page, PageRequest, Paused,
 };
-use flintwheel_model::{ActivityDefinition, DefinitionKey, base64};
+use flintwheel_model::{ActivityDefinition, DefinitionKey, base64, limits};
 use flintwheel_shard::entry::{Body, Delete, NEVER};
 use flintwheel_shard::records::{PauseNote, Version};
 use flintwheel_shard::reply::Outcome;
 use flintwheel_shard::slots::{NOT_YET, Slot};
 use flintwheel_shard::{ReadError, query};
 
+use super::ask::{Act, Kept, Look, Told, otherwise};
+use super::desk::Replica;
 use super::{Api, ApiError, Selector, check_key, one, page_size, time};
 use crate::admission::admit;
 use crate::error::EngineError;
 
-/// Names looked at for one page of a list with a selector; a page may come back short, with a token to go on.
+/// Names looked at for one page of a list; a page may come back short, with a token to go on.
 const LOOKED_AT: usize = 10_000;
+/// Names looked at at a time where not all of them will be shown.
+const SIFTED: usize = 2000;
+/// Documents of one page, in bytes, shared out among the shards. Two messages full: what is too much for one is asked for again anyway.
+const PAGE_BYTES: usize = 2 * limits::MESSAGE_BYTES;
+/// Documents of one shard's answer, in bytes.
+const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// Coming times of one request.
 const TIMES: u32 = 1000;
 
 impl Api {
     /// One definition: its current version, or an older one that is still kept. `incarnation`, where given, must be its.
-    pub fn get(
+    pub async fn get(
         &self,
         key: &DefinitionKey,
         version: Option<u64>,
         incarnation: Option<u64>,
     ) -> Result<DefinitionRecord, ApiError> {
         check_key(key)?;
-        let found = self.find(key, version)?;
-        let wanted = found.filter(|(_, stored, _)| incarnation.is_none_or(|wanted| wanted == stored.incarnation));
-        let (slot, stored, note) = wanted.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        record(&slot, &stored, note, version)
+        let look = Look::Definition { key: key.clone(), version, incarnation };
+        match self.ask(self.shard_of(key), look).await? {
+            Told::Definition(kept) => kept.record(),
+            _ => Err(otherwise()),
+        }
     }
 
+    /// Definitions in order of namespace and id.
+    pub async fn list(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<DefinitionRecord>, ApiError> {
+        let selector = Selector::parse(&query.label_selector).map_err(|why| one("label_selector", why))?;
+        let mut after = read_token(&page.token)?;
+        let (size, mut looked_at) = (page_size(page.size), 0);
+        // One more than wanted, so that a page that is full and the last one says so.
+        let sifts = query.paused.is_some() || !selector.is_empty();
+        let limit = if sifts { SIFTED.max(size + 1) } else { size + 1 };
+        let mut items = Vec::new();
+        loop {
+            let (names, end) = self.names(&query.namespace, after.take(), limit).await?;
+            let (records, through) = self.records(&names, query).await?;
+            let done = end && through == names.len();
+            for record in records {
+                let key = key_of(&record);
+                items.push(record);
+                if items.len() == size {
+                    let last = done && names.last() == Some(&key);
+                    return Ok(Page { items, next: (!last).then(|| write_token(&key)) });
+                }
+            }
+            if done {
+                return Ok(Page { items, next: None });
+            }
+            looked_at += through;
+            let last = &names[through - 1];
+            if through < names.len() || looked_at >= LOOKED_AT {
+                return Ok(Page { items, next: Some(write_token(last)) });
+            }
+            after = Some(last.clone());
+        }
+    }
+
+    /// The next names over all shards, and whether there are no more than these.
+    async fn names(
+        &self,
+        namespace: &str,
+        after: Option<DefinitionKey>,
+        limit: usize,
+    ) -> Result<(Vec<DefinitionKey>, bool), ApiError> {
+        let shards = self.shared.shards();
+        // Names are spread evenly: twice a shard's share is mostly more than enough.
+        let share = limit.min(limit.div_ceil(shards as usize) * 2 + 8);
+        let namespace = Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty());
+        let look = Look::Names { namespace, after, limit: share };
+        let mut parts = Vec::with_capacity(shards as usize);
+        for told in self.ask_each((0..shards).map(|shard| (shard, look.clone()))).await? {
+            let Told::Names(names) = told else { return Err(otherwise()) };
+            parts.push(names);
+        }
+        Ok(merge(parts, share, limit))
+    }
+
+    /// The definitions of these names that fit the query, and how many of the names they are of: the first ones, and one at least.
+    async fn records(
+        &self,
+        names: &[DefinitionKey],
+        query: &ListQuery,
+    ) -> Result<(Vec<DefinitionRecord>, usize), ApiError> {
+        let mut by_shard: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (index, key) in names.iter().enumerate() {
+            by_shard.entry(self.shard_of(key)).or_default().push(index);
+        }
+        let bytes = PAGE_BYTES / by_shard.len().max(1);
+        let asks = by_shard.iter().map(|(shard, indices)| {
+            let keys = indices.iter().map(|index| names[*index].clone()).collect();
+            let (selector, paused) = (query.label_selector.clone(), query.paused);
+            (*shard, Look::Records { keys, selector, paused, bytes })
+        });
+        let (mut all, mut reach) = (Vec::new(), names.len());
+        for (told, indices) in self.ask_each(asks).await?.into_iter().zip(by_shard.values()) {
+            let Told::Records { records, through } = told else { return Err(otherwise()) };
+            reach = reach.min(indices.get(through.max(1)).copied().unwrap_or(names.len()));
+            let records = records.into_iter().map(|kept| kept.record().map(|record| (key_of(&record), record)));
+            all.extend(records.collect::<Result<Vec<_>, _>>()?);
+        }
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let within = |key: &DefinitionKey| names.get(reach).is_none_or(|first_beyond| key < first_beyond);
+        Ok((all.into_iter().filter(|(key, _)| within(key)).map(|(_, record)| record).collect(), reach))
+    }
+
+    /// Deletes a definition; what it has fired is still started. Returns the version that it had.
+    pub async fn delete(
+        &self,
+        key: &DefinitionKey,
+        expected_version: Option<u64>,
+        validate_only: bool,
+    ) -> Result<u64, ApiError> {
+        check_key(key)?;
+        let shard = self.shard_of(key);
+        // First which one it is, then that one: a try that nobody knows the end of can then be repeated, whoever has taken the name meanwhile.
+        let told = self.ask(shard, Look::Identity(key.clone())).await?;
+        let Told::Identity { version, incarnation } = told else { return Err(otherwise()) };
+        check_version(key, expected_version, version)?;
+        if validate_only {
+            return Ok(version);
+        }
+        match self.ask(shard, Act::Delete { key: key.clone(), incarnation, expected_version }).await? {
+            Told::Deleted => Ok(version),
+            _ => Err(otherwise()),
+        }
+    }
+
+    /// The coming due times of a stored definition.
+    pub async fn next_times(
+        &self,
+        key: &DefinitionKey,
+        count: u32,
+        after: Option<DateTime<Utc>>,
+    ) -> Result<NextTimes, ApiError> {
+        check_key(key)?;
+        match self.ask(self.shard_of(key), Look::Times { key: key.clone(), count, after }).await? {
+            Told::Times(times) => Ok(times),
+            _ => Err(otherwise()),
+        }
+    }
+
+    /// The coming due times that a definition would have.
+    pub async fn next_times_of(
+        &self,
+        definition: ActivityDefinition,
+        count: u32,
+        after: Option<DateTime<Utc>>,
+    ) -> Result<NextTimes, ApiError> {
+        let now = self.now();
+        // A schedule that is seldom due is searched for long.
+        let found = tokio::task::spawn_blocking(move || times_of(&definition, 0, count, after, now)).await;
+        found.map_err(|error| EngineError::Read(format!("the request failed: {error}")))?
+    }
+}
+
+impl Replica {
     fn find(
         &self,
         key: &DefinitionKey,
         version: Option<u64>,
     ) -> Result<Option<(Slot, Version, Option<PauseNote>)>, ApiError> {
-        let group = self.shared.group(self.shard_of(key));
-        let found = group.read(|machine, state| {
+        let found = self.group.read(|machine, state| {
             let number = query::number(state, &key.namespace, &key.id)?;
             let Some((number, slot)) = number.and_then(|n| machine.slots().get(n).map(|s| (n, *s))) else {
                 return Ok(None);
@@ -54,136 +196,141 @@ impl Api {
         found.map_err(|error: ReadError| error.into())
     }
 
-    /// Definitions in order of namespace and id.
-    pub fn list(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<DefinitionRecord>, ApiError> {
-        let selector = Selector::parse(&query.label_selector).map_err(|why| one("label_selector", why))?;
-        let namespace = Some(query.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        let mut after = read_token(&page.token)?;
-        let (size, mut looked_at) = (page_size(page.size), 0);
-        let mut items = Vec::new();
-        loop {
-            // One more than wanted, so that a page that is full and the last one says so.
-            let names = self.names(namespace, after.as_ref(), size + 1)?;
-            let Some(last) = names.last().cloned() else { return Ok(Page { items, next: None }) };
-            for key in &names {
-                looked_at += 1;
-                after = Some((key.namespace.clone(), key.id.clone()));
-                // Deleted since its name was read: not there.
-                let Some((slot, stored, note)) = self.find(key, None)? else { continue };
-                let record = record(&slot, &stored, note, None)?;
-                let paused = query.paused.is_none_or(|paused| paused == slot.is_paused());
-                if paused && selector.matches(&record.definition.metadata.labels) {
-                    items.push(record);
-                }
-                if items.len() == size || looked_at >= LOOKED_AT {
-                    let done = names.len() <= size && *key == last;
-                    return Ok(Page { items, next: (!done).then(|| write_token(key)) });
-                }
-            }
-            if names.len() <= size {
-                return Ok(Page { items, next: None });
-            }
-        }
+    pub(super) fn identity(&self, key: &DefinitionKey) -> Result<Told, ApiError> {
+        let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        Ok(Told::Identity { version: slot.version.into(), incarnation: stored.incarnation })
     }
 
-    /// The next names over all shards.
-    fn names(
-        &self,
-        namespace: Option<&str>,
-        after: Option<&(String, String)>,
-        limit: usize,
-    ) -> Result<Vec<DefinitionKey>, ApiError> {
-        let after = after.map(|(namespace, id)| (namespace.as_str(), id.as_str()));
-        let mut all = Vec::new();
-        for shard in 0..self.shared.shards() {
-            let of_shard = query::names(&self.shared.group(shard).state(), namespace, after, limit)?;
-            all.extend(of_shard.into_iter().map(|(namespace, id, _)| DefinitionKey { namespace, id }));
-        }
-        all.sort_unstable();
-        all.truncate(limit);
-        Ok(all)
-    }
-
-    /// Deletes a definition; what it has fired is still started. Returns the version that it had.
-    pub async fn delete(
+    pub(super) fn definition(
         &self,
         key: &DefinitionKey,
+        version: Option<u64>,
+        incarnation: Option<u64>,
+    ) -> Result<Told, ApiError> {
+        let found = self.find(key, version)?;
+        let wanted = found.filter(|(_, stored, _)| incarnation.is_none_or(|wanted| wanted == stored.incarnation));
+        let (slot, stored, note) = wanted.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        let mut status = status(&slot, &stored, note);
+        status.version = version.unwrap_or(status.version);
+        Ok(Told::Definition(Kept::new(stored.document, status)?))
+    }
+
+    pub(super) fn names(
+        &self,
+        namespace: Option<&str>,
+        after: Option<&DefinitionKey>,
+        limit: usize,
+    ) -> Result<Told, ApiError> {
+        let after = after.map(|key| (key.namespace.as_str(), key.id.as_str()));
+        let names = query::names(&self.group.state(), namespace, after, limit)?;
+        Ok(Told::Names(names.into_iter().map(|(namespace, id, _)| DefinitionKey { namespace, id }).collect()))
+    }
+
+    pub(super) fn records(
+        &self,
+        keys: &[DefinitionKey],
+        selector: &str,
+        paused: Option<bool>,
+        bytes: usize,
+    ) -> Result<Told, ApiError> {
+        let selector = Selector::parse(selector).map_err(|why| one("label_selector", why))?;
+        let (mut records, mut through, mut left) = (Vec::new(), 0, bytes.min(ANSWER_BYTES));
+        for key in keys {
+            through += 1;
+            // Deleted since its name was read: not there.
+            let Some((slot, stored, note)) = self.find(key, None)? else { continue };
+            if paused.is_some_and(|paused| paused != slot.is_paused()) {
+                continue;
+            }
+            let status = status(&slot, &stored, note);
+            let kept = Kept::new(stored.document, status)?;
+            if kept.definition().is_some_and(|definition| selector.matches(&definition.metadata.labels)) {
+                left = left.saturating_sub(kept.bytes());
+                records.push(kept);
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(Told::Records { records, through })
+    }
+
+    pub(super) fn times(
+        &self,
+        key: &DefinitionKey,
+        count: u32,
+        after: Option<DateTime<Utc>>,
+    ) -> Result<Told, ApiError> {
+        let (_, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        let definition = serde_json::from_slice(&stored.document)
+            .map_err(|e| EngineError::Read(format!("{key} can't be read: {e}")))?;
+        times_of(&definition, stored.incarnation, count, after, self.now()).map(Told::Times)
+    }
+
+    /// Deletes this incarnation. Asked again after a try that nobody knows the end of, that one may have done it: it is gone, and that is
+    /// what was asked for. Another one of the same name is not touched.
+    pub(super) async fn delete(
+        &self,
+        key: &DefinitionKey,
+        incarnation: u64,
         expected_version: Option<u64>,
-        validate_only: bool,
-    ) -> Result<u64, ApiError> {
-        check_key(key)?;
-        let (slot, _) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        let actual = u64::from(slot.version);
-        if let Some(expected) = expected_version.filter(|expected| *expected != actual) {
-            return Err(ApiError::Conflict { key: key.clone(), expected, actual });
-        }
-        if validate_only {
-            return Ok(actual);
-        }
+        again: bool,
+    ) -> Result<Told, ApiError> {
+        let gone = || if again { Ok(Told::Deleted) } else { Err(ApiError::NotFound(key.clone())) };
+        let name = key.clone();
+        let stored = self.read(move |replica| replica.stored(&name)).await?;
+        let Some((slot, _)) = stored.filter(|(_, stored)| stored.incarnation == incarnation) else { return gone() };
+        check_version(key, expected_version, slot.version.into())?;
         let body = Body::Delete(vec![Delete { namespace: key.namespace.clone(), id: key.id.clone() }]);
-        match self.shared.command(self.shard_of(key), body, key.id.len()).await?.outcome {
-            Outcome::Deleted(found) if found.first().is_some_and(Option::is_some) => Ok(actual),
-            Outcome::Deleted(_) => Err(ApiError::NotFound(key.clone())),
+        match self.command(body, key.id.len()).await? {
+            Outcome::Deleted(found) if found.first().is_some_and(Option::is_some) => Ok(Told::Deleted),
+            Outcome::Deleted(_) => gone(),
             _ => Err(EngineError::Read("a delete entry was answered otherwise".into()).into()),
         }
     }
+}
 
-    /// The coming due times of a stored definition.
-    pub fn next_times(
-        &self,
-        key: &DefinitionKey,
-        count: u32,
-        after: Option<DateTime<Utc>>,
-    ) -> Result<NextTimes, ApiError> {
-        check_key(key)?;
-        let (_, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        self.times_of(&definition_of(&stored)?, stored.incarnation, count, after)
-    }
+/// Names of all shards, each part in order and at most `share` long: those that are the next ones for sure, at most `limit`, and whether
+/// these are all.
+fn merge(parts: Vec<Vec<DefinitionKey>>, share: usize, limit: usize) -> (Vec<DefinitionKey>, bool) {
+    // A part that is full may go on after its last name, but not before it.
+    let sure = parts.iter().filter(|part| part.len() >= share).filter_map(|part| part.last()).min().cloned();
+    let mut all: Vec<DefinitionKey> = parts.into_iter().flatten().collect();
+    all.retain(|key| sure.as_ref().is_none_or(|sure| key <= sure));
+    all.sort_unstable();
+    let end = sure.is_none() && all.len() <= limit;
+    all.truncate(limit);
+    (all, end)
+}
 
-    /// The coming due times that a definition would have.
-    pub fn next_times_of(
-        &self,
-        definition: &ActivityDefinition,
-        count: u32,
-        after: Option<DateTime<Utc>>,
-    ) -> Result<NextTimes, ApiError> {
-        self.times_of(definition, 0, count, after)
-    }
+fn key_of(record: &DefinitionRecord) -> DefinitionKey {
+    DefinitionKey::new(&record.definition.metadata.namespace, &record.definition.metadata.id)
+}
 
-    fn times_of(
-        &self,
-        definition: &ActivityDefinition,
-        seed: u64,
-        count: u32,
-        after: Option<DateTime<Utc>>,
-    ) -> Result<NextTimes, ApiError> {
-        if count > TIMES {
-            return Err(one("count", format!("{count} is not in 0-{TIMES}")).into());
-        }
-        let count = if count == 0 { 10 } else { count };
-        let admitted = admit(definition)?;
-        let Some(plan) = admitted.plan else { return Ok(NextTimes { times: Vec::new(), timezone: String::new() }) };
-        let first = after.map_or_else(|| self.now(), |after| after.timestamp_micros());
-        let nominal = std::iter::successors(plan.next(first), |nominal| plan.next(*nominal));
-        let times = nominal.take(count as usize).map(|n| DueTime { nominal: time(n), due: time(plan.due(n, seed)) });
-        Ok(NextTimes { times: times.collect(), timezone: plan.zone_name().to_owned() })
+fn check_version(key: &DefinitionKey, expected: Option<u64>, actual: u64) -> Result<(), ApiError> {
+    match expected.filter(|expected| *expected != actual) {
+        Some(expected) => Err(ApiError::Conflict { key: key.clone(), expected, actual }),
+        None => Ok(()),
     }
 }
 
-fn definition_of(stored: &Version) -> Result<ActivityDefinition, ApiError> {
-    serde_json::from_slice(&stored.document)
-        .map_err(|e| EngineError::Read(format!("{}/{} can't be read: {e}", stored.namespace, stored.id)).into())
-}
-
-fn record(
-    slot: &Slot,
-    stored: &Version,
-    note: Option<PauseNote>,
-    version: Option<u64>,
-) -> Result<DefinitionRecord, ApiError> {
-    let mut status = status(slot, stored, note);
-    status.version = version.unwrap_or(status.version);
-    Ok(DefinitionRecord { definition: definition_of(stored)?, status })
+fn times_of(
+    definition: &ActivityDefinition,
+    seed: u64,
+    count: u32,
+    after: Option<DateTime<Utc>>,
+    now: i64,
+) -> Result<NextTimes, ApiError> {
+    if count > TIMES {
+        return Err(one("count", format!("{count} is not in 0-{TIMES}")).into());
+    }
+    let count = if count == 0 { 10 } else { count };
+    let admitted = admit(definition)?;
+    let Some(plan) = admitted.plan else { return Ok(NextTimes { times: Vec::new(), timezone: String::new() }) };
+    let first = after.map_or(now, |after| after.timestamp_micros());
+    let nominal = std::iter::successors(plan.next(first), |nominal| plan.next(*nominal));
+    let times = nominal.take(count as usize).map(|n| DueTime { nominal: time(n), due: time(plan.due(n, seed)) });
+    Ok(NextTimes { times: times.collect(), timezone: plan.zone_name().to_owned() })
 }
 
 /// How a definition stands.
@@ -213,11 +360,36 @@ fn write_token(key: &DefinitionKey) -> String {
     base64::encode(key.to_string().as_bytes())
 }
 
-fn read_token(token: &str) -> Result<Option<(String, String)>, ApiError> {
+fn read_token(token: &str) -> Result<Option<DefinitionKey>, ApiError> {
     if token.is_empty() {
         return Ok(None);
     }
     let text = base64::decode(token).and_then(|bytes| String::from_utf8(bytes).ok());
-    let name = text.and_then(|text| text.split_once('/').map(|(ns, id)| (ns.to_owned(), id.to_owned())));
+    let name = text.and_then(|text| text.split_once('/').map(|(ns, id)| DefinitionKey::new(ns, id)));
     name.map(Some).ok_or_else(|| one("page_token", "is not one that this server gave out").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(names: &[&str]) -> Vec<DefinitionKey> {
+        names.iter().map(|id| DefinitionKey::new("n", *id)).collect()
+    }
+
+    #[test]
+    fn names_of_all_shards_are_merged_as_far_as_they_are_sure() {
+        for (parts, share, limit, merged, end) in [
+            (&[&["a", "d"][..], &["b"]][..], 3, 10, &["a", "b", "d"][..], true),
+            (&[&["a", "d"], &["b"]], 3, 2, &["a", "b"], false),
+            (&[&["a", "d"], &["b"]], 3, 3, &["a", "b", "d"], true),
+            // The second shard may have more after "b", so "d" is not sure.
+            (&[&["a", "d"], &["b", "c"]], 2, 10, &["a", "b", "c"], false),
+            (&[&["a", "b"], &["x", "y"]], 2, 10, &["a", "b"], false),
+            (&[&[], &[]], 2, 10, &[], true),
+        ] {
+            let parts = parts.iter().map(|part| keys(part)).collect();
+            assert_eq!(merge(parts, share, limit), (keys(merged), end));
+        }
+    }
 }

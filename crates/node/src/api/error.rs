@@ -1,12 +1,13 @@
-//! Why a request was not carried out, in the terms of whoever asked.
+//! Why a request was not carried out, in the terms of whoever asked. Travels between nodes as JSON: variants are added, never renamed.
 
 use flintwheel_model::{DefinitionKey, Violations};
+use serde::{Deserialize, Serialize};
 
 use super::OperateError;
 use crate::error::EngineError;
 
 /// See the module.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ApiError {
     /// The request is at fault; nothing was changed.
     #[error("{0}")]

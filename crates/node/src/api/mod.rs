@@ -1,14 +1,22 @@
 //! What a node can be asked, whatever the door: gRPC and HTTP only translate. Takes and gives the types of `model` and `client`.
+//!
+//! Any node answers anything. What is about a shard becomes an ask ([`ask`](mod@ask)), which goes to the node that leads it ([`route`]), and is
+//! answered there ([`desk`]); each file here holds both halves of its topic.
 
 mod apply;
+mod ask;
 mod cluster;
 mod dead;
 mod definitions;
+mod desk;
 mod error;
 mod occurrences;
+mod route;
 mod selector;
 mod status;
 mod switch;
+#[cfg(test)]
+mod tests;
 
 pub use cluster::{OperateError, Operator};
 pub use error::ApiError;
@@ -37,6 +45,8 @@ pub struct Api {
     pub(crate) shared: Arc<Shared>,
     pub(crate) node: Arc<NodeInfo>,
     operator: Arc<RwLock<Option<Arc<dyn Operator>>>>,
+    /// Reads may show what any replica knows by now.
+    stale: bool,
 }
 
 /// What a node knows of itself.
@@ -58,7 +68,14 @@ pub struct NodeInfo {
 impl Api {
     /// Of a running engine.
     pub fn new(shared: Arc<Shared>, node: NodeInfo) -> Self {
-        Self { shared, node: Arc::new(node), operator: Arc::default() }
+        Self { shared, node: Arc::new(node), operator: Arc::default(), stale: false }
+    }
+
+    /// The same, whose reads are answered, where `stale`, by this node's replica if it has one, also when it doesn't lead or can't reach those
+    /// who do: what they show was right once. Else they show all that was acknowledged before.
+    #[must_use]
+    pub fn reading(&self, stale: bool) -> Self {
+        Self { stale, ..self.clone() }
     }
 
     /// Takes a batch of encoded CloudEvents in; returns when all that fires is durable. Waits while the shards are full.
@@ -73,12 +90,12 @@ impl Api {
         self.shared.metrics.encode()
     }
 
-    /// Whether this node takes work: every shard is led, and the clock is believed. `Err` says why not.
+    /// Whether this node takes work: it knows who leads each shard of which it has a replica, and the clock is believed. `Err` says why not.
     pub fn ready(&self) -> Result<(), String> {
         let now = self.snapshot();
-        let total = self.shared.shards();
-        if now.led < total {
-            return Err(format!("{} of {total} shards are led", now.led));
+        if now.unled > 0 {
+            let mine = self.shared.groups.iter().count();
+            return Err(format!("of {mine} shards with a replica here, {} have no leader that is known", now.unled));
         }
         if now.clock_held {
             return Err("the wall clock has jumped ahead; set it right, or restart this node to accept it".into());

@@ -1,5 +1,7 @@
 //! The account asked: what became of each due time and each matched event, by definition or over the whole fleet.
 
+use std::collections::VecDeque;
+
 use flintwheel_client::{Occurrence, OccurrenceQuery, Outcome, Page, PageRequest};
 use flintwheel_model::ids::workflow_id;
 use flintwheel_model::{DefinitionKey, base64};
@@ -7,78 +9,208 @@ use flintwheel_shard::REFUSED;
 use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence as Stored};
 
+use super::ask::{Chunk, Look, Part, Told, otherwise};
+use super::desk::Replica;
 use super::{Api, ApiError, check_key, one, page_size, time};
 use crate::dispatch::firing_key;
 
 /// Occurrences looked at for one page; a page may come back short, with a token to go on.
 const LOOKED_AT: usize = 20_000;
+/// Of them, at least so many by each shard that is asked.
+const LOOKED_AT_ONCE: usize = 1024;
+/// Occurrences of one definition read at a time.
+const STEP: usize = 256;
+/// One answer, roughly; it ends with the chunk that makes it as large.
+const ANSWER_BYTES: usize = 1024 * 1024;
 /// Reasons of what Temporal refused for good, and of what was given up after that.
 const REFUSED_WORD: &str = "refused";
 const DROPPED_WORD: &str = "dropped";
 
 impl Api {
     /// Occurrences, newest first: of one definition, or of all (of a namespace) where `definition_id` is empty.
-    pub fn occurrences(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
-        if asked.definition_id.is_empty() { self.of_fleet(asked, page) } else { self.of_definition(asked, page) }
+    pub async fn occurrences(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
+        if asked.definition_id.is_empty() {
+            self.of_fleet(asked, page).await
+        } else {
+            self.of_definition(asked, page).await
+        }
     }
 
-    fn of_definition(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
+    async fn of_definition(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
         let key = DefinitionKey::new(&asked.namespace, &asked.definition_id);
         check_key(&key)?;
-        let group = self.shared.group(self.shard_of(&key));
-        let number = query::number(&group.state(), &key.namespace, &key.id)?;
-        let slot = group.read(|m, _| number.and_then(|n| m.slots().get(n).map(|slot| (n, slot.chunk))))?;
+        let from = if page.token.is_empty() { None } else { Some(read_tokens(&page.token, 1)?[0]) };
+        let look = Look::Occurrences { query: asked.clone(), from, size: page_size(page.size) };
+        match self.ask(self.shard_of(&key), look).await? {
+            Told::Occurrences { items, next } => Ok(Page { items, next: next.map(|from| write_tokens(&[from])) }),
+            _ => Err(otherwise()),
+        }
+    }
+
+    /// Chunk by chunk, whichever of all shards' chunks is the latest.
+    async fn of_fleet(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
+        let shards = self.shared.shards() as usize;
+        let mut merge = if page.token.is_empty() {
+            Merge::new(vec![None; shards])
+        } else {
+            Merge::new(read_tokens(&page.token, shards)?.into_iter().map(Some).collect())
+        };
+        let (size, mut items) = (page_size(page.size), Vec::new());
+        let wanted = size.div_ceil(shards) + 1;
+        let look = LOOKED_AT_ONCE.max(LOOKED_AT / shards);
+        while items.len() < size {
+            match merge.next() {
+                Next::Chunk(chunk) => items.extend(chunk.items),
+                Next::End => return Ok(Page { items, next: None }),
+                Next::Unknown(_) if merge.looked >= LOOKED_AT => break,
+                Next::Unknown(unknown) => {
+                    let asks = unknown.iter().map(|shard| {
+                        let before = merge.sides[*shard].before;
+                        (*shard as u32, Look::Account { query: asked.clone(), before, wanted, look })
+                    });
+                    let told = self.ask_each(asks.collect::<Vec<_>>()).await?;
+                    for (shard, told) in unknown.into_iter().zip(told) {
+                        let Told::Account(part) = told else { return Err(otherwise()) };
+                        merge.put(shard, part);
+                    }
+                }
+            }
+        }
+        Ok(Page { items, next: Some(write_tokens(&merge.positions())) })
+    }
+}
+
+/// The shards' parts of the account on their way to be one: newest first, whatever shard it is of.
+struct Merge {
+    sides: Vec<Side>,
+    /// Occurrences that the shards have looked at.
+    looked: usize,
+}
+
+/// What is known of one shard.
+struct Side {
+    /// Not taken yet, newest first.
+    chunks: VecDeque<Chunk>,
+    /// Chunks before this one are not known; None at the beginning.
+    before: Option<u64>,
+    /// None of those is newer than this.
+    newest: i64,
+    /// There are none.
+    end: bool,
+}
+
+/// What comes next.
+enum Next {
+    /// This chunk.
+    Chunk(Chunk),
+    /// It depends on these shards, of which more must be known.
+    Unknown(Vec<usize>),
+    /// Nothing.
+    End,
+}
+
+impl Merge {
+    /// By shard: begins before this chunk, or with the newest.
+    fn new(before: Vec<Option<u64>>) -> Self {
+        let side = |before| Side { chunks: VecDeque::new(), before, newest: i64::MAX, end: false };
+        Self { sides: before.into_iter().map(side).collect(), looked: 0 }
+    }
+
+    fn put(&mut self, shard: usize, part: Part) {
+        let side = &mut self.sides[shard];
+        side.chunks.extend(part.chunks);
+        (side.before, side.newest, side.end) = (Some(part.before), part.decided, part.end);
+        self.looked += part.looked;
+    }
+
+    fn next(&mut self) -> Next {
+        let heads = self.sides.iter().enumerate().filter_map(|(i, side)| Some((side.chunks.front()?.decided, i)));
+        let head = heads.max();
+        let open = |side: &Side| side.chunks.is_empty() && !side.end;
+        let newer = |side: &Side| head.is_none_or(|(decided, _)| side.newest > decided);
+        let unknown = self.sides.iter().enumerate().filter(|(_, side)| open(side) && newer(side));
+        let unknown: Vec<usize> = unknown.map(|(shard, _)| shard).collect();
+        if !unknown.is_empty() {
+            return Next::Unknown(unknown);
+        }
+        match head.and_then(|(_, shard)| self.sides[shard].chunks.pop_front()) {
+            Some(chunk) => Next::Chunk(chunk),
+            None => Next::End,
+        }
+    }
+
+    /// By shard: chunks before this one have not been taken.
+    fn positions(&self) -> Vec<u64> {
+        let position = |side: &Side| side.chunks.front().map_or(side.before.unwrap_or(u64::MAX), |chunk| chunk.seq + 1);
+        self.sides.iter().map(position).collect()
+    }
+}
+
+impl Replica {
+    pub(super) fn occurrences(
+        &self,
+        asked: &OccurrenceQuery,
+        from: Option<u64>,
+        size: usize,
+    ) -> Result<Told, ApiError> {
+        let key = DefinitionKey::new(&asked.namespace, &asked.definition_id);
+        let state = self.group.state();
+        let number = query::number(&state, &key.namespace, &key.id)?;
+        let slot = self.group.read(|m, _| number.and_then(|n| m.slots().get(n).map(|slot| (n, slot.chunk))))?;
         let (number, newest) = slot.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        let mut from = if page.token.is_empty() { newest } else { read_tokens(&page.token, 1)?[0] };
-        let (size, mut looked_at, mut items) = (page_size(page.size), 0, Vec::new());
-        while from != NO_CHUNK && items.len() < size && looked_at < LOOKED_AT {
-            let (found, next) = query::occurrences(&group.state(), number, from, size)?;
+        let (mut from, mut looked_at, mut bytes, mut items) = (from.unwrap_or(newest), 0, 0, Vec::new());
+        while from != NO_CHUNK && items.len() < size && looked_at < LOOKED_AT && bytes < ANSWER_BYTES {
+            let (found, next) = query::occurrences(&state, number, from, size.min(STEP))?;
             looked_at += found.len();
-            let shown = found.iter().map(|stored| self.show(&key, stored));
-            items.extend(shown.filter(|occurrence| wanted(asked, occurrence)));
+            let shown = found.iter().map(|stored| self.show_one(&key, stored));
+            for occurrence in shown.filter(|occurrence| wanted(asked, occurrence)) {
+                bytes += bytes_of(&occurrence);
+                items.push(occurrence);
+            }
             from = next;
         }
-        Ok(Page { items, next: (from != NO_CHUNK).then(|| write_tokens(&[from])) })
+        Ok(Told::Occurrences { items, next: Some(from).filter(|from| *from != NO_CHUNK) })
     }
 
-    /// Chunk by chunk from the newest of each shard on, whichever is the latest. What did not fire has an index by reason: few among
-    /// millions are found without looking at all.
-    fn of_fleet(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
+    /// From before a chunk on, back in time. What did not fire has an index by reason: few among millions are found without looking at all.
+    pub(super) fn account(
+        &self,
+        asked: &OccurrenceQuery,
+        before: Option<u64>,
+        enough: usize,
+        look: usize,
+    ) -> Result<Told, ApiError> {
         let misses = misses(asked);
-        let mut before = self.newest(&page.token)?;
-        let (size, mut looked_at, mut items) = (page_size(page.size), 0, Vec::new());
-        let mut heads = Vec::new();
-        for shard in 0..self.shared.shards() {
-            heads.push(self.chunk_before(shard, &mut before, misses.as_deref())?);
-        }
-        while items.len() < size && looked_at < LOOKED_AT {
-            let newest = (0..heads.len()).filter(|i| !heads[*i].is_empty()).max_by_key(|i| heads[*i][0].decided);
-            let Some(shard) = newest else { return Ok(Page { items, next: None }) };
-            for stored in std::mem::take(&mut heads[shard]) {
-                looked_at += 1;
-                let shown = self.show_of(shard as u32, &stored)?;
-                items.extend(shown.filter(|occurrence| wanted(asked, occurrence)));
+        let (newest, floor) = self.group.read(|m, _| (m.counters().next_chunk, m.counters().account_floor))?;
+        let before = before.map_or(newest, |before| before.min(newest));
+        let mut part = Part { chunks: Vec::new(), before, decided: i64::MAX, looked: 0, end: false };
+        let (mut found, mut bytes) = (0, 0);
+        while found < enough && part.looked < look && bytes < ANSWER_BYTES {
+            let stored = self.chunk_before(&mut part.before, floor, misses.as_deref())?;
+            let Some(first) = stored.first() else {
+                part.end = true;
+                break;
+            };
+            part.before -= 1;
+            part.decided = first.decided;
+            part.looked += stored.len();
+            let mut items = Vec::new();
+            for stored in &stored {
+                items.extend(self.show_named(stored)?.into_iter().filter(|occurrence| wanted(asked, occurrence)));
             }
-            before[shard] -= 1;
-            heads[shard] = self.chunk_before(shard as u32, &mut before, misses.as_deref())?;
+            if !items.is_empty() {
+                found += items.len();
+                bytes += items.iter().map(bytes_of).sum::<usize>();
+                part.chunks.push(Chunk { seq: part.before, decided: part.decided, items });
+            }
         }
-        Ok(Page { items, next: Some(write_tokens(&before)) })
-    }
-
-    fn newest(&self, token: &str) -> Result<Vec<u64>, ApiError> {
-        let shards = self.shared.shards();
-        if !token.is_empty() {
-            return read_tokens(token, shards as usize);
-        }
-        (0..shards).map(|s| Ok(self.shared.group(s).read(|m, _| m.counters().next_chunk)?)).collect()
+        Ok(Told::Account(part))
     }
 
     /// The occurrences of the newest chunk before a position, which is moved to just after it; empty when there is none. With `misses`, of
     /// the newest one that holds an occurrence of any of these reason codes.
-    fn chunk_before(&self, shard: u32, before: &mut [u64], misses: Option<&[u8]>) -> Result<Vec<Stored>, ApiError> {
-        let group = self.shared.group(shard);
-        let (state, floor) = (group.state(), group.read(|m, _| m.counters().account_floor)?);
-        let position = &mut before[shard as usize];
+    fn chunk_before(&self, position: &mut u64, floor: u64, misses: Option<&[u8]>) -> Result<Vec<Stored>, ApiError> {
+        let state = self.group.state();
         while *position > floor {
             if let Some(codes) = misses {
                 let newest = codes.iter().map(|code| query::miss_before(&state, *code, *position));
@@ -97,13 +229,12 @@ impl Api {
     }
 
     /// With the name of its definition; nothing where that is not kept any more.
-    fn show_of(&self, shard: u32, stored: &Stored) -> Result<std::option::IntoIter<Occurrence>, ApiError> {
-        let version = query::version(&self.shared.group(shard).state(), stored.what.number, stored.what.version)?;
-        let shown = version.map(|v| self.show(&DefinitionKey::new(v.namespace, v.id), stored));
-        Ok(shown.into_iter())
+    fn show_named(&self, stored: &Stored) -> Result<Option<Occurrence>, ApiError> {
+        let version = query::version(&self.group.state(), stored.what.number, stored.what.version)?;
+        Ok(version.map(|v| self.show_one(&DefinitionKey::new(v.namespace, v.id), stored)))
     }
 
-    fn show(&self, definition: &DefinitionKey, stored: &Stored) -> Occurrence {
+    fn show_one(&self, definition: &DefinitionKey, stored: &Stored) -> Occurrence {
         let firing = firing_key(&stored.what.key);
         let (due, count) = match &stored.what.key {
             Key::Time { due, count, .. } => (*due, *count),
@@ -128,6 +259,13 @@ impl Api {
             count,
         }
     }
+}
+
+/// In an answer, roughly.
+fn bytes_of(occurrence: &Occurrence) -> usize {
+    let Occurrence { definition, firing_key, reason, detail, workflow_id, .. } = occurrence;
+    let texts = [&definition.namespace, &definition.id, firing_key, reason, detail, workflow_id];
+    300 + texts.iter().map(|text| text.len()).sum::<usize>()
 }
 
 /// Outcome, reason for programs, detail for people, time of the start.
@@ -176,4 +314,75 @@ fn read_tokens(token: &str, count: usize) -> Result<Vec<u64>, ApiError> {
     let bytes = base64::decode(token).filter(|bytes| bytes.len() == count * 8);
     let bytes = bytes.ok_or_else(|| one("page_token", "is not one that this server gave out"))?;
     Ok(bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_be_bytes(*chunk)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Chunks of one shard as it knows them: sequence and time.
+    type Chunks<'a> = &'a [(u64, i64)];
+
+    /// Takes all chunks as they come, each shard giving so many at a time.
+    fn taken(shards: &[Chunks<'_>], at_a_time: usize, limit: usize) -> (Vec<(u64, i64)>, Option<Vec<u64>>) {
+        let (mut merge, mut taken) = (Merge::new(vec![None; shards.len()]), Vec::new());
+        while taken.len() < limit {
+            match merge.next() {
+                Next::Chunk(chunk) => taken.push((chunk.seq, chunk.decided)),
+                Next::End => return (taken, None),
+                Next::Unknown(unknown) => {
+                    for shard in unknown {
+                        let before = merge.sides[shard].before.unwrap_or(u64::MAX);
+                        merge.put(shard, part(shards[shard], before, at_a_time));
+                    }
+                }
+            }
+        }
+        (taken, Some(merge.positions()))
+    }
+
+    fn part(chunks: Chunks<'_>, before: u64, at_a_time: usize) -> Part {
+        let left = chunks.iter().filter(|(seq, _)| *seq < before);
+        let given: Vec<(u64, i64)> = left.take(at_a_time).copied().collect();
+        let (before, decided) = given.last().copied().unwrap_or((before.min(100), i64::MAX));
+        let end = given.len() < at_a_time;
+        let chunks = given.into_iter().map(|(seq, decided)| Chunk { seq, decided, items: Vec::new() });
+        Part { chunks: chunks.collect(), before, decided, looked: 0, end }
+    }
+
+    #[test]
+    fn chunks_of_all_shards_come_in_order_of_time_however_they_are_asked_for() {
+        let shards: [Chunks<'_>; 4] =
+            [&[(9, 50), (8, 20), (7, 20), (3, 10)], &[(4, 60), (2, 15)], &[], &[(5, 40), (1, 39)]];
+        let all = [(4, 60), (9, 50), (5, 40), (1, 39), (8, 20), (7, 20), (2, 15), (3, 10)];
+        for at_a_time in 1..5 {
+            assert_eq!(taken(&shards, at_a_time, 100), (all.to_vec(), None), "{at_a_time}");
+        }
+    }
+
+    #[test]
+    fn positions_are_after_what_was_not_taken() {
+        let shards: [Chunks<'_>; 2] = [&[(9, 50), (8, 20)], &[(4, 60), (2, 30)]];
+        for (limit, positions) in [(1, vec![10, 4]), (2, vec![9, 4]), (3, vec![9, 2])] {
+            let (_, left) = taken(&shards, 1, limit);
+            let left = left.expect("there is more");
+            // A side whose next chunk is not known yet stands where it was asked up to.
+            assert!(left.iter().zip(&positions).all(|(left, position)| left <= position), "{limit}: {left:?}");
+            let mut merge = Merge::new(left.into_iter().map(Some).collect());
+            let mut rest = 0;
+            loop {
+                match merge.next() {
+                    Next::Chunk(_) => rest += 1,
+                    Next::End => break,
+                    Next::Unknown(unknown) => {
+                        for shard in unknown {
+                            let before = merge.sides[shard].before.expect("is known");
+                            merge.put(shard, part(shards[shard], before, 1));
+                        }
+                    }
+                }
+            }
+            assert_eq!(rest, 4 - limit, "what is left comes once");
+        }
+    }
 }

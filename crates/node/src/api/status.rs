@@ -1,21 +1,35 @@
-//! How the node stands.
+//! How the cluster stands, and this node in it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use flintwheel_client::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
+use flintwheel_cluster::rows::Node;
+use flintwheel_raft::Leadership;
 use flintwheel_shard::query;
+use futures::{StreamExt, stream};
 
+use super::ask::{Ask, Look, NodePart, Question, Reply, Standing, Told, Waiting, read, write};
+use super::desk::Replica;
+use super::route::SIDE_BY_SIDE;
 use super::{Api, ApiError, time};
 use crate::dispatch::Sink;
 use crate::metrics::{Memory, Snapshot, Totals};
+use crate::peers::Subject;
+
+/// For a shard or a node to say how it stands.
+const GLANCE: Duration = Duration::from_secs(1);
 
 impl Api {
-    /// Counts over all shards. A shard that has stopped counts nothing.
+    /// Counts over the shards that this node leads, and whether it knows who leads those of which it has a replica.
     pub fn snapshot(&self) -> Snapshot {
         let mut sum = Snapshot { clock_held: self.shared.clock.is_held(), ..Snapshot::default() };
         for group in self.shared.groups.iter() {
-            if !group.status().leadership.is_leader() {
+            let leadership = group.watch_leader().borrow().clone();
+            if !matches!(leadership, Leadership::Leader { .. }) {
+                let known = matches!(leadership, Leadership::Follower { leader: Some(_) });
+                sum.unled += u32::from(!known);
                 continue;
             }
             let counted = group.read(|machine, _| {
@@ -25,9 +39,10 @@ impl Api {
                 sum.dead += machine.counters().dead;
             });
             sum.led += u32::from(counted.is_ok());
+            sum.unled += u32::from(counted.is_err());
         }
         sum.memory = self.memory();
-        sum.ready = sum.led == self.shared.shards() && !sum.clock_held;
+        sum.ready = sum.unled == 0 && !sum.clock_held;
         sum
     }
 
@@ -41,70 +56,89 @@ impl Api {
         }
     }
 
-    /// Everything that `flintwheel status` shows.
+    /// Everything that `flintwheel status` shows: of all shards that have a leader, and of all nodes.
     pub async fn status(&self) -> Result<ClusterStatus, ApiError> {
-        let sum = self.snapshot();
-        let node = &self.node;
+        let total = self.shared.shards();
+        let (standings, nodes, target) = tokio::join!(self.standings(), self.nodes(), self.target());
+        let led = u32::try_from(standings.len()).unwrap_or(total);
+        let sum = |of: fn(&Standing) -> u64| standings.iter().map(of).sum();
+        let overdue = nodes.iter().map(|node| node.oldest_overdue).max().unwrap_or(0);
         Ok(ClusterStatus {
-            cluster_id: node.cluster_id.clone(),
-            nodes: vec![NodeStatus {
-                id: node.id,
-                address: node.address.clone(),
-                alive: true,
-                leads: sum.led,
-                started_at: node.started,
-                resident_bytes: sum.memory.resident,
-                disk_bytes: directory_bytes(&node.data_dir),
-            }],
-            shards: ShardCounts { total: self.shared.shards(), led: sum.led },
-            definitions: sum.definitions,
-            paused: sum.paused,
-            armed: self.armed()?,
-            outboxes: self.outboxes()?,
-            dead_letters: sum.dead,
-            rates: self.rates(),
-            oldest_overdue: Duration::from_micros(self.shared.metrics.oldest_overdue().max(0) as u64),
-            temporal_targets: vec![self.target().await],
+            cluster_id: self.node.cluster_id.clone(),
+            shards: ShardCounts { total, led },
+            definitions: sum(|standing| standing.definitions),
+            paused: sum(|standing| standing.paused),
+            armed: sum(|standing| standing.armed),
+            outboxes: outboxes(&standings, self.now()),
+            dead_letters: sum(|standing| standing.dead),
+            rates: nodes.iter().fold(Rates::default(), |sum, node| add(sum, node.rates)),
+            oldest_overdue: Duration::from_micros(overdue.max(0) as u64),
+            nodes: nodes.into_iter().map(|node| node.status).collect(),
+            temporal_targets: vec![target],
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tzdata_version: flintwheel_schedule::TZDATA_VERSION.to_owned(),
             now: time(self.now()),
         })
     }
 
-    fn armed(&self) -> Result<u64, ApiError> {
-        let of = |shard| {
-            let group = self.shared.group(shard);
-            Ok(group.read(|m, _| m.slots().iter().filter(|(_, slot)| slot.is_armed()).count() as u64)?)
-        };
-        (0..self.shared.shards()).map(of).sum()
+    /// Of the shards that could be asked. A status that waits for those which can't be would be of no use when it is needed.
+    async fn standings(&self) -> Vec<Standing> {
+        let asks: Vec<_> =
+            (0..self.shared.shards()).map(|shard| self.ask_within(shard, Look::Standing, GLANCE)).collect();
+        let told: Vec<_> = stream::iter(asks).buffered(SIDE_BY_SIDE).collect().await;
+        let standing = |told| if let Ok(Told::Standing(standing)) = told { Some(standing) } else { None };
+        told.into_iter().filter_map(standing).collect()
     }
 
-    fn outboxes(&self) -> Result<Vec<NamespaceOutbox>, ApiError> {
-        let mut by_namespace = std::collections::BTreeMap::<String, (u64, Option<i64>)>::new();
-        for group in self.shared.groups.iter() {
-            let lanes: Vec<(String, u64, Option<u64>)> = group.read(|machine, _| {
-                let lane = |(lane, name): (usize, &String)| {
-                    let lane = lane as u32;
-                    let oldest = machine.outbox().range(lane, 0).next().map(|(seq, _)| seq);
-                    (name.clone(), machine.outbox().pending_in(lane), oldest)
-                };
-                machine.lanes().iter().enumerate().map(lane).collect()
-            })?;
-            for (namespace, pending, oldest) in lanes {
-                let at =
-                    oldest.map(|seq| query::chunk(&group.state(), seq)).transpose()?.flatten().map(|chunk| chunk.at);
-                let entry = by_namespace.entry(namespace).or_default();
-                entry.0 += pending;
-                entry.1 = [entry.1, at].into_iter().flatten().min();
-            }
+    /// This node, and all others that take part, in order of id.
+    async fn nodes(&self) -> Vec<NodePart> {
+        let me = self.node.id;
+        let others = self.shared.peers.directory().nodes().into_iter().filter(|node| node.id != me);
+        let asks: Vec<_> = others.map(|node| self.node_of(node)).collect();
+        let mut nodes: Vec<NodePart> = stream::iter(asks).buffered(SIDE_BY_SIDE).collect().await;
+        nodes.push(self.node_part());
+        nodes.sort_by_key(|node| node.status.id);
+        nodes
+    }
+
+    async fn node_of(&self, node: Node) -> NodePart {
+        match self.ask_node(node.id).await {
+            Some(part) => part,
+            None => NodePart {
+                status: NodeStatus {
+                    id: node.id,
+                    address: node.addresses.client,
+                    alive: false,
+                    leads: 0,
+                    started_at: time(node.since),
+                    resident_bytes: 0,
+                    disk_bytes: 0,
+                },
+                rates: Rates::default(),
+                oldest_overdue: 0,
+            },
         }
-        let now = self.now();
-        let age = |at: Option<i64>| Duration::from_micros(at.map_or(0, |at| (now - at).max(0) as u64));
-        Ok(by_namespace
-            .into_iter()
-            .filter(|(_, (pending, _))| *pending > 0)
-            .map(|(namespace, (pending, oldest))| NamespaceOutbox { namespace, pending, oldest: age(oldest) })
-            .collect())
+    }
+
+    async fn ask_node(&self, node: u64) -> Option<NodePart> {
+        let question = write(&Question::<Ask>::Node).ok()?;
+        let answer = self.shared.peers.call(node, Subject::Ask, question, GLANCE).await.ok()?;
+        if let Reply::Told(Told::Node(part)) = read(&answer).ok()? { Some(part) } else { None }
+    }
+
+    /// This node's part of the status.
+    pub(super) fn node_part(&self) -> NodePart {
+        let (sum, node) = (self.snapshot(), &self.node);
+        let status = NodeStatus {
+            id: node.id,
+            address: node.address.clone(),
+            alive: true,
+            leads: sum.led,
+            started_at: node.started,
+            resident_bytes: sum.memory.resident,
+            disk_bytes: directory_bytes(&node.data_dir),
+        };
+        NodePart { status, rates: self.rates(), oldest_overdue: self.shared.metrics.oldest_overdue() }
     }
 
     /// Per second, since the last time that somebody asked (or since the start).
@@ -140,6 +174,54 @@ impl Api {
             }
         }
     }
+}
+
+impl Replica {
+    pub(super) fn standing(&self) -> Result<Told, ApiError> {
+        let (mut standing, lanes) = self.group.read(|machine, _| {
+            let standing = Standing {
+                definitions: machine.slots().len() as u64,
+                paused: machine.paused() as u64,
+                armed: machine.slots().iter().filter(|(_, slot)| slot.is_armed()).count() as u64,
+                dead: machine.counters().dead,
+                outboxes: Vec::new(),
+            };
+            let lane = |(lane, namespace): (usize, &String)| {
+                let lane = lane as u32;
+                let oldest = machine.outbox().range(lane, 0).next().map(|(seq, _)| seq);
+                (namespace.clone(), machine.outbox().pending_in(lane), oldest)
+            };
+            let lanes: Vec<_> = machine.lanes().iter().enumerate().map(lane).collect();
+            (standing, lanes)
+        })?;
+        let state = self.group.state();
+        for (namespace, pending, oldest) in lanes.into_iter().filter(|(_, pending, _)| *pending > 0) {
+            let chunk = oldest.map(|seq| query::chunk(&state, seq)).transpose()?.flatten();
+            standing.outboxes.push(Waiting { namespace, pending, oldest: chunk.map(|chunk| chunk.at) });
+        }
+        Ok(Told::Standing(standing))
+    }
+}
+
+/// Over all shards, by namespace.
+fn outboxes(standings: &[Standing], now: i64) -> Vec<NamespaceOutbox> {
+    let mut by_namespace = BTreeMap::<&str, (u64, Option<i64>)>::new();
+    for waiting in standings.iter().flat_map(|standing| &standing.outboxes) {
+        let entry = by_namespace.entry(&waiting.namespace).or_default();
+        entry.0 += waiting.pending;
+        entry.1 = [entry.1, waiting.oldest].into_iter().flatten().min();
+    }
+    let age = |at: Option<i64>| Duration::from_micros(at.map_or(0, |at| (now - at).max(0) as u64));
+    let outbox = |(namespace, (pending, oldest)): (&str, (u64, Option<i64>))| NamespaceOutbox {
+        namespace: namespace.to_owned(),
+        pending,
+        oldest: age(oldest),
+    };
+    by_namespace.into_iter().map(outbox).collect()
+}
+
+fn add(a: Rates, b: Rates) -> Rates {
+    Rates { fired: a.fired + b.fired, started: a.started + b.started, events: a.events + b.events }
 }
 
 /// Of this process, from the kernel; 0 where it does not tell.

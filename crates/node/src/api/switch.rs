@@ -1,6 +1,7 @@
 //! Definitions paused, resumed and fired by hand.
 
-use flintwheel_client::{Switched, Triggered};
+use bytes::Bytes;
+use flintwheel_client::{DefinitionStatus, Switched, Triggered};
 use flintwheel_model::ids::{dedupe_digest, workflow_id};
 use flintwheel_model::{DefinitionKey, FiringKey, limits};
 use flintwheel_shard::entry::{Body, NEVER, Pause, Trigger};
@@ -8,7 +9,9 @@ use flintwheel_shard::query;
 use flintwheel_shard::reply::{Outcome, Pausing, Triggered as Fired};
 use serde_json::Value;
 
+use super::ask::{Act, Told, otherwise};
 use super::definitions::status;
+use super::desk::Replica;
 use super::{Api, ApiError, check_key, check_request_id, one};
 use crate::error::EngineError;
 use crate::plans::Plans;
@@ -32,42 +35,11 @@ impl Api {
         if note.len() > limits::NOTE_LEN {
             return Err(one("note", format!("{} bytes; at most {}", note.len(), limits::NOTE_LEN)).into());
         }
-        let (next, missed) = if paused { (NEVER, 0) } else { self.passed_over(key)? };
-        let (namespace, id) = (key.namespace.clone(), key.id.clone());
-        let pause = Pause { namespace, id, paused, note: note.to_owned(), next, missed };
-        let applied = self.shared.command(self.shard_of(key), Body::Pause(vec![pause]), note.len()).await?;
-        let Outcome::Paused(results) = applied.outcome else {
-            return Err(EngineError::Read("a pause entry was answered otherwise".into()).into());
-        };
-        let changed = match results.first() {
-            Some(Pausing::Changed(_)) => true,
-            Some(Pausing::Same(_)) => false,
-            Some(Pausing::NotFound) | None => return Err(ApiError::NotFound(key.clone())),
-        };
-        let number_note = self.note_of(key)?;
-        let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        Ok(Switched { status: status(&slot, &stored, number_note), changed })
-    }
-
-    fn note_of(&self, key: &DefinitionKey) -> Result<Option<flintwheel_shard::records::PauseNote>, ApiError> {
-        let state = self.shared.group(self.shard_of(key)).state();
-        let number = query::number(&state, &key.namespace, &key.id)?;
-        Ok(number.map(|number| query::pause_note(&state, number)).transpose()?.flatten())
-    }
-
-    /// The next due time of a paused definition from now on, and how many have passed since it was paused.
-    fn passed_over(&self, key: &DefinitionKey) -> Result<(i64, u32), ApiError> {
-        let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        if slot.next == NEVER {
-            return Ok((NEVER, 0));
+        let act = Act::Switch { key: key.clone(), paused, note: note.to_owned() };
+        match self.ask(self.shard_of(key), act).await? {
+            Told::Switched(switched) => Ok(switched),
+            _ => Err(otherwise()),
         }
-        let mut plans = Plans::default();
-        let plan = plans.of_document(&stored.document, stored.incarnation).map_err(EngineError::Read)?;
-        let plan = &plans.get(plan).plan;
-        let now = self.now();
-        let passed = std::iter::successors(Some(slot.next), |nominal| plan.next(*nominal));
-        let missed = passed.take_while(|nominal| *nominal <= now).take(MISSED as usize).count() as u32;
-        Ok((plan.next(now).unwrap_or(NEVER), missed))
     }
 
     /// Fires a definition by hand. The same request id fires it once; an empty one is made up.
@@ -79,28 +51,91 @@ impl Api {
     ) -> Result<Triggered, ApiError> {
         check_key(key)?;
         check_request_id(request_id)?;
-        let request_id = if request_id.is_empty() { uuid::Uuid::now_v7().to_string() } else { request_id.to_owned() };
         let input = input.map(Value::to_string).unwrap_or_default();
         if input.len() > limits::EVENT_BYTES {
             return Err(one("input", format!("{} bytes; at most {}", input.len(), limits::EVENT_BYTES)).into());
         }
-        let shard = self.shard_of(key);
-        let number = query::number(&self.shared.group(shard).state(), &key.namespace, &key.id)?;
-        let number = number.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        let firing = FiringKey::Manual(request_id.clone());
-        let digest = dedupe_digest(number, &firing);
-        let (namespace, id, size) = (key.namespace.clone(), key.id.clone(), input.len());
-        let trigger = Trigger { namespace, id, request_id, digest, input: input.into() };
-        let applied = self.shared.command(shard, Body::Trigger(vec![trigger]), size).await?;
-        let Outcome::Triggered(results) = applied.outcome else {
+        // Here, not where it is led: all tries must have the same.
+        let made_up = request_id.is_empty();
+        let request_id = if made_up { uuid::Uuid::now_v7().to_string() } else { request_id.to_owned() };
+        let act = Act::Trigger { key: key.clone(), request_id: request_id.clone(), input };
+        let Told::Triggered { duplicate } = self.ask(self.shard_of(key), act).await? else { return Err(otherwise()) };
+        let firing = FiringKey::Manual(request_id);
+        let workflow_id = workflow_id(&self.shared.dispatchers.prefix, key, &firing);
+        // Nobody else knows an id that was just made up: if it has fired, it was a try of this very request.
+        Ok(Triggered { firing_key: firing.text(), workflow_id, duplicate: duplicate && !made_up })
+    }
+}
+
+impl Replica {
+    /// Asked again after a try that nobody knows the end of, it does no harm: what is paused stays paused, and due times that were passed over
+    /// are accounted by the entry that resumes it, not by one that finds it resumed. Only `changed` may then say no.
+    pub(super) async fn switch(&self, key: &DefinitionKey, paused: bool, note: &str) -> Result<Told, ApiError> {
+        self.check_place(key)?;
+        let (next, missed) = if paused { (NEVER, 0) } else { self.passed_over(key).await? };
+        let (namespace, id) = (key.namespace.clone(), key.id.clone());
+        let pause = Pause { namespace, id, paused, note: note.to_owned(), next, missed };
+        let Outcome::Paused(results) = self.command(Body::Pause(vec![pause]), note.len()).await? else {
+            return Err(EngineError::Read("a pause entry was answered otherwise".into()).into());
+        };
+        let changed = match results.first() {
+            Some(Pausing::Changed(_)) => true,
+            Some(Pausing::Same(_)) => false,
+            Some(Pausing::NotFound) | None => return Err(ApiError::NotFound(key.clone())),
+        };
+        let name = key.clone();
+        let status = self.read(move |replica| replica.status(&name)).await?;
+        Ok(Told::Switched(Switched { status, changed }))
+    }
+
+    fn status(&self, key: &DefinitionKey) -> Result<DefinitionStatus, ApiError> {
+        let state = self.group.state();
+        let number = query::number(&state, &key.namespace, &key.id)?;
+        let note = number.map(|number| query::pause_note(&state, number)).transpose()?.flatten();
+        let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        Ok(status(&slot, &stored, note))
+    }
+
+    /// The next due time of a paused definition from now on, and how many have passed since it was paused.
+    async fn passed_over(&self, key: &DefinitionKey) -> Result<(i64, u32), ApiError> {
+        let (name, now) = (key.clone(), self.now());
+        self.read(move |replica| replica.passed_over_by(&name, now)).await
+    }
+
+    fn passed_over_by(&self, key: &DefinitionKey, now: i64) -> Result<(i64, u32), ApiError> {
+        let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        if slot.next == NEVER {
+            return Ok((NEVER, 0));
+        }
+        let mut plans = Plans::default();
+        let plan = plans.of_document(&stored.document, stored.incarnation).map_err(EngineError::Read)?;
+        let plan = &plans.get(plan).plan;
+        let passed = std::iter::successors(Some(slot.next), |nominal| plan.next(*nominal));
+        let missed = passed.take_while(|nominal| *nominal <= now).take(MISSED as usize).count() as u32;
+        Ok((plan.next(now).unwrap_or(NEVER), missed))
+    }
+
+    /// The same request id fires it once, however often it is asked.
+    pub(super) async fn trigger(&self, key: &DefinitionKey, request_id: &str, input: &str) -> Result<Told, ApiError> {
+        self.check_place(key)?;
+        let name = key.clone();
+        let find = move |replica: &Self| Ok(query::number(&replica.group.state(), &name.namespace, &name.id)?);
+        let number = self.read(find).await?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        let digest = dedupe_digest(number, &FiringKey::Manual(request_id.to_owned()));
+        let trigger = Trigger {
+            namespace: key.namespace.clone(),
+            id: key.id.clone(),
+            request_id: request_id.to_owned(),
+            digest,
+            input: Bytes::copy_from_slice(input.as_bytes()),
+        };
+        let Outcome::Triggered(results) = self.command(Body::Trigger(vec![trigger]), input.len()).await? else {
             return Err(EngineError::Read("a trigger entry was answered otherwise".into()).into());
         };
-        let duplicate = match results.first() {
-            Some(Fired::Fired { .. }) => false,
-            Some(Fired::Duplicate { .. }) => true,
-            Some(Fired::NotFound) | None => return Err(ApiError::NotFound(key.clone())),
-        };
-        let workflow_id = workflow_id(&self.shared.dispatchers.prefix, key, &firing);
-        Ok(Triggered { firing_key: firing.text(), workflow_id, duplicate })
+        match results.first() {
+            Some(Fired::Fired { .. }) => Ok(Told::Triggered { duplicate: false }),
+            Some(Fired::Duplicate { .. }) => Ok(Told::Triggered { duplicate: true }),
+            Some(Fired::NotFound) | None => Err(ApiError::NotFound(key.clone())),
+        }
     }
 }

@@ -18,8 +18,8 @@ impl DeadLetterService for DeadLetters {
         let v1::ListDeadRequest { filter, page_size, page_token } = request.into_inner();
         let filter = dead::filter_from_proto(filter).map_err(Fault::from)?;
         let page = PageRequest { size: page_size, token: page_token };
-        let ask = move |api: &crate::api::Api, page: &PageRequest| {
-            let page = api.list_dead(&filter, page)?;
+        let ask = async |page: PageRequest| {
+            let page = self.0.api.list_dead(&filter, &page).await?;
             let dead_letters = page.items.iter().map(dead::to_proto).collect();
             Ok(v1::ListDeadResponse { dead_letters, next_page_token: page.next.unwrap_or_default() })
         };

@@ -16,7 +16,7 @@ use crate::server::{Doors, Fault, PAGE_BYTES};
 /// See the module.
 pub struct Definitions(pub Doors);
 
-/// What was changed is answered; what was only asked is read off the runtime.
+/// What a call comes to.
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -40,19 +40,20 @@ impl DefinitionService for Definitions {
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::GetResponse> {
-        let v1::GetRequest { r#ref, version, incarnation } = request.into_inner();
+        let v1::GetRequest { r#ref, version, incarnation, stale } = request.into_inner();
         let key = read_key(r#ref)?;
-        let record = self.0.read(move |api| api.get(&key, version, incarnation)).await?;
+        let record = self.0.api.reading(stale).get(&key, version, incarnation).await.map_err(Fault::from)?;
         let record = record::to_proto(&record).map_err(Fault::from)?;
         Ok(Response::new(v1::GetResponse { record: Some(record) }))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
-        let v1::ListRequest { namespace, label_selector, page_size, page_token, paused } = request.into_inner();
+        let v1::ListRequest { namespace, label_selector, page_size, page_token, paused, stale } = request.into_inner();
+        let api = self.0.api.reading(stale);
         let query = ListQuery { namespace, label_selector, paused };
         let page = PageRequest { size: page_size, token: page_token };
-        let ask = move |api: &Api, page: &PageRequest| {
-            let page = api.list(&query, page)?;
+        let ask = async |page: PageRequest| {
+            let page = api.list(&query, &page).await?;
             let records = page.items.iter().map(record::to_proto).collect::<Result<_, Violations>>()?;
             Ok(v1::ListResponse { records, next_page_token: page.next.unwrap_or_default() })
         };
@@ -90,8 +91,7 @@ impl DefinitionService for Definitions {
     }
 
     async fn next_times(&self, request: Request<v1::NextTimesRequest>) -> Answer<v1::NextTimesResponse> {
-        let request = request.into_inner();
-        let next = self.0.read(move |api| next_times(api, request)).await?;
+        let next = next_times(&self.0.api, request.into_inner()).await.map_err(Fault::from)?;
         Ok(Response::new(record::next_times_to_proto(&next)))
     }
 
@@ -102,8 +102,9 @@ impl DefinitionService for Definitions {
         let mut request = request.into_inner();
         let query = occurrence::query_from_proto(&request).map_err(Fault::from)?;
         let page = PageRequest { size: request.page_size, token: std::mem::take(&mut request.page_token) };
-        let ask = move |api: &Api, page: &PageRequest| {
-            let page = api.occurrences(&query, page)?;
+        let api = self.0.api.reading(request.stale);
+        let ask = async |page: PageRequest| {
+            let page = api.occurrences(&query, &page).await?;
             let occurrences = page.items.iter().map(occurrence::to_proto).collect();
             Ok(v1::ListOccurrencesResponse { occurrences, next_page_token: page.next.unwrap_or_default() })
         };
@@ -120,13 +121,15 @@ fn read_definition(proto: Option<v1::ActivityDefinition>) -> Result<ActivityDefi
     Ok(definition::from_proto(proto)?)
 }
 
-fn next_times(api: &Api, request: v1::NextTimesRequest) -> Result<NextTimes, ApiError> {
-    let v1::NextTimesRequest { target, count, after } = request;
+async fn next_times(api: &Api, request: v1::NextTimesRequest) -> Result<NextTimes, ApiError> {
+    let v1::NextTimesRequest { target, count, after, stale } = request;
     let fault = |field, message: &str| Violations(vec![Violation::new(field, message)]);
     let after = after.map(|after| time::instant(after).ok_or_else(|| fault("after", "is no time"))).transpose()?;
     match target {
-        Some(Target::Definition(proto)) => api.next_times_of(&definition::from_proto(proto)?, count, after),
-        Some(Target::Ref(proto)) => api.next_times(&definition::key_from_proto(Some(proto), "ref")?, count, after),
+        Some(Target::Definition(proto)) => api.next_times_of(definition::from_proto(proto)?, count, after).await,
+        Some(Target::Ref(proto)) => {
+            api.reading(stale).next_times(&definition::key_from_proto(Some(proto), "ref")?, count, after).await
+        }
         None => Err(fault("target", "is required: a stored definition's ref, or a definition").into()),
     }
 }

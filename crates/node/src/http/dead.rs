@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use flintwheel_client::{DeadLetterFilter, DeadLetterSelection};
+use flintwheel_client::{DeadLetterFilter, DeadLetterSelection, PageRequest};
 use serde::Deserialize;
 
 use super::body::{Json, json};
@@ -63,7 +63,8 @@ pub async fn list(State(doors): State<Doors>, Query(p): Query<ListParameters>) -
         refused_before: p.refused_before,
     };
     let page = page(p.page_size, p.page_token);
-    let list = doors.page(page, move |api, page| Ok(List::from(api.list_dead(&filter, page)?)), bytes_of).await?;
+    let ask = async |page: PageRequest| Ok(List::from(doors.api.list_dead(&filter, &page).await?));
+    let list = doors.page(page, ask, bytes_of).await?;
     Ok(json(&list))
 }
 

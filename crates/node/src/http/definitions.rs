@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use flintwheel_client::convert::definition::canonical;
-use flintwheel_client::{Applied, ApplyOptions, ApplyOutcome, BATCH_ITEMS, Code, ListQuery};
+use flintwheel_client::{Applied, ApplyOptions, ApplyOutcome, BATCH_ITEMS, Code, ListQuery, PageRequest};
 use flintwheel_model::ids::short;
 use flintwheel_model::{ActivityDefinition, Violations};
 use http::{HeaderMap, StatusCode};
@@ -35,6 +35,8 @@ pub struct ChangeParameters {
 pub struct GetParameters {
     version: Option<u64>,
     incarnation: Option<u64>,
+    #[serde(default)]
+    stale: bool,
 }
 
 /// Parameters of [`list`] and [`list_all`].
@@ -48,6 +50,8 @@ pub struct ListParameters {
     page_size: Option<u32>,
     #[serde(alias = "pageToken")]
     page_token: Option<String>,
+    #[serde(default)]
+    stale: bool,
 }
 
 /// Parameters of [`next`].
@@ -57,6 +61,8 @@ pub struct NextParameters {
     #[serde(default)]
     count: u32,
     after: Option<DateTime<Utc>>,
+    #[serde(default)]
+    stale: bool,
 }
 
 /// Body of [`next_of_given`].
@@ -107,7 +113,7 @@ struct BatchItem {
 
 /// One definition with its state; its version is the entity tag.
 pub async fn get(State(doors): State<Doors>, Key(key): Key, Query(p): Query<GetParameters>) -> Answer {
-    let record = doors.read(move |api| api.get(&key, p.version, p.incarnation)).await?;
+    let record = doors.api.reading(p.stale).get(&key, p.version, p.incarnation).await.map_err(refused)?;
     Ok((entity_tag(record.status.version), json(&record)).into_response())
 }
 
@@ -168,7 +174,9 @@ pub async fn list_all(State(doors): State<Doors>, Query(p): Query<ListParameters
 async fn answer_list(doors: &Doors, namespace: String, p: ListParameters) -> Answer {
     let query = ListQuery { namespace, label_selector: p.label_selector, paused: p.paused };
     let page = page(p.page_size, p.page_token);
-    let list = doors.page(page, move |api, page| Ok(List::from(api.list(&query, page)?)), bytes_of).await?;
+    let api = doors.api.reading(p.stale);
+    let ask = async |page: PageRequest| Ok(List::from(api.list(&query, &page).await?));
+    let list = doors.page(page, ask, bytes_of).await?;
     Ok(json(&list))
 }
 
@@ -203,13 +211,13 @@ pub async fn act(
 
 /// Coming due times of a stored one.
 pub async fn next(State(doors): State<Doors>, Key(key): Key, Query(p): Query<NextParameters>) -> Answer {
-    Ok(json(&doors.read(move |api| api.next_times(&key, p.count, p.after)).await?))
+    Ok(json(&doors.api.reading(p.stale).next_times(&key, p.count, p.after).await.map_err(refused)?))
 }
 
 /// Coming due times of one that need not be stored.
 pub async fn next_of_given(State(doors): State<Doors>, Json(body): Json<NextBody>) -> Answer {
     let definition = read(body.definition, None)?;
-    Ok(json(&doors.read(move |api| api.next_times_of(&definition, body.count, body.after)).await?))
+    Ok(json(&doors.api.next_times_of(definition, body.count, body.after).await.map_err(refused)?))
 }
 
 /// Applies many; each succeeds or fails by itself.

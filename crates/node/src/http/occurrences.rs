@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use flintwheel_client::{OccurrenceQuery, Outcome};
+use flintwheel_client::{OccurrenceQuery, Outcome, PageRequest};
 use flintwheel_model::ids::short;
 use serde::Deserialize;
 
@@ -30,6 +30,8 @@ pub struct Parameters {
     page_size: Option<u32>,
     #[serde(alias = "pageToken")]
     page_token: Option<String>,
+    #[serde(default)]
+    stale: bool,
 }
 
 /// Over all definitions, or those of a namespace.
@@ -61,7 +63,9 @@ async fn answer(doors: &Doors, p: Parameters) -> Answer {
         until: p.until,
     };
     let page = page(p.page_size, p.page_token);
-    let list = doors.page(page, move |api, page| Ok(List::from(api.occurrences(&query, page)?)), bytes_of).await?;
+    let api = doors.api.reading(p.stale);
+    let ask = async |page: PageRequest| Ok(List::from(api.occurrences(&query, &page).await?));
+    let list = doors.page(page, ask, bytes_of).await?;
     Ok(json(&list))
 }
 

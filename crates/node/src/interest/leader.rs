@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::book::Tell;
-use super::wire::{Next, Request, Told, encode_answer};
 use super::confirm;
+use super::wire::{Next, Request, Told, encode_answer};
 use crate::error::EngineError;
 use crate::peers::Answers;
 use crate::shared::{Place, Shared};

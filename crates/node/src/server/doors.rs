@@ -1,11 +1,11 @@
-//! What both doors do alike: room for what is on its way, events published with a limit on the wait, reads off the runtime, pages that fit.
+//! What both doors do alike: room for what is on its way, events published with a limit on the wait, pages that fit.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use flintwheel_client::convert::definition::DEFAULT_NAMESPACE;
-use flintwheel_client::{Code, PageRequest, PublishResult, RejectedEvent, reason};
+use flintwheel_client::{PageRequest, PublishResult, RejectedEvent};
 use flintwheel_model::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -60,28 +60,17 @@ impl Doors {
         Ok(result(published.map_err(|_| EngineError::Busy)??))
     }
 
-    /// Asks the engine's state where waiting for the disk holds nobody up.
-    pub async fn read<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, Fault> {
-        let api = self.api.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(&api)).await;
-        let failed = |error| Fault::new(Code::Internal, reason::INTERNAL, format!("the request failed: {error}"));
-        Ok(asked.map_err(failed)??)
-    }
-
     /// One page of a list that is not larger than [`PAGE_BYTES`]: with fewer items than asked for where they are large.
-    pub async fn page<T: Send + 'static>(
+    pub async fn page<T, F: Future<Output = Result<T, ApiError>>>(
         &self,
         page: PageRequest,
-        ask: impl Fn(&Api, &PageRequest) -> Result<T, ApiError> + Send + 'static,
-        bytes: impl Fn(&T) -> usize + Send + 'static,
+        ask: impl Fn(PageRequest) -> F,
+        bytes: impl Fn(&T) -> usize,
     ) -> Result<T, Fault> {
         if page.size > api::PAGE {
             return Err(Fault::field("page_size", format!("{} is not in 0 to {}", page.size, api::PAGE)));
         }
-        self.read(move |api| fitting(page, |page| ask(api, page), bytes)).await
+        Ok(fitting(page, ask, bytes).await?)
     }
 }
 
@@ -91,16 +80,16 @@ pub fn kib(bytes: usize) -> u32 {
 }
 
 /// Asks for half as many until the answer fits. One item always does.
-fn fitting<T, E>(
+async fn fitting<T, E, F: Future<Output = Result<T, E>>>(
     mut page: PageRequest,
-    ask: impl Fn(&PageRequest) -> Result<T, E>,
+    ask: impl Fn(PageRequest) -> F,
     bytes: impl Fn(&T) -> usize,
 ) -> Result<T, E> {
     if page.size == 0 {
         page.size = DEFAULT_PAGE;
     }
     loop {
-        let answer = ask(&page)?;
+        let answer = ask(page.clone()).await?;
         if page.size == 1 || bytes(&answer) <= PAGE_BYTES {
             return Ok(answer);
         }
@@ -125,19 +114,19 @@ mod tests {
 
     use super::*;
 
-    fn sizes_asked(size: u32, item_bytes: usize) -> Vec<u32> {
+    async fn sizes_asked(size: u32, item_bytes: usize) -> Vec<u32> {
         let asked = RefCell::new(Vec::new());
-        let ask = |page: &PageRequest| {
+        let ask = async |page: PageRequest| {
             asked.borrow_mut().push(page.size);
             Ok::<_, ()>(page.size as usize)
         };
         let page = PageRequest { size, token: String::new() };
-        fitting(page, ask, |items| items * item_bytes).expect("never fails");
+        fitting(page, ask, |items| items * item_bytes).await.expect("never fails");
         asked.into_inner()
     }
 
-    #[test]
-    fn a_page_that_is_too_large_is_asked_for_again_by_halves() {
+    #[tokio::test]
+    async fn a_page_that_is_too_large_is_asked_for_again_by_halves() {
         for (size, item_bytes, asked) in [
             (1000, 1, &[1000][..]),
             (0, 1, &[100]),
@@ -146,7 +135,7 @@ mod tests {
             (2, usize::MAX / 4, &[2, 1]),
             (1, usize::MAX, &[1]),
         ] {
-            assert_eq!(sizes_asked(size, item_bytes), asked, "{size} items of {item_bytes} bytes");
+            assert_eq!(sizes_asked(size, item_bytes).await, asked, "{size} items of {item_bytes} bytes");
         }
     }
 }

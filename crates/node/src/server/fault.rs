@@ -73,7 +73,9 @@ impl From<EngineError> for Fault {
         let message = error.to_string();
         let passing = |reason, delay| Error::new(Code::Unavailable, reason, &message).retry_after(delay).into();
         match error {
-            EngineError::Restarting { .. } | EngineError::NotLed => passing(reason::NOT_LEADER, SHORTLY),
+            EngineError::Restarting { .. } | EngineError::NotLed | EngineError::NotReached { .. } => {
+                passing(reason::NOT_LEADER, SHORTLY)
+            }
             EngineError::Stopping => passing(reason::NOT_READY, LATER),
             EngineError::Busy => {
                 let message = format!("{message}; send it again after the delay");
@@ -149,6 +151,12 @@ mod tests {
             (EngineError::Busy.into(), Code::ResourceExhausted, "BACK_PRESSURE", Some(LATER)),
             (EngineError::NotLed.into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),
             (EngineError::Restarting { shard: 1 }.into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),
+            (
+                EngineError::NotReached { shard: 1, why: "away".into() }.into(),
+                Code::Unavailable,
+                "NOT_LEADER",
+                Some(SHORTLY),
+            ),
             (EngineError::Stopping.into(), Code::Unavailable, "NOT_READY", Some(LATER)),
             (EngineError::ShardStopped("disk".into()).into(), Code::Internal, "INTERNAL", None),
             (EngineError::Read("disk".into()).into(), Code::Internal, "INTERNAL", None),

@@ -1,0 +1,440 @@
+//! What one node asks another about one shard, and what is answered: plain data, as JSON on the wire. Who may answer is not known here.
+//!
+//! The next version of the program must read it: variants and fields are added, never renamed, and a field that is new has a default.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use flintwheel_client::{
+    Applied, ApplyOptions, DeadLetter, DeadLetterFilter, DefinitionRecord, DefinitionStatus, NextTimes, NodeStatus,
+    Occurrence, OccurrenceQuery, Rates, Switched,
+};
+use flintwheel_model::violation::Violations;
+use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde_json::value::RawValue;
+
+use super::{ApiError, one};
+use crate::admission::{Admitted, admit};
+use crate::error::EngineError;
+
+/// Bytes of a question or an answer. The lane takes 8 MiB; all parts are cut far below.
+pub(super) const MESSAGE_BYTES: usize = 7 * 1024 * 1024;
+
+/// What is asked of a node.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Question<A> {
+    /// Of one shard's replica there.
+    Shard {
+        /// Which shard.
+        shard: u32,
+        /// What.
+        ask: A,
+        /// The same was asked before, and nobody knows what became of it.
+        #[serde(default)]
+        again: bool,
+        /// Any replica may answer, whatever it knows by now.
+        #[serde(default)]
+        stale: bool,
+    },
+    /// Of the node itself.
+    Node,
+}
+
+/// What is asked of one shard.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ask {
+    /// To show something.
+    Look(Look),
+    /// To change something.
+    Act(Act),
+}
+
+/// What is looked at. Changes nothing.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Look {
+    /// What an apply would do.
+    Preview(Vec<Applying>),
+    /// Whether a definition is there, and which one it is.
+    Identity(DefinitionKey),
+    /// A definition: its current version, or an older one; of this incarnation, where one is given.
+    Definition {
+        /// Which one.
+        key: DefinitionKey,
+        /// None for the current one.
+        version: Option<u64>,
+        /// None for whichever.
+        incarnation: Option<u64>,
+    },
+    /// The coming due times of a definition.
+    Times {
+        /// Which one.
+        key: DefinitionKey,
+        /// How many.
+        count: u32,
+        /// After this time; None for now.
+        after: Option<DateTime<Utc>>,
+    },
+    /// Occurrences of the one definition that the query names, newest first.
+    Occurrences {
+        /// Which of them.
+        query: OccurrenceQuery,
+        /// The chunk to begin with; None for the newest.
+        from: Option<u64>,
+        /// About how many.
+        size: usize,
+    },
+    /// Names in order.
+    Names {
+        /// Of this namespace; None for all.
+        namespace: Option<String>,
+        /// After this one.
+        after: Option<DefinitionKey>,
+        /// At most.
+        limit: usize,
+    },
+    /// The definitions of these names, in their order, that have the labels and are paused, or are not.
+    Records {
+        /// Which ones.
+        keys: Vec<DefinitionKey>,
+        /// A selector of labels.
+        selector: String,
+        /// None for both.
+        paused: Option<bool>,
+        /// Stop when the documents have as many bytes.
+        bytes: usize,
+    },
+    /// The shard's part of the account, chunk by chunk, newest first.
+    Account {
+        /// Which of its occurrences.
+        query: OccurrenceQuery,
+        /// Chunks before this one; None for all.
+        before: Option<u64>,
+        /// Stop when as many were found.
+        wanted: usize,
+        /// Stop when as many were looked at.
+        look: usize,
+    },
+    /// Dead letters, oldest first.
+    Dead {
+        /// Which ones.
+        filter: DeadLetterFilter,
+        /// From this sequence on.
+        from: u64,
+        /// At most.
+        limit: usize,
+    },
+    /// The shard's part of the status.
+    Standing,
+}
+
+/// What is changed. Each can be asked again when nobody knows what became of it: the comments at their handlers say why.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Act {
+    /// Definitions created or changed.
+    Apply(Vec<Applying>),
+    /// A definition removed.
+    Delete {
+        /// Which one.
+        key: DefinitionKey,
+        /// Which of those that ever had this name.
+        incarnation: u64,
+        /// Only if it has this version.
+        expected_version: Option<u64>,
+    },
+    /// A definition paused or resumed.
+    Switch {
+        /// Which one.
+        key: DefinitionKey,
+        /// Pause, or resume.
+        paused: bool,
+        /// For people.
+        note: String,
+    },
+    /// A definition fired by hand.
+    Trigger {
+        /// Which one.
+        key: DefinitionKey,
+        /// Fires it once. Not empty.
+        request_id: String,
+        /// JSON, or empty.
+        input: String,
+    },
+    /// Dead letters sent again, or dropped.
+    Settle {
+        /// Their sequences.
+        letters: Vec<u64>,
+        /// Send again.
+        retry: bool,
+    },
+}
+
+/// What was asked is told, or why it is not.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// It is.
+    Told(Told),
+    /// It can't be done.
+    Failed(ApiError),
+    /// This node does not lead the shard; nothing was done.
+    NotLed {
+        /// Who does, if it knows.
+        leader: Option<u64>,
+    },
+}
+
+/// What is told.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Told {
+    /// By item, of a preview or an apply.
+    Applied(Vec<Result<Applied, ApiError>>),
+    /// Which definition has the name.
+    Identity {
+        /// Its version.
+        version: u64,
+        /// Tells it from others of the name.
+        incarnation: u64,
+    },
+    /// A definition.
+    Definition(Kept),
+    /// Coming due times.
+    Times(NextTimes),
+    /// Occurrences of one definition.
+    Occurrences {
+        /// Newest first.
+        items: Vec<Occurrence>,
+        /// The chunk to go on with; None at the end.
+        next: Option<u64>,
+    },
+    /// Names in order.
+    Names(Vec<DefinitionKey>),
+    /// Definitions.
+    Records {
+        /// Those that fit.
+        records: Vec<Kept>,
+        /// How many of the keys they are of: the first ones. One at least.
+        through: usize,
+    },
+    /// A part of the account.
+    Account(Part),
+    /// Dead letters.
+    Dead {
+        /// Those that fit.
+        letters: Vec<DeadLetter>,
+        /// The sequence to go on with; None at the end.
+        next: Option<u64>,
+    },
+    /// How a shard stands.
+    Standing(Standing),
+    /// It is deleted.
+    Deleted,
+    /// It is paused, or resumed.
+    Switched(Switched),
+    /// It fires.
+    Triggered {
+        /// The same request had fired it before.
+        duplicate: bool,
+    },
+    /// By dead letter: whether it is settled.
+    Settled(Vec<bool>),
+    /// How a node stands.
+    Node(NodePart),
+}
+
+/// One definition to be applied.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Applying {
+    /// In canonical JSON.
+    document: Document,
+    /// How.
+    pub(super) options: ApplyOptions,
+    /// What follows from the document, where it was looked at on this node.
+    #[serde(skip)]
+    admitted: Option<Arc<Admitted>>,
+}
+
+/// A stored definition.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Kept {
+    document: Document,
+    status: DefinitionStatus,
+    /// The document, where it was read on this node.
+    #[serde(skip)]
+    definition: Option<ActivityDefinition>,
+}
+
+/// Chunks of a shard's account that hold what was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// Newest first.
+    pub(super) chunks: Vec<Chunk>,
+    /// All chunks from this one on have been looked at.
+    pub(super) before: u64,
+    /// When the last one of them was decided, in microseconds since the epoch: no other one is newer.
+    pub(super) decided: i64,
+    /// Occurrences looked at.
+    pub(super) looked: usize,
+    /// There are no others.
+    pub(super) end: bool,
+}
+
+/// One chunk's part of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Chunk {
+    /// Which one.
+    pub(super) seq: u64,
+    /// When it was decided, in microseconds since the epoch.
+    pub(super) decided: i64,
+    /// The last one first.
+    pub(super) items: Vec<Occurrence>,
+}
+
+/// One shard's part of the status.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Standing {
+    /// Definitions.
+    pub(super) definitions: u64,
+    /// Of them, paused.
+    pub(super) paused: u64,
+    /// Of them, armed.
+    pub(super) armed: u64,
+    /// Dead letters.
+    pub(super) dead: u64,
+    /// What waits for the sink, by namespace.
+    pub(super) outboxes: Vec<Waiting>,
+}
+
+/// What waits for the sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    /// Whose.
+    pub(super) namespace: String,
+    /// How many firings.
+    pub(super) pending: u64,
+    /// When the oldest was decided, in microseconds since the epoch.
+    pub(super) oldest: Option<i64>,
+}
+
+/// One node's part of the status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct NodePart {
+    /// How it stands.
+    pub(super) status: NodeStatus,
+    /// What it has done.
+    pub(super) rates: Rates,
+    /// Age of the oldest due time that it has not decided, in microseconds.
+    pub(super) oldest_overdue: i64,
+}
+
+/// A definition's JSON as it is stored. It travels as this text: read and written anew, a long number may end in another digit, and the
+/// definition would be another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Document(Bytes);
+
+impl From<Look> for Ask {
+    fn from(look: Look) -> Self {
+        Self::Look(look)
+    }
+}
+
+impl From<Act> for Ask {
+    fn from(act: Act) -> Self {
+        Self::Act(act)
+    }
+}
+
+impl Applying {
+    /// Of a definition that is admitted.
+    pub(super) fn new(admitted: Admitted, options: ApplyOptions) -> Self {
+        Self { document: Document(admitted.document.clone()), options, admitted: Some(Arc::new(admitted)) }
+    }
+
+    /// What follows from it. A fault here means that the node that asks reads definitions otherwise than this one.
+    pub(super) fn admitted(&self) -> Result<Arc<Admitted>, Violations> {
+        if let Some(admitted) = &self.admitted {
+            return Ok(Arc::clone(admitted));
+        }
+        let definition = serde_json::from_slice(&self.document.0);
+        let definition: ActivityDefinition = definition.map_err(|e| one("", format!("can't be read: {e}")))?;
+        Ok(Arc::new(Admitted { document: self.document.0.clone(), ..admit(&definition)? }))
+    }
+
+    /// Of its document.
+    pub(super) fn bytes(&self) -> usize {
+        self.document.0.len()
+    }
+}
+
+impl Kept {
+    /// Reads the document, and keeps both.
+    pub(super) fn new(document: Bytes, status: DefinitionStatus) -> Result<Self, ApiError> {
+        let document = Document(document);
+        let definition = Some(document.read()?);
+        Ok(Self { document, status, definition })
+    }
+
+    /// What it says, where it was read on this node.
+    pub(super) fn definition(&self) -> Option<&ActivityDefinition> {
+        self.definition.as_ref()
+    }
+
+    /// Of the document.
+    pub(super) fn bytes(&self) -> usize {
+        self.document.0.len()
+    }
+
+    /// For whoever asked.
+    pub(super) fn record(self) -> Result<DefinitionRecord, ApiError> {
+        let definition = self.definition.map_or_else(|| self.document.read(), Ok)?;
+        Ok(DefinitionRecord { definition, status: self.status })
+    }
+}
+
+impl Document {
+    fn read(&self) -> Result<ActivityDefinition, ApiError> {
+        serde_json::from_slice(&self.0)
+            .map_err(|e| EngineError::Read(format!("a stored definition can't be read: {e}")).into())
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_slice(&self.0).map_err(ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer).map_err(de::Error::custom)?;
+        Ok(Self(Box::<str>::from(raw).into_string().into()))
+    }
+}
+
+/// As it travels; the error is for people.
+pub(super) fn write(message: &impl Serialize) -> Result<Bytes, String> {
+    let bytes = serde_json::to_vec(message).map_err(|e| format!("can't be written: {e}"))?;
+    if bytes.len() > MESSAGE_BYTES {
+        return Err(format!("{} bytes; between nodes at most {MESSAGE_BYTES} are sent at once", bytes.len()));
+    }
+    Ok(bytes.into())
+}
+
+/// The other way.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| format!("can't be read: {e}; do both nodes run versions that fit together?"))
+}
+
+/// An answer to something else than what was asked.
+pub(super) fn otherwise() -> ApiError {
+    EngineError::Read("a shard answered something else than was asked".into()).into()
+}

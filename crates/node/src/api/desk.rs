@@ -1,0 +1,151 @@
+//! Asks answered: by this node's replica of the shard, if it leads. Reads wait for the disk where that holds nobody up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flintwheel_model::DefinitionKey;
+use flintwheel_raft::{ChangeError, Group, Leadership};
+use flintwheel_shard::Machine;
+use flintwheel_shard::entry::Body;
+use flintwheel_shard::reply::Outcome;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::ask::{Act, Ask, Look, Question, Reply, Told, read, write};
+use super::{Api, ApiError};
+use crate::error::EngineError;
+use crate::peers::{Answers, Subject};
+use crate::shared::Shared;
+
+/// For a majority to confirm that this node leads. One that is cut off does not hear of it otherwise.
+const CONFIRM: Duration = Duration::from_secs(2);
+
+/// Answers other nodes.
+pub(super) struct Desk(pub(super) Api);
+
+/// A shard's replica on this node.
+#[derive(Clone)]
+pub(super) struct Replica {
+    pub(super) shared: Arc<Shared>,
+    pub(super) shard: u32,
+    pub(super) group: Group<Machine>,
+}
+
+impl Api {
+    /// Answers from now on what other nodes ask this one, until [`Peers::close`](crate::peers::Peers::close) forgets it.
+    pub fn answer_peers(&self) {
+        self.shared.peers.register(Subject::Ask, Arc::new(Desk(self.clone())));
+    }
+}
+
+impl Answers for Desk {
+    fn answer(&self, _: u64, body: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+        let api = self.0.clone();
+        async move {
+            let reply = match read(&body)? {
+                Question::Node => Reply::Told(Told::Node(api.node_part())),
+                Question::Shard { shard, ask, again, stale } => answer(&api.shared, shard, &ask, again, stale).await,
+            };
+            write(&reply)
+        }
+        .boxed()
+    }
+}
+
+/// Answers an ask, if this node leads the shard, or has a replica where a stale view will do. `again` says that the same was asked before,
+/// and may be done.
+pub(super) async fn answer(shared: &Arc<Shared>, shard: u32, ask: &Ask, again: bool, stale: bool) -> Reply {
+    let Some(group) = shared.groups.find(shard) else { return Reply::NotLed { leader: None } };
+    let leadership = group.watch_leader().borrow().clone();
+    match leadership {
+        Leadership::Leader { .. } => {}
+        Leadership::Follower { .. } if stale => {}
+        Leadership::Follower { leader } => return Reply::NotLed { leader },
+        // Here it stands still; another replica may go on.
+        Leadership::Stopped(_) => return Reply::NotLed { leader: None },
+    }
+    let replica = Replica { shared: Arc::clone(shared), shard, group };
+    let told = match ask {
+        Ask::Look(look) => replica.look(look, stale).await,
+        Ask::Act(act) => replica.act(act, again).await.map_err(Reply::Failed),
+    };
+    told.map_or_else(std::convert::identity, Reply::Told)
+}
+
+impl Replica {
+    async fn look(&self, look: &Look, stale: bool) -> Result<Told, Reply> {
+        if !stale {
+            self.confirm().await?;
+        }
+        let look = look.clone();
+        self.read(move |replica| replica.show(look)).await.map_err(Reply::Failed)
+    }
+
+    fn show(&self, look: Look) -> Result<Told, ApiError> {
+        match look {
+            Look::Preview(items) => Ok(Told::Applied(items.iter().map(|item| self.preview(item)).collect())),
+            Look::Identity(key) => self.identity(&key),
+            Look::Definition { key, version, incarnation } => self.definition(&key, version, incarnation),
+            Look::Times { key, count, after } => self.times(&key, count, after),
+            Look::Occurrences { query, from, size } => self.occurrences(&query, from, size),
+            Look::Names { namespace, after, limit } => self.names(namespace.as_deref(), after.as_ref(), limit),
+            Look::Records { keys, selector, paused, bytes } => self.records(&keys, &selector, paused, bytes),
+            Look::Account { query, before, wanted, look } => self.account(&query, before, wanted, look),
+            Look::Dead { filter, from, limit } => self.dead(&filter, from, limit),
+            Look::Standing => self.standing(),
+        }
+    }
+
+    async fn act(&self, act: &Act, again: bool) -> Result<Told, ApiError> {
+        match act {
+            Act::Apply(items) => self.apply(items, again).await.map(Told::Applied),
+            Act::Delete { key, incarnation, expected_version } => {
+                self.delete(key, *incarnation, *expected_version, again).await
+            }
+            Act::Switch { key, paused, note } => self.switch(key, *paused, note).await,
+            Act::Trigger { key, request_id, input } => self.trigger(key, request_id, input).await,
+            Act::Settle { letters, retry } => self.settle(letters, *retry, again).await,
+        }
+    }
+
+    /// That this node leads still, and its machine has all that was committed before: what is read after this is current.
+    pub(super) async fn confirm(&self) -> Result<(), Reply> {
+        match tokio::time::timeout(CONFIRM, self.group.confirm()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(ChangeError::NotLeader { leader })) => Err(Reply::NotLed { leader }),
+            // Stopped between our look at it and now: another replica may go on.
+            Ok(Err(_)) | Err(_) => Err(Reply::NotLed { leader: None }),
+        }
+    }
+
+    /// Reads where waiting for the disk holds nobody up.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let replica = self.clone();
+        let read = tokio::task::spawn_blocking(move || look(&replica)).await;
+        read.map_err(|error| EngineError::Read(format!("the request failed: {error}")))?
+    }
+
+    /// Has decisions written down.
+    pub(super) async fn command(&self, body: Body, bytes: usize) -> Result<Outcome, ApiError> {
+        Ok(self.shared.command(self.shard, body, bytes).await?.outcome)
+    }
+
+    /// By this node's clock, in microseconds since the epoch.
+    pub(super) fn now(&self) -> i64 {
+        self.shared.clock.now()
+    }
+
+    /// Who asks counts the cluster's shards as this node does. If not, a definition would be where nobody finds it.
+    pub(super) fn check_place(&self, key: &DefinitionKey) -> Result<(), ApiError> {
+        let place = key.shard(self.shared.shards());
+        if place == self.shard {
+            return Ok(());
+        }
+        let asked = self.shard;
+        Err(EngineError::Read(format!("{key} is of shard {place}, and was asked of shard {asked}")).into())
+    }
+}

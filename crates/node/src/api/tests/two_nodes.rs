@@ -1,0 +1,226 @@
+//! Any node answers anything: one that has no replica says what the one says that has them all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use flintwheel_client::{
+    Applied, ApplyOptions, ApplyOutcome, DeadLetterFilter, DeadLetterSelection, ListQuery, OccurrenceQuery, Outcome,
+    PageRequest,
+};
+use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use flintwheel_raft::CallError;
+use futures::FutureExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Calls, close, stranger};
+use crate::api::desk::Desk;
+use crate::api::{Api, ApiError};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::peers::Answers;
+
+/// Both nodes, and what is between them.
+struct Two {
+    /// Has all shards.
+    engine: Engine,
+    /// Has none.
+    far: Api,
+    /// Each change is made, and its first answer lost.
+    lossy: Arc<AtomicBool>,
+    _directory: TempDir,
+}
+
+impl Two {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let near = directory.path().join("near").display().to_string();
+        let flags = [("data_dir", near), ("sink", "null".into()), ("shards", super::SHARDS.to_string())];
+        let settings = Config::load(None, |_| None, &flags).expect("known keys").settings().expect("valid");
+        let engine = Engine::start(&settings, "near".into()).await.expect("starts");
+        let desk = Arc::new(Desk(engine.api().clone()));
+        let lossy = Arc::new(AtomicBool::new(false));
+        let lose = Arc::clone(&lossy);
+        let calls = Calls(move |node, message: Bytes| {
+            assert_eq!(node, 1, "has all shards");
+            let question: Value = serde_json::from_slice(&message).expect("JSON");
+            let first_try = question["shard"]["ask"]["act"] != Value::Null && question["shard"]["again"] == false;
+            let lost = first_try && lose.load(Ordering::Relaxed);
+            let answer = desk.answer(super::ME, message);
+            async move {
+                let answer = answer.await.map_err(CallError::Unreachable)?;
+                if lost { Err(CallError::Unreachable("lost".into())) } else { Ok([&[0][..], &answer].concat().into()) }
+            }
+            .boxed()
+        });
+        let far = stranger(&directory.path().join("far"), Arc::new(calls), 1).await;
+        Self { engine, far, lossy, _directory: directory }
+    }
+
+    fn near(&self) -> &Api {
+        self.engine.api()
+    }
+
+    async fn close(self) {
+        close(self.far).await;
+        self.engine.close().await.expect("closes");
+    }
+}
+
+fn definition(id: &str, spec: Value) -> ActivityDefinition {
+    let mut spec = spec;
+    spec["start_workflow"] =
+        json!({"type": "W", "task_queue": "q", "input": [0.1, 1e-7, 12_345_678.910_111_213, {"a": [null]}]});
+    serde_json::from_value(json!({
+        "apiVersion": "flintwheel.dev/v1", "kind": "ActivityDefinition",
+        "metadata": {"id": id, "labels": {"odd": if id.len() % 2 == 1 { "yes" } else { "no" }}}, "spec": spec,
+    }))
+    .expect("a definition")
+}
+
+fn daily() -> Value {
+    json!({"trigger": {"schedule": {"cron": "@daily"}}})
+}
+
+fn key(id: &str) -> DefinitionKey {
+    DefinitionKey::new("default", id)
+}
+
+fn expecting(expected_version: u64) -> ApplyOptions {
+    ApplyOptions { expected_version: Some(expected_version), ..ApplyOptions::default() }
+}
+
+/// All pages of a list.
+async fn all<T, E: std::fmt::Debug>(
+    size: u32,
+    ask: impl AsyncFn(PageRequest) -> Result<flintwheel_client::Page<T>, E>,
+) -> Vec<T> {
+    let (mut all, mut page) = (Vec::new(), PageRequest { size, ..PageRequest::default() });
+    loop {
+        let answer = ask(page.clone()).await.expect("answered");
+        all.extend(answer.items);
+        let Some(next) = answer.next else { return all };
+        page.token = next;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_replicas_answers_as_the_one_that_has_them() {
+    let two = Two::start().await;
+    let ids: Vec<String> = (0..30).map(|n| format!("d{}", "x".repeat(n))).collect();
+    let many: Vec<_> = ids.iter().map(|id| (definition(id, daily()), ApplyOptions::default())).collect();
+    let outcomes = |results: Vec<Result<Applied, ApiError>>| -> Vec<ApplyOutcome> {
+        results.into_iter().map(|result| result.expect("applied").outcome).collect()
+    };
+    let tried: Vec<_> =
+        many.iter().map(|(d, o)| (d.clone(), ApplyOptions { validate_only: true, ..o.clone() })).collect();
+    assert_eq!(outcomes(two.far.batch_apply(&tried).await), [ApplyOutcome::Created; 30]);
+    assert_eq!(outcomes(two.far.batch_apply(&many).await), [ApplyOutcome::Created; 30]);
+    // Also each digit of their numbers has come through.
+    assert_eq!(outcomes(two.near().batch_apply(&many).await), [ApplyOutcome::Unchanged; 30]);
+    assert_eq!(outcomes(two.far.batch_apply(&many).await), [ApplyOutcome::Unchanged; 30]);
+
+    two.far.pause(&key("dx"), "why not").await.expect("paused");
+    assert!(two.far.get(&key("dx"), None, None).await.expect("there").status.paused.is_some());
+    for (query, count) in [
+        (ListQuery::default(), 30),
+        (ListQuery { paused: Some(true), ..ListQuery::default() }, 1),
+        (ListQuery { label_selector: "odd=yes".into(), ..ListQuery::default() }, 15),
+        (ListQuery { namespace: "nobody".into(), ..ListQuery::default() }, 0),
+    ] {
+        for size in [1, 7, 30, 1000] {
+            let far = all(size, async |page| two.far.list(&query, &page).await).await;
+            let near = all(size, async |page| two.near().list(&query, &page).await).await;
+            assert_eq!((far.len(), &far), (count, &near), "{query:?} by {size}");
+            assert!(far.is_sorted_by_key(|record| record.definition.metadata.id.clone()));
+        }
+    }
+
+    for (id, request) in [("d", "r1"), ("dxx", "r2"), ("d", "r3"), ("dx", "r4"), ("dxxx", "r5")] {
+        assert!(!two.far.trigger(&key(id), request, Some(&json!({"a": 1}))).await.expect("fires").duplicate);
+        assert!(two.far.trigger(&key(id), request, None).await.expect("known").duplicate);
+    }
+    for query in [
+        OccurrenceQuery::default(),
+        OccurrenceQuery { firing_key: "m:r3".into(), ..OccurrenceQuery::default() },
+        OccurrenceQuery { outcomes: vec![Outcome::Skipped], ..OccurrenceQuery::default() },
+        OccurrenceQuery { namespace: "default".into(), definition_id: "d".into(), ..OccurrenceQuery::default() },
+    ] {
+        let keys =
+            |items: Vec<flintwheel_client::Occurrence>| items.into_iter().map(|o| o.firing_key).collect::<Vec<_>>();
+        for size in [1, 2, 100] {
+            let far = keys(all(size, async |page| two.far.occurrences(&query, &page).await).await);
+            let near = keys(all(size, async |page| two.near().occurrences(&query, &page).await).await);
+            assert_eq!(far, near, "{query:?} by {size}");
+        }
+    }
+    let newest_first = all(100, async |page| two.far.occurrences(&OccurrenceQuery::default(), &page).await).await;
+    assert_eq!(
+        newest_first.iter().map(|o| &*o.firing_key).collect::<Vec<_>>(),
+        ["m:r5", "m:r4", "m:r3", "m:r2", "m:r1"]
+    );
+
+    let after = Some("2026-11-23T12:00:00Z".parse().expect("a time"));
+    let times = two.far.next_times(&key("d"), 3, after).await.expect("times");
+    assert_eq!(times, two.near().next_times(&key("d"), 3, after).await.expect("times"));
+    assert_eq!(two.far.list_dead(&DeadLetterFilter::default(), &PageRequest::default()).await.expect("none").items, []);
+    let dropped =
+        two.far.drop_dead(&DeadLetterSelection::Ids(vec!["2-99".into(), "99-1".into()])).await.expect("asked");
+    assert_eq!((dropped.count, dropped.not_found), (0, vec!["99-1".to_owned(), "2-99".to_owned()]));
+
+    let status = two.far.status().await.expect("told");
+    assert_eq!((status.definitions, status.paused, status.armed, status.shards.led), (30, 1, 29, 4));
+    let nodes: Vec<_> = status.nodes.iter().map(|node| (node.id, node.alive, node.leads)).collect();
+    assert_eq!((nodes[0], nodes[3]), ((1, true, 4), (4, true, 0)));
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_told_through_another_node_as_they_are() {
+    let two = Two::start().await;
+    let (far, near) = (&two.far, two.near());
+    let plain = ApplyOptions::default();
+    far.apply(&definition("a", daily()), &plain).await.expect("applied");
+    let past = || definition("b", json!({"trigger": {"schedule": {"at": ["2020-01-01T00:00:00Z"]}}}));
+    let broken = || definition("c", json!({"trigger": {"schedule": {"cron": "61 * * * *"}}}));
+    for api in [far, near] {
+        assert_eq!(api.get(&key("b"), None, None).await, Err(ApiError::NotFound(key("b"))));
+        assert_eq!(api.delete(&key("b"), None, false).await, Err(ApiError::NotFound(key("b"))));
+        assert_eq!(api.pause(&key("b"), "").await, Err(ApiError::NotFound(key("b"))));
+        assert_eq!(api.trigger(&key("b"), "", None).await, Err(ApiError::NotFound(key("b"))));
+        let conflict = Err(ApiError::Conflict { key: key("a"), expected: 7, actual: 1 });
+        assert_eq!(api.apply(&definition("a", daily()), &expecting(7)).await.map(drop), conflict);
+        assert_eq!(api.delete(&key("a"), Some(7), true).await.map(drop), conflict);
+        for refused in [past(), broken()] {
+            let answer = api.apply(&refused, &plain).await;
+            assert!(matches!(answer, Err(ApiError::Invalid(_))), "{answer:?}");
+        }
+    }
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_answer_was_lost_is_asked_again_and_made_once() {
+    let two = Two::start().await;
+    two.lossy.store(true, Ordering::Relaxed);
+    let far = &two.far;
+    let hourly = || json!({"trigger": {"schedule": {"cron": "@hourly"}}});
+    for (spec, expected, outcome) in [(daily(), 0, ApplyOutcome::Created), (hourly(), 1, ApplyOutcome::Configured)] {
+        let applied = far.apply(&definition("a", spec), &expecting(expected)).await.expect("applied");
+        assert_eq!((applied.outcome, applied.old_version, applied.new_version), (outcome, expected, expected + 1));
+    }
+    // What somebody else made of the version that was expected is not ours.
+    let conflict = far.apply(&definition("a", daily()), &expecting(1)).await;
+    assert_eq!(conflict.map(drop), Err(ApiError::Conflict { key: key("a"), expected: 1, actual: 2 }));
+    assert!(far.pause(&key("a"), "x").await.expect("paused").status.paused.is_some());
+    assert!(far.resume(&key("a"), "").await.expect("resumed").status.paused.is_none());
+    assert!(!far.trigger(&key("a"), "", None).await.expect("fires").duplicate);
+    let query =
+        OccurrenceQuery { namespace: "default".into(), definition_id: "a".into(), ..OccurrenceQuery::default() };
+    let fired = two.near().occurrences(&query, &PageRequest::default()).await.expect("read").items;
+    assert_eq!(fired.len(), 1, "{fired:?}");
+    assert_eq!(far.delete(&key("a"), Some(2), false).await, Ok(2));
+    assert_eq!(far.delete(&key("a"), None, false).await, Err(ApiError::NotFound(key("a"))));
+    two.close().await;
+}

@@ -364,7 +364,9 @@ impl Applying {
         }
         let definition = serde_json::from_slice(&self.document.0);
         let definition: ActivityDefinition = definition.map_err(|e| one("", format!("can't be read: {e}")))?;
-        Ok(Arc::new(Admitted { document: self.document.0.clone(), ..admit(&definition)? }))
+        let mut admitted = admit(&definition)?;
+        admitted.document = self.document.0.clone();
+        Ok(Arc::new(admitted))
     }
 
     /// Of its document.

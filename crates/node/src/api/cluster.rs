@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flintwheel_client::{ClusterState, Granted, PlannedStep, SettingsChange};
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use super::{Api, ApiError};
 
@@ -34,7 +35,7 @@ pub trait Operator: Send + Sync + 'static {
 }
 
 /// Why a wish was not carried out; nothing has changed. Each text says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum OperateError {
     /// The cluster as it stands does not allow it.
     #[error("{0}")]

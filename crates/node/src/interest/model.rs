@@ -204,8 +204,8 @@ impl World {
     fn elect(&mut self) {
         self.leader = self.random.random_range(0..NODES);
         self.term += 1;
-        for node in (0..NODES).filter(|node| *node != self.leader) {
-            let term = self.term;
+        let (leader, term) = (self.leader, self.term);
+        for node in (0..NODES).filter(|node| *node != leader) {
             self.within(2_000, Event::Notice { node, term });
         }
         let (now, alone) = (self.clock(self.leader), self.mistake == Mistake::NewLeaderDoesNotWait);

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::{Calls, ME, close, sealed, stranger};
+use super::{ME, calls, close, sealed, stranger};
 use crate::api::ApiError;
 use crate::api::ask::{Act, Reply, Told};
 use crate::error::EngineError;
@@ -63,8 +63,8 @@ async fn an_ask_goes_on_until_a_node_answers_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let script = Arc::new(Script::default());
     let play = Arc::clone(&script);
-    let calls = Calls(move |node, message: bytes::Bytes| futures::future::ready(play.play(node, &message)).boxed());
-    let api = stranger(directory.path(), Arc::new(calls), 3).await;
+    let transport = calls(move |node, message| futures::future::ready(play.play(node, &message)).boxed());
+    let api = stranger(directory.path(), transport, 3).await;
     let late = Err(CallError::TimedOut(LONG));
     let gone = || ApiError::NotFound(DefinitionKey::new("a", "b"));
     let cases: [(&str, Vec<Said>, &[(u64, bool)], Result<(), ApiError>); 10] = [
@@ -109,8 +109,8 @@ async fn who_leads_is_remembered() {
     let directory = tempfile::tempdir().expect("a directory");
     let script = Arc::new(Script::default());
     let play = Arc::clone(&script);
-    let calls = Calls(move |node, message: bytes::Bytes| futures::future::ready(play.play(node, &message)).boxed());
-    let api = stranger(directory.path(), Arc::new(calls), 3).await;
+    let transport = calls(move |node, message| futures::future::ready(play.play(node, &message)).boxed());
+    let api = stranger(directory.path(), transport, 3).await;
     *script.answers.lock() = vec![not_led(Some(2)), told(), told()].into();
     for _ in 0..2 {
         api.ask_within(1, act(), LONG).await.expect("told");
@@ -122,9 +122,9 @@ async fn who_leads_is_remembered() {
 #[tokio::test]
 async fn an_ask_that_nobody_answers_ends_with_an_error_that_passes() {
     let directory = tempfile::tempdir().expect("a directory");
-    let calls = Calls(|_, _| futures::future::ready(Err(CallError::Unreachable("away".into()))).boxed());
+    let away = |_, _| futures::future::ready(Err(CallError::Unreachable("away".into()))).boxed();
     for (replicas, said) in [(3, "shard 0 could not be asked: node "), (0, "the shard has no leader right now")] {
-        let api = stranger(&directory.path().join(replicas.to_string()), Arc::new(Calls(calls.0)), replicas).await;
+        let api = stranger(&directory.path().join(replicas.to_string()), calls(away), replicas).await;
         let answer = api.ask_within(0, act(), Duration::from_millis(100)).await.map(drop);
         let Err(ApiError::Engine(error)) = answer else { panic!("{answer:?}") };
         assert!(error.is_passing() && error.to_string().starts_with(said), "{error}");

@@ -122,11 +122,11 @@ async fn who_leads_is_remembered() {
 #[tokio::test]
 async fn an_ask_that_nobody_answers_ends_with_an_error_that_passes() {
     let directory = tempfile::tempdir().expect("a directory");
-    let away = |_, _| futures::future::ready(Err(CallError::Unreachable("away".into()))).boxed();
     for (replicas, said) in [(3, "shard 0 could not be asked: node "), (0, "the shard has no leader right now")] {
-        let api = stranger(&directory.path().join(replicas.to_string()), calls(away), replicas).await;
+        let transport = calls(|_, _| futures::future::ready(Err(CallError::Unreachable("away".into()))).boxed());
+        let api = stranger(&directory.path().join(replicas.to_string()), transport, replicas).await;
         let answer = api.ask_within(0, act(), Duration::from_millis(100)).await.map(drop);
-        let Err(ApiError::Engine(error)) = answer else { panic!("{answer:?}") };
+        let Err(ApiError::Engine(error)) = &answer else { panic!("{answer:?}") };
         assert!(error.is_passing() && error.to_string().starts_with(said), "{error}");
         close(api).await;
     }

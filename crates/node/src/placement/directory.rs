@@ -102,7 +102,7 @@ impl Placement {
     }
 
     async fn ask_some(&self, turn: usize) {
-        for node in self.in_the_know(turn) {
+        for node in self.in_the_know(turn).into_iter().take(ASKED) {
             match self.ask_directory(node, false).await {
                 Ok(_) => return,
                 Err(why) => tracing::debug!(node, why, "a node does not say who is in the cluster"),
@@ -125,7 +125,6 @@ impl Placement {
                 order.push(node);
             }
         }
-        order.truncate(ASKED);
         order
     }
 
@@ -143,6 +142,7 @@ impl Placement {
     /// Makes sure that this node's copy is not older than what the meta group had decided when this was called.
     pub(super) async fn bring_up_to_date(&self) -> Result<(), String> {
         let mut why = "nobody is known to ask".to_owned();
+        // All: one of them leads.
         let mut asked = self.in_the_know(0);
         if self.leads_meta() {
             asked.insert(0, self.peers.me());

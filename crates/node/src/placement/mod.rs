@@ -143,6 +143,22 @@ impl Placement {
         tokio::join!(self.follow_own(), self.ask_others(), self.save(), self.keep_hosted(), drive);
     }
 
+    /// Records that this node, which has founded the cluster, has the only replica of each shard: after `Init` and `Register`. Safe to repeat.
+    pub async fn record_founding(&self) -> Result<(), MetaError> {
+        let recorded = || {
+            self.copy_own();
+            self.peers.directory().meta().shard(0).is_some()
+        };
+        if recorded() {
+            return Ok(());
+        }
+        match self.propose(founded(self.shards.shards(), self.peers.me())).await {
+            // Proposed twice, because the first answer was lost.
+            Err(MetaError::Refused(_)) if recorded() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// Counts replicas that came to this node or left it.
     pub fn watch_hosted(&self) -> watch::Receiver<u64> {
         self.hosted.subscribe()
@@ -150,7 +166,7 @@ impl Placement {
 }
 
 /// The first rows of shards whose only replicas are on the node that founded the cluster.
-pub fn founded(shards: u32, node: u64) -> Body {
+fn founded(shards: u32, node: u64) -> Body {
     Body::SetReplicas((0..shards).map(|shard| FirstReplicas { shard, nodes: vec![node] }).collect())
 }
 

@@ -1,6 +1,8 @@
 //! What an operator wants, asked on any node.
 
-use flintwheel_client::{NodeState, SettingsChange};
+use std::time::Duration;
+
+use flintwheel_client::{ClusterState, NodeState, SettingsChange};
 use flintwheel_cluster::META;
 
 use super::nodes::{SHARDS, World, named, some_shard};
@@ -38,10 +40,11 @@ async fn a_node_is_replaced_stretch_by_stretch() {
     let why = refused(world.nodes[&1].placement.replace(2, 4).await);
     assert!(why.contains("there is no node 4"), "{why}");
     world.join(4).await;
+    world.settled().await;
     let asked = &world.nodes[&1].placement;
     assert!(refused(asked.replace(4, 4).await).contains("itself"));
     while asked.replace(2, 4).await.unwrap().changed {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(world.nodes[&2].held().is_empty() || named(&world.meta(), 2).is_empty());
     let state = asked.status().await.unwrap();
@@ -58,21 +61,28 @@ async fn replicas_and_leaders_go_where_they_are_told_to() {
     let to = (1..=4).find(|node| meta.shard(shard).unwrap().on(*node).is_none()).unwrap();
     let granted = asked.move_shard(shard, Some(1), to).await.unwrap();
     assert!(granted.changed && granted.description.contains("(command)"), "{granted:?}");
+    assert!(!asked.move_shard(shard, Some(1), to).await.unwrap().changed, "it is on its way");
     world.until("it has moved", |world| world.meta().shard(shard).unwrap().on(1).is_none()).await;
-    assert!(!asked.move_shard(shard, Some(1), to).await.unwrap().changed, "it is there");
     let why = refused(asked.move_shard(SHARDS, None, to).await);
     assert!(why.contains("there is no shard 4"), "{why}");
     world.settled().await;
     let leader = world.nodes.keys().copied().find(|node| world.leads(*node).contains(&shard)).unwrap();
     assert!(!asked.transfer(shard, Some(leader)).await.unwrap().changed, "it leads");
-    assert!(asked.transfer(shard, None).await.unwrap().changed);
     assert!(refused(asked.transfer(shard, Some(9)).await).contains("there is no node 9"));
+    assert!(asked.transfer(shard, None).await.unwrap().changed);
     world.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_of_the_cluster_is_told_by_any_node() {
     let world = World::of(4).await;
+    let known = |state: &ClusterState| {
+        state.shards.iter().all(|shard| shard.leader.is_some() && shard.replicas.iter().all(|r| r.lag.is_some()))
+    };
+    let asked = &world.nodes[&1].placement;
+    while !known(&asked.status().await.unwrap()) || !asked.rebalance(true).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     for node in world.nodes.values() {
         let state = node.placement.status().await.unwrap();
         assert_eq!((state.nodes.len(), state.shards.len(), state.moves.len()), (4, SHARDS as usize + 1, 0));
@@ -80,9 +90,8 @@ async fn the_state_of_the_cluster_is_told_by_any_node() {
         assert_eq!(state.nodes.iter().map(|node| node.replicas).sum::<u32>(), 3 * (SHARDS + 1));
         let meta = state.shards.last().unwrap();
         assert_eq!((meta.shard, meta.leader), (META, Some(state.observed_by)));
-        assert!(state.shards.iter().all(|shard| shard.term > 0 && shard.replicas.iter().all(|r| r.lag.is_some())));
+        assert!(known(&state) && state.shards.iter().all(|shard| shard.term > 0));
         assert_eq!((state.settings.shards, state.settings.replication), (SHARDS, 3));
-        assert_eq!(node.placement.rebalance(true).await.unwrap(), []);
     }
     world.close().await;
 }

@@ -78,95 +78,38 @@ impl Engine {
 
     /// Starts the engine of a node, by any clock.
     pub async fn start_with(settings: &Settings, start: Start, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
-        let Start { data, part, card, peer } = start;
         let routes = routes(settings)?;
-        let identity = data.identity().clone();
-        let directory = Arc::<Directory>::default();
-        placement::load_directory(data.path(), &directory);
-        if let Part::Member { directory: (version, meta), .. } = &part {
-            directory.set(*version, (**meta).clone());
-        }
-        let replication = match &part {
-            Part::Founder(New { replication: Some(wanted), .. }) => *wanted,
-            _ => settings.replication,
-        };
-        let link = match &peer {
-            Some(_) => {
-                let (cluster, node) = (identity.cluster.into_bytes(), identity.node);
-                let me = Identity { cluster, node, versions: PROTOCOL_VERSIONS };
-                Some(Link::new(me, Arc::clone(&directory))?)
-            }
-            None => None,
-        };
-        let transport: Arc<dyn Transport> =
-            link.as_ref().map_or_else(|| Arc::new(NoTransport) as Arc<dyn Transport>, Link::transport);
-        let options = OpenOptions {
-            founding: if identity.node == FOUNDER { Founding::Alone } else { Founding::Member },
-            address: card.addresses.peer.as_str().into(),
-            transport: Arc::clone(&transport),
-            ..OpenOptions::new(data.clone(), shards(settings, &part)?)
-        };
-        let host = Host::open(options).await.map_err(|e| failed("data_dir", &e))?;
-        let epoch = host.next_epoch().await.map_err(|e| failed("data_dir", &e))?;
-        let groups = Arc::new(host.shards::<Machine>().await.map_err(|e| failed("data_dir", &e))?);
-        let meta = Arc::new(host.meta::<Meta>().await.map_err(|e| failed("data_dir", &e))?);
-        let peers = Arc::new(Peers::new(identity.node, transport, Arc::clone(&directory)));
+        let opened = Opened::open(settings, &start).await?;
         let dispatchers = Dispatchers::new(settings.workflow_prefix.clone(), routes);
+        let (groups, peers) = (Arc::clone(&opened.groups), Arc::clone(&opened.peers));
         let metrics = Metrics::new(groups.shards());
-        let shared = Shared::new(Arc::clone(&groups), Arc::clone(&peers), Arc::clone(&clock), metrics, dispatchers);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::new(groups, peers, Arc::clone(&clock), metrics, dispatchers));
         let (supervisor, _) = Supervisor::spawn(None, Supervisor, Arc::clone(&shared))
             .await
             .map_err(|e| failed("the actors did not start", &e))?;
-        let (stop, stopping) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        let retention = i64::try_from(settings.account_retention.micros()).unwrap_or(i64::MAX);
-        interest::register(&shared);
-        ingress::register(&shared);
-        tasks.spawn(endless(interest::run(Arc::clone(&shared)), stopping.clone()));
-        tasks.spawn(endless(leaders::run(Arc::clone(&shared), supervisor.clone()), stopping.clone()));
-        tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
-        tasks.spawn(endless(maintain(Arc::clone(&groups), Arc::clone(&meta)), stopping.clone()));
-        tasks.spawn(endless(expire(Arc::clone(&shared), retention), stopping.clone()));
-        let mut operator: Option<Arc<dyn Operator>> = None;
-        if let (Some(link), Some(listener)) = (&link, peer) {
-            let placement = Placement::new(
-                Arc::clone(&groups),
-                Arc::clone(&meta),
-                Arc::clone(&peers),
-                Arc::clone(&clock),
-                data.path().to_owned(),
-            );
-            placement.register();
-            operator = Some(Arc::clone(&placement) as Arc<dyn Operator>);
-            tasks.spawn(endless(Arc::clone(&placement).run(), stopping.clone()));
-            let doorman = Doorman { shards: groups.receiver(), meta: meta.receiver(), peers: Arc::clone(&peers) };
-            let admission = Admission { placement: Arc::clone(&placement), directory };
-            tasks.spawn(link.serve(listener, doorman, admission));
-            let registrar = Registrar {
-                meta: Arc::clone(&meta),
-                placement,
-                clock,
-                cluster: identity.cluster.into_bytes(),
-                shards: groups.shards(),
-                replication,
-                node: identity.node,
-                epoch,
-                card: card.clone(),
-            };
-            tasks.spawn(until(registrar.run(), stopping));
-        }
+        let identity = start.data.identity();
         let info = NodeInfo {
             cluster_id: identity.cluster.to_string(),
             id: identity.node,
-            address: card.addresses.client,
+            address: start.card.addresses.client.clone(),
             started: Utc::now(),
             data_dir: settings.data_dir.clone(),
             sampled: parking_lot::Mutex::default(),
         };
-        let api = Api::new(shared, info);
+        let api = Api::new(Arc::clone(&shared), info);
         api.answer_peers();
-        api.set_operator(operator);
+        interest::register(&shared);
+        ingress::register(&shared);
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let retention = i64::try_from(settings.account_retention.micros()).unwrap_or(i64::MAX);
+        tasks.spawn(endless(interest::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(leaders::run(Arc::clone(&shared), supervisor.clone()), stopping.clone()));
+        tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(maintain(Arc::clone(&opened.groups), Arc::clone(&opened.meta)), stopping.clone()));
+        tasks.spawn(endless(expire(shared, retention), stopping.clone()));
+        api.set_operator(opened.take_part(settings, start, clock, &mut tasks, stopping));
+        let Opened { groups, meta, host, link, .. } = opened;
         Ok(Self { api, stop, tasks, groups, meta, host, supervisor, link })
     }
 
@@ -220,6 +163,94 @@ impl Engine {
         let closed = |error: &dyn std::fmt::Display| failed("the databases were not closed", error);
         ended.0.map_err(|e| closed(&e))?;
         ended.1.map_err(|e| closed(&e))
+    }
+}
+
+/// What stands open under the actors.
+struct Opened {
+    host: Host,
+    groups: Arc<Groups<Machine>>,
+    meta: Arc<Groups<Meta>>,
+    peers: Arc<Peers>,
+    directory: Arc<Directory>,
+    /// None for a cluster of one.
+    link: Option<Link>,
+    /// How often the node's program has started.
+    epoch: u64,
+}
+
+impl Opened {
+    async fn open(settings: &Settings, start: &Start) -> Result<Self, RunError> {
+        let Start { data, part, card, peer } = start;
+        let identity = data.identity().clone();
+        // Before the groups: they look for the others at once.
+        let directory = Arc::<Directory>::default();
+        placement::load_directory(data.path(), &directory);
+        if let Part::Member { directory: (version, meta), .. } = part {
+            directory.set(*version, (**meta).clone());
+        }
+        let link = match peer {
+            Some(_) => {
+                let (cluster, node) = (identity.cluster.into_bytes(), identity.node);
+                let me = Identity { cluster, node, versions: PROTOCOL_VERSIONS };
+                Some(Link::new(me, Arc::clone(&directory))?)
+            }
+            None => None,
+        };
+        let transport: Arc<dyn Transport> = link.as_ref().map_or_else(|| Arc::new(NoTransport) as _, Link::transport);
+        let options = OpenOptions {
+            founding: if identity.node == FOUNDER { Founding::Alone } else { Founding::Member },
+            address: card.addresses.peer.as_str().into(),
+            transport: Arc::clone(&transport),
+            ..OpenOptions::new(data.clone(), shards(settings, part)?)
+        };
+        let host = Host::open(options).await.map_err(|e| failed("data_dir", &e))?;
+        let epoch = host.next_epoch().await.map_err(|e| failed("data_dir", &e))?;
+        let groups = Arc::new(host.shards::<Machine>().await.map_err(|e| failed("data_dir", &e))?);
+        let meta = Arc::new(host.meta::<Meta>().await.map_err(|e| failed("data_dir", &e))?);
+        let peers = Arc::new(Peers::new(identity.node, transport, Arc::clone(&directory)));
+        Ok(Self { host, groups, meta, peers, directory, link, epoch })
+    }
+
+    /// Opens the door for other nodes, and takes part in the cluster: registers, and brings replicas to where they belong. Nothing of it for a
+    /// node without such a door.
+    fn take_part(
+        &self,
+        settings: &Settings,
+        start: Start,
+        clock: Arc<dyn Clock>,
+        tasks: &mut JoinSet<Result<(), RunError>>,
+        stopping: watch::Receiver<bool>,
+    ) -> Option<Arc<dyn Operator>> {
+        let Start { data, part, card, peer } = start;
+        let (link, listener) = (self.link.as_ref()?, peer?);
+        let (groups, meta, peers) = (&self.groups, &self.meta, Arc::clone(&self.peers));
+        let placement = Placement::new(
+            Arc::clone(groups),
+            Arc::clone(meta),
+            Arc::clone(&peers),
+            Arc::clone(&clock),
+            data.path().to_owned(),
+        );
+        placement.register();
+        tasks.spawn(endless(Arc::clone(&placement).run(), stopping.clone()));
+        let doorman = Doorman { shards: groups.receiver(), meta: meta.receiver(), peers };
+        let admission = Admission { placement: Arc::clone(&placement), directory: Arc::clone(&self.directory) };
+        tasks.spawn(link.serve(listener, doorman, admission));
+        let wanted = if let Part::Founder(new) = &part { new.replication } else { None };
+        let registrar = Registrar {
+            meta: Arc::clone(meta),
+            placement: Arc::clone(&placement),
+            clock,
+            cluster: data.identity().cluster.into_bytes(),
+            shards: groups.shards(),
+            replication: wanted.unwrap_or(settings.replication),
+            node: data.identity().node,
+            epoch: self.epoch,
+            card,
+        };
+        tasks.spawn(until(registrar.run(), stopping));
+        Some(placement)
     }
 }
 

@@ -286,7 +286,8 @@ impl ShardBatch {
         for matched in self.matches {
             let (event, number) = (&self.events[matched.event as usize], self.indices[matched.event as usize]);
             let bytes = wire(&matched);
-            let fits = parts.last().is_some_and(|(_, taken)| taken + bytes + event.len() <= MESSAGE_BYTES);
+            let more = |part: &Self| bytes + if part.indices.last() == Some(&number) { 0 } else { event.len() };
+            let fits = parts.last().is_some_and(|(part, taken)| taken + more(part) <= MESSAGE_BYTES);
             if !fits {
                 parts.push((Self::default(), 0));
             }

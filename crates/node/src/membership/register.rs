@@ -10,8 +10,9 @@ use flintwheel_raft::{Groups, META, PROTOCOL_VERSIONS};
 
 use super::Card;
 use crate::clock::Clock;
+use crate::engine::FOUNDER;
 use crate::error::RunError;
-use crate::placement::{self, MetaError, Placement};
+use crate::placement::{MetaError, Placement};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -71,7 +72,7 @@ impl Registrar {
     /// This node has the meta group, and nobody has made the cluster.
     fn is_new(&self) -> bool {
         let read = self.meta.find(META).map(|group| group.read(|meta, _| meta.settings().is_none()));
-        matches!(read, Some(Ok(true))) && self.node == 1
+        matches!(read, Some(Ok(true))) && self.node == FOUNDER
     }
 
     async fn found(&self) -> Result<(), RunError> {
@@ -99,8 +100,8 @@ impl Registrar {
 
     /// The founder has all shards: their first replicas are its own.
     async fn place(&self) -> Result<(), RunError> {
-        while self.node == 1 && self.is_unplaced() {
-            match self.placement.propose(placement::founded(self.shards, self.node)).await {
+        while self.node == FOUNDER && self.is_unplaced() {
+            match self.placement.record_founding().await {
                 Ok(_) | Err(MetaError::Refused(_)) => return Ok(()),
                 Err(error) => tracing::debug!(%error, "the first replicas are not recorded yet"),
             }

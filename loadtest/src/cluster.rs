@@ -25,19 +25,41 @@ pub struct Cluster {
 impl Cluster {
     /// Starts so many nodes, and waits until each shard has a voter on three of them (or on all, of fewer), and leaders are even.
     pub async fn start(dir: &Path, sink: &Sink, nodes: usize, shards: u32) -> Result<Self> {
-        let peers: Vec<SocketAddr> = (0..nodes).map(|_| free_port()).collect::<Result<_>>()?;
-        let mut cluster = Self { nodes: Vec::new() };
-        for (index, peer) in peers.iter().enumerate() {
-            let mut more = vec![format!("--peer-listen={peer}"), format!("--name=n{}", index + 1)];
-            if index > 0 {
-                more.push(format!("--join={}", peers[0]));
-            }
-            let data_dir = dir.join(format!("n{}", index + 1));
-            let options = EngineOptions { data_dir, sink: sink.clone(), shards, more };
-            cluster.nodes.push(Engine::start(options).await?);
+        let mut cluster =
+            Self::new(dir, sink, nodes, shards, |peers, index| if index == 0 { &[] } else { &peers[..1] })?;
+        for node in &mut cluster.nodes {
+            node.start_again().await?;
         }
         cluster.settle().await?;
         Ok(cluster)
+    }
+
+    /// Starts so many nodes that are all told the same: they wait until one of them is told to make the cluster.
+    pub fn waiting(dir: &Path, sink: &Sink, nodes: usize, shards: u32) -> Result<Self> {
+        let mut cluster = Self::new(dir, sink, nodes, shards, |peers, _| peers)?;
+        cluster.nodes.iter_mut().try_for_each(Engine::spawn)?;
+        Ok(cluster)
+    }
+
+    /// `join` says whom a node is told to join, of all.
+    fn new(
+        dir: &Path,
+        sink: &Sink,
+        nodes: usize,
+        shards: u32,
+        join: impl Fn(&[SocketAddr], usize) -> &[SocketAddr],
+    ) -> Result<Self> {
+        let peers: Vec<SocketAddr> = (0..nodes).map(|_| free_port()).collect::<Result<_>>()?;
+        let node = |(index, peer): (usize, &SocketAddr)| {
+            let mut more = vec![format!("--peer-listen={peer}"), format!("--name=n{}", index + 1)];
+            let seeds: Vec<String> = join(&peers, index).iter().map(ToString::to_string).collect();
+            if !seeds.is_empty() {
+                more.push(format!("--join={}", seeds.join(",")));
+            }
+            let data_dir = dir.join(format!("n{}", index + 1));
+            Engine::new(EngineOptions { data_dir, sink: sink.clone(), shards, more })
+        };
+        Ok(Self { nodes: peers.iter().enumerate().map(node).collect::<Result<_>>()? })
     }
 
     /// The gRPC doors of all.

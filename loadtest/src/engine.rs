@@ -49,10 +49,15 @@ pub struct Engine {
 impl Engine {
     /// Starts one on free ports and waits until it is ready.
     pub async fn start(options: EngineOptions) -> Result<Self> {
-        let program = own_binary("flintwheel", "FLINTWHEEL_BIN")?;
-        let mut engine = Self { options, program, grpc: free_port()?, http: free_port()?, process: None };
+        let mut engine = Self::new(options)?;
         engine.start_again().await?;
         Ok(engine)
+    }
+
+    /// One that doesn't run yet.
+    pub fn new(options: EngineOptions) -> Result<Self> {
+        let program = own_binary("flintwheel", "FLINTWHEEL_BIN")?;
+        Ok(Self { options, program, grpc: free_port()?, http: free_port()?, process: None })
     }
 
     /// Starts it after a kill, with the same data and doors; returns how long it took to be ready.

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use flintwheel_client::META_SHARD;
-use flintwheel_model::DefinitionKey;
 
-use super::scene::{Asked, SHARDS, Target, directory, settle};
+use super::scene::{Asked, SHARDS, Target, directory, settle, timed};
 use super::{Scale, progress};
 use crate::StartLine;
 use crate::clock::now_us;
@@ -42,7 +41,7 @@ pub(super) async fn run(scale: Scale) -> Result<Report> {
     progress("three nodes, at rest");
     let door = Door::of(&cluster.doors())?;
     let subscriptions = plan::subscriptions("default", 20);
-    let timed = door.apply(plan::mixed("default", scale.pick(2000, 500))).await?;
+    let timed = door.apply(plan::even("default", scale.pick(20_000, 2000), 10)).await?;
     door.apply(subscriptions.clone()).await?;
     let per_second = scale.pick(5000, 1000);
     let load = EventLoad { run: "failover".to_owned(), types: 20, per_second, data_bytes: 200 };
@@ -108,8 +107,8 @@ async fn kill_the_busiest(cluster: &mut Cluster, number: u32) -> Result<Kill> {
 fn gaps(kills: &[Kill], started: &[StartLine]) -> Vec<f64> {
     let mut by_shard: BTreeMap<u32, Vec<(i64, i64)>> = BTreeMap::new();
     for line in started {
-        if let Some((shard, due_us)) = timed(&line.workflow_id) {
-            by_shard.entry(shard).or_default().push((due_us, line.first_us));
+        if let Some((definition, due_us)) = timed(&line.workflow_id) {
+            by_shard.entry(definition.shard(SHARDS)).or_default().push((due_us, line.first_us));
         }
     }
     let mut gaps = Vec::new();
@@ -123,16 +122,10 @@ fn gaps(kills: &[Kill], started: &[StartLine]) -> Vec<f64> {
     gaps
 }
 
-/// Shard and due time of a workflow that a due time started: `prefix:namespace:id:t:2026-11-23T08:00:00Z`.
-fn timed(workflow_id: &str) -> Option<(u32, i64)> {
-    let mut parts = workflow_id.splitn(4, ':');
-    let (_, namespace, id, key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let due = chrono::DateTime::parse_from_rfc3339(key.strip_prefix("t:")?).ok()?;
-    Some((DefinitionKey::new(namespace, id).shard(SHARDS), due.timestamp_micros()))
-}
-
 #[cfg(test)]
 mod tests {
+    use flintwheel_model::DefinitionKey;
+
     use super::*;
 
     #[test]

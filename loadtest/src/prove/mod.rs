@@ -9,6 +9,7 @@ mod ingest;
 mod lag;
 mod outage;
 mod outage_report;
+mod rolling;
 mod scene;
 
 use anyhow::Result;
@@ -34,6 +35,8 @@ pub enum Proof {
     Lag,
     /// The node of a cluster that leads most is killed under load: nothing lost, and how long its shards stand still
     Failover,
+    /// All nodes of a cluster restarted, one after the other, under load: how late starts are
+    Rolling,
 }
 
 impl std::fmt::Display for Proof {
@@ -72,6 +75,7 @@ pub async fn run(proof: Proof, scale: Scale) -> Result<Report> {
         Proof::Footprint => footprint::run(scale).await,
         Proof::Lag => lag::run(scale).await,
         Proof::Failover => failover::run(scale).await,
+        Proof::Rolling => rolling::run(scale).await,
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use flintwheel_model::DefinitionKey;
 use tempfile::TempDir;
 
 use super::progress;
@@ -129,4 +130,12 @@ pub(super) async fn settle(target: &Target, dir: &Path, asked: &Asked<'_>, patie
         progress(format!("{} of {} due firings are not started yet", verdict.missing.count, verdict.due));
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
+}
+
+/// Definition and due time (microseconds) of a workflow that a due time started: `prefix:namespace:id:t:2026-11-23T08:00:00Z`.
+pub(super) fn timed(workflow_id: &str) -> Option<(DefinitionKey, i64)> {
+    let mut parts = workflow_id.splitn(4, ':');
+    let (_, namespace, id, key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let due = chrono::DateTime::parse_from_rfc3339(key.strip_prefix("t:")?).ok()?;
+    Some((DefinitionKey::new(namespace, id), due.timestamp_micros()))
 }

@@ -83,6 +83,31 @@ async fn any_node_answers_whichever_leads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_started_alike_wait_until_one_is_told_to_make_the_cluster() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::waiting(dir.path(), &Sink::Null, 3, 4).expect("they start");
+    let second = Cli::alone(dir.path()).with("FLINTWHEEL_ADDRESS", &cluster.nodes[1].grpc().to_string());
+    let made = eventually("it waits behind open doors", async || {
+        let said = second.run("cluster init --replication 2").await;
+        (said.code == Some(0)).then_some(said.out)
+    })
+    .await;
+    assert!(made.starts_with("cluster ") && made.contains("this is node 1"), "{made}");
+    let state = eventually("the others have joined", async || {
+        let state = cluster.settle().await.ok()?;
+        (state.nodes.len() == 3).then_some(state)
+    })
+    .await;
+    assert_eq!((state.settings.shards, state.settings.replication), (4, 2));
+    let names: Vec<&str> = state.nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names[0], "n2", "{names:?}");
+    let again = second.run("cluster init").await.with_code(4);
+    assert!(again.err.contains("there is a cluster already"), "{again:?}");
+    let shown = second.done("cluster nodes").await;
+    assert!(["n1", "n2", "n3"].iter().all(|name| shown.contains(name)), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_the_node_that_leads_most_loses_and_doubles_nothing() {
     let scene = Scene::open(&[]).await;
     let mut cluster = three(&scene).await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use flintwheel_raft::{Group, Groups, Leadership};
 use flintwheel_shard::Machine;
+use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -55,6 +56,8 @@ pub enum Place {
 /// The way to one shard's actor.
 struct Door {
     actor: ArcSwapOption<ActorRef<ShardMessage>>,
+    /// The term whose actor this is to be: one of an earlier term that is late finds another one here. 0: none.
+    term: Mutex<u64>,
     admitted: Arc<Semaphore>,
     wake_at: AtomicI64,
     /// Who was last said to lead it, where there is no replica here; 0 for nobody.
@@ -72,6 +75,7 @@ impl Shared {
     ) -> Self {
         let door = || Door {
             actor: ArcSwapOption::empty(),
+            term: Mutex::new(0),
             admitted: Arc::new(Semaphore::new(ADMITTED_KIB)),
             wake_at: AtomicI64::new(i64::MAX),
             hint: AtomicU64::new(0),
@@ -133,16 +137,27 @@ impl Shared {
         self.groups.find(shard).filter(|group| group.watch_leader().borrow().is_leader())
     }
 
-    /// A shard's actor is to go: nobody reaches it any more. Returns it, if there was one.
-    pub fn take_actor(&self, shard: u32) -> Option<Arc<ActorRef<ShardMessage>>> {
+    /// From now on a shard's actor is that of this term, 0 for none. The one before is not reached any more.
+    pub fn expect_actor(&self, shard: u32, term: u64) {
         let door = self.door(shard);
+        let mut expected = door.term.lock();
+        *expected = term;
         door.wake_at.store(i64::MAX, Ordering::Release);
-        door.actor.swap(None)
+        door.actor.store(None);
     }
 
-    /// A shard's actor has (re)started.
-    pub fn set_actor(&self, shard: u32, actor: ActorRef<ShardMessage>) {
-        self.door(shard).actor.store(Some(Arc::new(actor)));
+    /// Whether a shard has an actor that takes work.
+    pub fn has_actor(&self, shard: u32) -> bool {
+        self.door(shard).actor.load().is_some()
+    }
+
+    /// A shard's actor of a term takes work; one of another term than is expected is not wanted any more.
+    pub fn set_actor(&self, shard: u32, term: u64, actor: ActorRef<ShardMessage>) {
+        let door = self.door(shard);
+        let expected = door.term.lock();
+        if *expected == term {
+            door.actor.store(Some(Arc::new(actor)));
+        }
     }
 
     /// Room for this many bytes of work at a shard: waits while it is full.

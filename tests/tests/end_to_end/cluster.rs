@@ -1,7 +1,9 @@
 //! Three nodes as one: any of them answers, and the end of one of them is nobody's loss.
 
+use std::path::Path;
+
 use flintwheel_loadtest::cluster::Cluster;
-use flintwheel_loadtest::engine::{Engine, Sink};
+use flintwheel_loadtest::engine::{Engine, EngineOptions, Sink};
 use serde_json::Value;
 
 use super::support::{Cli, Scene, assert_no_gap, eventually, ids, text};
@@ -137,4 +139,47 @@ async fn the_end_of_the_node_that_leads_most_loses_and_doubles_nothing() {
     }
     let orders = ids(&scene.workflows("default", "flintwheel:default:order:", 6).await);
     assert_eq!(orders.len(), 6, "{orders:?}");
+}
+
+/// What a node that ends by itself has said last.
+async fn refusal(node: &mut Engine) -> String {
+    eventually("it ends", async || node.check_running().err().map(|error| error.to_string())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_does_not_belong_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 2, 4).await.expect("two nodes, at rest");
+    let state = cluster.state().await.expect("it tells");
+    let join = format!("--join={}", state.nodes[0].peer_address);
+    let started = |folder: &str, more: &[&str]| {
+        let more = more.iter().map(|flag| (*flag).to_owned()).chain([join.clone()]).collect();
+        let data_dir = dir.path().join(folder);
+        let mut node = Engine::new(EngineOptions { data_dir, sink: Sink::Null, shards: 4, more }).expect("a program");
+        node.spawn().expect("it starts");
+        node
+    };
+    let mut namesake = started("namesake", &["--peer-listen=127.0.0.1:0", "--name=n2"]);
+    let why = refusal(&mut namesake).await;
+    assert!(why.contains("does not take this node in: the name \"n2\" belongs to node 2"), "{why}");
+
+    let (data, older) = (dir.path().join("n2"), dir.path().join("older"));
+    let copy = |from: &Path, to: &Path| {
+        let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp");
+        assert!(copied.success());
+    };
+    cluster.nodes[1].stop().await.expect("it ends");
+    copy(&data, &older);
+    cluster.nodes[1].start_again().await.expect("it starts");
+    eventually("it is registered", async || {
+        let state = cluster.settle().await.ok()?;
+        (state.nodes[1].epoch == 2).then_some(())
+    })
+    .await;
+    cluster.nodes[1].stop().await.expect("it ends");
+    std::fs::remove_dir_all(&data).expect("removed");
+    copy(&older, &data);
+    cluster.nodes[1].spawn().expect("it starts");
+    let why = refusal(&mut cluster.nodes[1]).await;
+    assert!(why.contains("its disk was rolled back or copied"), "{why}");
 }

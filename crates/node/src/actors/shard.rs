@@ -111,17 +111,17 @@ pub struct State {
 impl Actor for ShardActor {
     type Msg = ShardMessage;
     type State = State;
-    type Arguments = (u32, Arc<Shared>);
+    /// Shard, and the term in which this node leads it.
+    type Arguments = (u32, u64, Arc<Shared>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        (shard, shared): Self::Arguments,
+        (shard, term, shared): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let group = shared.group(shard);
-        let term = interest::lead(&shared, shard).await?;
+        let group = shared.groups.find(shard).ok_or(EngineError::NotLed)?;
         let now = shared.clock.now();
-        let mut state = State {
+        Ok(State {
             shard,
             term,
             group,
@@ -137,12 +137,19 @@ impl Actor for ShardActor {
             ingests_in_flight: 0,
             acks_in_flight: 0,
             shared,
-        };
-        state.refill(now)?;
-        state.shared.set_actor(shard, myself);
-        state.shared.dispatchers.restarted(shard);
+        })
+    }
+
+    /// Here and not before: many actors begin at once when a node takes over from another, and side by side they read what they need.
+    async fn post_start(&self, myself: ActorRef<Self::Msg>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        if interest::lead(&state.shared, state.shard).await? != state.term {
+            return Err(EngineError::NotLed.into());
+        }
+        state.refill(state.shared.clock.now())?;
+        state.shared.set_actor(state.shard, state.term, myself);
+        state.shared.dispatchers.restarted(state.shard);
         state.sleep();
-        Ok(state)
+        Ok(())
     }
 
     async fn handle(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flintwheel_raft::{Group, Leadership};
 use flintwheel_shard::Machine;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::actors::shard::ShardActor;
 use crate::dispatch::DispatcherActor;
@@ -53,7 +53,7 @@ pub struct Supervisor;
 /// Its children.
 pub struct State {
     shared: Arc<Shared>,
-    running: HashMap<ActorId, Child>,
+    running: HashMap<ActorId, (Child, ActorCell)>,
     failures: HashMap<Child, u32>,
     /// The terms of the shards that this node leads.
     terms: HashMap<u32, u64>,
@@ -72,7 +72,7 @@ impl Actor for Supervisor {
         shared.dispatchers.set_supervisor(myself.clone());
         let mut state = State { shared, running: HashMap::new(), failures: HashMap::new(), terms: HashMap::new() };
         for (shard, term) in state.led() {
-            state.lead(&myself, shard, term).await?;
+            state.lead(&myself, shard, term).await;
         }
         for namespace in state.namespaces() {
             state.start(&myself, Child::Dispatcher(namespace)).await?;
@@ -88,11 +88,7 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SupervisorMessage::Start(child) => state.start_if_missing(&myself, child).await,
-            SupervisorMessage::Lead { shard, term } => {
-                if let Err(error) = state.lead(&myself, shard, term).await {
-                    state.failed(&myself, Child::Shard(shard), &error.to_string());
-                }
-            }
+            SupervisorMessage::Lead { shard, term } => state.lead(&myself, shard, term).await,
             SupervisorMessage::Lose { shard } => state.lose(shard),
         }
         Ok(())
@@ -109,7 +105,7 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorTerminated(cell, _, why) => (cell, why.unwrap_or_else(|| "stopped".into())),
             _ => return Ok(()),
         };
-        if let Some(child) = state.running.remove(&cell.get_id()) {
+        if let Some((child, _)) = state.running.remove(&cell.get_id()) {
             state.failed(&myself, child, &why);
         }
         Ok(())
@@ -126,22 +122,17 @@ impl State {
     }
 
     /// An actor of an earlier term goes: others may have led the shard in between.
-    async fn lead(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        shard: u32,
-        term: u64,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn lead(&mut self, myself: &ActorRef<SupervisorMessage>, shard: u32, term: u64) {
         if self.terms.get(&shard) == Some(&term) {
-            return Ok(());
+            return;
         }
         self.lose(shard);
         self.terms.insert(shard, term);
-        self.start(myself, Child::Shard(shard)).await?;
+        self.shared.expect_actor(shard, term);
+        self.start_if_missing(myself, Child::Shard(shard)).await;
         for namespace in self.namespaces_of(shard) {
             self.start_if_missing(myself, Child::Dispatcher(namespace)).await;
         }
-        Ok(())
     }
 
     /// What the actor had proposed may still be applied; nobody waits for it any more.
@@ -149,17 +140,23 @@ impl State {
         if self.terms.remove(&shard).is_none() {
             return;
         }
-        self.running.retain(|_, child| *child != Child::Shard(shard));
-        if let Some(actor) = self.shared.take_actor(shard) {
-            actor.stop(Some("another node leads the shard".to_owned()));
-        }
+        self.shared.expect_actor(shard, 0);
+        // What failed then says nothing of the next time.
+        self.failures.remove(&Child::Shard(shard));
+        self.running.retain(|_, (child, cell)| {
+            let goes = *child == Child::Shard(shard);
+            if goes {
+                cell.stop(Some("another node leads the shard".to_owned()));
+            }
+            !goes
+        });
         self.shared.interest.lose(shard);
         self.shared.dispatchers.restarted(shard);
     }
 
     async fn start_if_missing(&mut self, myself: &ActorRef<SupervisorMessage>, child: Child) {
         let elsewhere = matches!(child, Child::Shard(shard) if !self.terms.contains_key(&shard));
-        if elsewhere || self.running.values().any(|running| *running == child) {
+        if elsewhere || self.running.values().any(|(running, _)| *running == child) {
             return;
         }
         if let Err(error) = self.start(myself, child.clone()).await {
@@ -183,14 +180,17 @@ impl State {
     async fn start(&mut self, myself: &ActorRef<SupervisorMessage>, child: Child) -> Result<(), ActorProcessingErr> {
         let cell = myself.get_cell();
         let shared = Arc::clone(&self.shared);
-        let id = match &child {
-            Child::Shard(shard) => ShardActor::spawn_linked(None, ShardActor, (*shard, shared), cell).await?.0.get_id(),
+        let started = match &child {
+            Child::Shard(shard) => {
+                let term = self.terms.get(shard).copied().unwrap_or_default();
+                ShardActor::spawn_linked(None, ShardActor, (*shard, term, shared), cell).await?.0.get_cell()
+            }
             Child::Dispatcher(namespace) => {
                 let arguments = (namespace.clone(), shared);
-                DispatcherActor::spawn_linked(None, DispatcherActor, arguments, cell).await?.0.get_id()
+                DispatcherActor::spawn_linked(None, DispatcherActor, arguments, cell).await?.0.get_cell()
             }
         };
-        self.running.insert(id, child);
+        self.running.insert(started.get_id(), (child, started));
         Ok(())
     }
 

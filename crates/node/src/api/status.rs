@@ -38,8 +38,9 @@ impl Api {
                 sum.outbox += machine.outbox().pending();
                 sum.dead += machine.counters().dead;
             });
-            sum.led += u32::from(counted.is_ok());
-            sum.unled += u32::from(counted.is_err());
+            let led = counted.is_ok() && self.shared.has_actor(group.shard());
+            sum.led += u32::from(led);
+            sum.unled += u32::from(!led);
         }
         sum.memory = self.memory();
         sum.ready = sum.unled == 0 && !sum.clock_held;

@@ -1,5 +1,6 @@
 //! Who is in the cluster and where each shard's replicas are, as this node knows it: a copy of the meta group's state, which may be a moment old.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -11,6 +12,8 @@ use tokio::sync::watch;
 /// See the module.
 pub struct Directory {
     meta: ArcSwap<Meta>,
+    /// Where nodes are reached by others: asked for with each message.
+    addresses: ArcSwap<BTreeMap<u64, Arc<str>>>,
     /// The entry of the meta group that the copy was made after.
     version: Mutex<u64>,
     changed: watch::Sender<u64>,
@@ -18,7 +21,12 @@ pub struct Directory {
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { meta: ArcSwap::default(), version: Mutex::new(0), changed: watch::Sender::new(0) }
+        Self {
+            meta: ArcSwap::default(),
+            addresses: ArcSwap::default(),
+            version: Mutex::new(0),
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
@@ -43,6 +51,9 @@ impl Directory {
         let mut mine = self.version.lock();
         if version > *mine {
             *mine = version;
+            let part = meta.nodes().filter(|node| node.state != NodeState::Removed);
+            let addresses = part.map(|node| (node.id, node.addresses.peer.as_str().into()));
+            self.addresses.store(Arc::new(addresses.collect()));
             self.meta.store(Arc::new(meta));
             self.changed.send_replace(version);
         }
@@ -50,9 +61,7 @@ impl Directory {
 
     /// Where a node is reached by others.
     pub fn address(&self, node: u64) -> Option<Arc<str>> {
-        let meta = self.meta.load();
-        let node = meta.node(node).filter(|node| node.state != NodeState::Removed)?;
-        Some(node.addresses.peer.as_str().into())
+        self.addresses.load().get(&node).cloned()
     }
 
     /// Nodes that take part, also those that only have an id yet.

@@ -142,14 +142,14 @@ async fn the_end_of_the_node_that_leads_most_loses_and_doubles_nothing() {
 }
 
 /// What a node that ends by itself has said last.
-async fn refusal(node: &mut Engine) -> String {
-    eventually("it ends", async || node.check_running().err().map(|error| error.to_string())).await
+async fn refusal(what: &str, node: &mut Engine) -> String {
+    eventually(what, async || node.check_running().err().map(|error| error.to_string())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_belong_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 2, 4).await.expect("two nodes, at rest");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
     let state = cluster.state().await.expect("it tells");
     let join = format!("--join={}", state.nodes[0].peer_address);
     let started = |folder: &str, more: &[&str]| {
@@ -160,7 +160,7 @@ async fn a_node_that_does_not_belong_is_refused() {
         node
     };
     let mut namesake = started("namesake", &["--peer-listen=127.0.0.1:0", "--name=n2"]);
-    let why = refusal(&mut namesake).await;
+    let why = refusal("a namesake ends", &mut namesake).await;
     assert!(why.contains("does not take this node in: the name \"n2\" belongs to node 2"), "{why}");
 
     let (data, older) = (dir.path().join("n2"), dir.path().join("older"));
@@ -180,6 +180,6 @@ async fn a_node_that_does_not_belong_is_refused() {
     std::fs::remove_dir_all(&data).expect("removed");
     copy(&older, &data);
     cluster.nodes[1].spawn().expect("it starts");
-    let why = refusal(&mut cluster.nodes[1]).await;
+    let why = refusal("a rolled-back disk ends its node", &mut cluster.nodes[1]).await;
     assert!(why.contains("its disk was rolled back or copied"), "{why}");
 }

@@ -204,7 +204,7 @@ pub(super) enum Told {
         incarnation: u64,
     },
     /// A definition.
-    Definition(Kept),
+    Definition(Box<Kept>),
     /// Coming due times.
     Times(NextTimes),
     /// Occurrences of one definition.

@@ -212,7 +212,7 @@ impl Replica {
         let (slot, stored, note) = wanted.ok_or_else(|| ApiError::NotFound(key.clone()))?;
         let mut status = status(&slot, &stored, note);
         status.version = version.unwrap_or(status.version);
-        Ok(Told::Definition(Kept::new(stored.document, status)?))
+        Ok(Told::Definition(Box::new(Kept::new(stored.document, status)?)))
     }
 
     pub(super) fn names(

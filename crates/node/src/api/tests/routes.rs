@@ -67,7 +67,9 @@ async fn an_ask_goes_on_until_a_node_answers_it() {
     let api = stranger(directory.path(), transport, 3).await;
     let late = Err(CallError::TimedOut(LONG));
     let gone = || ApiError::NotFound(DefinitionKey::new("a", "b"));
-    let cases: [(&str, Vec<Said>, &[(u64, bool)], Result<(), ApiError>); 10] = [
+    /// What it is, what nodes say, who is asked (and whether again), and what comes of it.
+    type Case<'a> = (&'a str, Vec<Said>, &'a [(u64, bool)], Result<(), ApiError>);
+    let cases: [Case<'_>; 10] = [
         ("a replica is asked", vec![told()], &[(1, false)], Ok(())),
         ("a hint is followed", vec![not_led(Some(3)), told()], &[(1, false), (3, false)], Ok(())),
         (

@@ -18,7 +18,7 @@ fn node(id: u64, state: NodeState) -> ClusterNode {
         peer_address: "10.0.0.1:7735".into(),
         client_address: "10.0.0.1:7733".into(),
         http_address: "10.0.0.1:7734".into(),
-        zone: Some("eu-1".into()).filter(|_| id % 2 == 0),
+        zone: Some("eu-1".into()).filter(|_| id.is_multiple_of(2)),
         state,
         alive: state == NodeState::Up,
         gone_since: Some(at("2026-11-23T08:00:00.000001Z")).filter(|_| state != NodeState::Up),
@@ -28,7 +28,7 @@ fn node(id: u64, state: NodeState) -> ClusterNode {
         leaders: 4,
         bytes: 1 << 40,
         free: u64::MAX,
-        capacity: Some(0).filter(|_| id % 2 == 0),
+        capacity: Some(0).filter(|_| id.is_multiple_of(2)),
     }
 }
 

@@ -6,19 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use flintwheel_client::META_SHARD;
 
-use super::scene::{Asked, SHARDS, Target, directory, settle, timed};
+use super::scene::{Busy, SHARDS, percentile, timed};
 use super::{Scale, progress};
 use crate::StartLine;
 use crate::clock::now_us;
 use crate::cluster::Cluster;
-use crate::door::Door;
-use crate::events::{EventLoad, EventStream};
-use crate::plan;
 use crate::report::{Kind, Report};
 
-/// Batches of events under way: what comes in while a shard has no leader waits here.
-const WINDOW: usize = 3_000;
-const PATIENCE: Duration = Duration::from_secs(180);
 /// Between the return of one node and the end of the next.
 const CALM: Duration = Duration::from_secs(3);
 /// A bar and an aim for the 99th percentile, in milliseconds.
@@ -35,36 +29,22 @@ struct Kill {
 pub(super) async fn run(scale: Scale) -> Result<Report> {
     let mut report =
         Report::new("failover", "the node that leads most is killed under load: nothing lost, soon going on");
-    let dir = directory()?;
-    let target = Target::standin(dir.path()).await?;
-    let mut cluster = Cluster::start(dir.path(), &target.sink(), 3, SHARDS).await?;
-    progress("three nodes, at rest");
-    let door = Door::of(&cluster.doors())?;
-    let subscriptions = plan::subscriptions("default", 20);
-    let timed = door.apply(plan::even("default", scale.pick(20_000, 2000), 10)).await?;
-    door.apply(subscriptions.clone()).await?;
-    let per_second = scale.pick(5000, 1000);
-    let load = EventLoad { run: "failover".to_owned(), types: 20, per_second, data_bytes: 200 };
-    let stream = EventStream::start(door.events("default", WINDOW), load);
+    let mut busy = Busy::start("failover", scale.pick(20_000, 2000), scale.pick(5000, 1000)).await?;
     let mut kills = Vec::new();
     for number in 1..=scale.pick(30, 3) {
         tokio::time::sleep(CALM).await;
-        kills.push(kill_the_busiest(&mut cluster, number).await?);
+        kills.push(kill_the_busiest(&mut busy.cluster, number).await?);
     }
     tokio::time::sleep(CALM).await;
-    let log = stream.stop(PATIENCE).await?;
-    let asked = Asked { timed: &timed, events: vec![(&log, &subscriptions)], end_us: now_us() };
-    let verdict = settle(&target, dir.path(), &asked, PATIENCE).await?;
-    let started = target.started(dir.path()).await?;
+    let (verdict, started, (sent, acknowledged)) = busy.judge().await?;
     let mut gaps = gaps(&kills, &started);
     gaps.sort_by(f64::total_cmp);
-    let (sent, acknowledged) = log.counts();
     report.figure("kills", kills.len());
     report.figure("shards that lost their leader", gaps.len());
     report.figure("firings due", verdict.due);
     report.figure("events sent / acknowledged", format!("{sent} / {acknowledged}"));
     report.figure("calls sent again with the same ids", verdict.repeats);
-    let at = |part: f64| gaps.get(((gaps.len() as f64 * part).ceil() as usize).max(1) - 1).copied().unwrap_or(f64::MAX);
+    let at = |part| percentile(&gaps, part);
     report.figure(
         "until the next start, p50 / p99 / most",
         format!("{:.0} / {:.0} / {:.0} ms", at(0.5), at(0.99), at(1.0)),

@@ -9,16 +9,22 @@ use tempfile::TempDir;
 
 use super::progress;
 use crate::StartLine;
+use crate::clock::now_us;
+use crate::cluster::Cluster;
 use crate::door::{Applied, Door};
 use crate::engine::{Engine, EngineOptions, Sink};
-use crate::events::EventLog;
+use crate::events::{EventLoad, EventLog, EventStream};
 use crate::ledger::{Expected, Ledger, Verdict};
-use crate::plan::Planned;
+use crate::plan::{self, Planned};
 use crate::standin::StandinProcess;
 use crate::temporal_dev::TemporalDev;
 
 /// As a node has by default.
 pub(super) const SHARDS: u32 = 16;
+/// Batches of events under way: what comes in while a shard has no leader waits here.
+const WINDOW: usize = 3_000;
+/// For everything that is due to be started in the end.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Temporal's.
 pub(super) const NAMESPACE: &str = "default";
 /// Another one there.
@@ -138,4 +144,46 @@ pub(super) fn timed(workflow_id: &str) -> Option<(DefinitionKey, i64)> {
     let (_, namespace, id, key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let due = chrono::DateTime::parse_from_rfc3339(key.strip_prefix("t:")?).ok()?;
     Some((DefinitionKey::new(namespace, id), due.timestamp_micros()))
+}
+
+/// Three nodes at rest, with schedules and a stream of events that go on until they are told to stop.
+pub(super) struct Busy {
+    pub(super) dir: TempDir,
+    pub(super) target: Target,
+    pub(super) cluster: Cluster,
+    pub(super) schedules: Vec<Applied>,
+    subscriptions: Vec<Planned>,
+    stream: EventStream,
+}
+
+impl Busy {
+    /// As many definitions, each due every ten seconds; as many events a second.
+    pub(super) async fn start(run: &str, definitions: u32, events_per_second: u32) -> Result<Self> {
+        let dir = directory()?;
+        let target = Target::standin(dir.path()).await?;
+        let cluster = Cluster::start(dir.path(), &target.sink(), 3, SHARDS).await?;
+        progress("three nodes, at rest");
+        let door = Door::of(&cluster.doors())?;
+        let schedules = door.apply(plan::even(NAMESPACE, definitions, 10)).await?;
+        let subscriptions = plan::subscriptions(NAMESPACE, 20);
+        door.apply(subscriptions.clone()).await?;
+        let load = EventLoad { run: run.to_owned(), types: 20, per_second: events_per_second, data_bytes: 200 };
+        let stream = EventStream::start(door.events(NAMESPACE, WINDOW), load);
+        Ok(Self { dir, target, cluster, schedules, subscriptions, stream })
+    }
+
+    /// Ends the stream; what the ledger says, all that was started, and events sent and acknowledged.
+    pub(super) async fn judge(self) -> Result<(Verdict, Vec<StartLine>, (u64, u64))> {
+        let log = self.stream.stop(PATIENCE).await?;
+        let events = vec![(&log, &self.subscriptions[..])];
+        let asked = Asked { timed: &self.schedules, events, end_us: now_us() };
+        let verdict = settle(&self.target, self.dir.path(), &asked, PATIENCE).await?;
+        let started = self.target.started(self.dir.path()).await?;
+        Ok((verdict, started, log.counts()))
+    }
+}
+
+/// The value below which this part of all is; `sorted` holds them in order.
+pub(super) fn percentile(sorted: &[f64], part: f64) -> f64 {
+    sorted.get(((sorted.len() as f64 * part).ceil() as usize).max(1) - 1).copied().unwrap_or(f64::MAX)
 }

@@ -44,11 +44,6 @@ impl Link {
         Arc::new(Routed { links: Arc::clone(&self.links), directory: Arc::clone(&self.directory) })
     }
 
-    /// How long ago anything was received from a node.
-    pub fn heard(&self, node: u64) -> Option<Duration> {
-        self.links.heard(node)
-    }
-
     /// Opens the door; returns when it has closed, which is an error unless the node stops.
     pub fn serve(
         &self,

@@ -88,7 +88,6 @@ impl Placement {
             self.shards.host(shard).await?
         }
         tracing::info!(shard, "this node has a new replica of a shard");
-        self.hosted.send_modify(|count| *count += 1);
         Ok(())
     }
 
@@ -103,7 +102,6 @@ impl Placement {
                     tracing::warn!(shard, %error, "a replica that was moved away is not removed; the next start does")
                 }
             }
-            self.hosted.send_modify(|count| *count += 1);
         }
     }
 

@@ -83,7 +83,6 @@ pub struct Placement {
     sooner: Notify,
     /// Held while a replica comes or goes.
     hosting: tokio::sync::Mutex<()>,
-    hosted: watch::Sender<u64>,
     /// What the leader of the meta group has observed; none elsewhere.
     observed: watch::Sender<Option<Arc<Observed>>>,
     /// Shards of which a step is being done by this node, the leader of the meta group.
@@ -122,7 +121,6 @@ impl Placement {
             outdated: Notify::new(),
             sooner: Notify::new(),
             hosting: tokio::sync::Mutex::default(),
-            hosted: watch::Sender::new(0),
             observed: watch::Sender::new(None),
             busy: Mutex::default(),
             sizes: Mutex::default(),
@@ -157,11 +155,6 @@ impl Placement {
             Err(MetaError::Refused(_)) if recorded() => Ok(()),
             other => other.map(drop),
         }
-    }
-
-    /// Counts replicas that came to this node or left it.
-    pub fn watch_hosted(&self) -> watch::Receiver<u64> {
-        self.hosted.subscribe()
     }
 }
 

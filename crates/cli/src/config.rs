@@ -73,6 +73,8 @@ impl Connection {
             call_timeout: timeout,
             // A server that is away is told at once: people and scripts decide better how long to wait.
             retry_for: timeout / 4,
+            // Who names a node means it: it may be the only one that can be reached from here.
+            follow_leaders: false,
             api_key: self.api_key.clone().or_else(|| profile.api_key.clone()).map(ApiKey::new),
             tls: self.tls(&profile)?,
         };

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use flintwheel_model::DefinitionKey;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Response, Status};
 
@@ -15,8 +16,23 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Client {
-    /// Every call of the API may be repeated: reads change nothing, writes carry a request id or lead to the same state.
+    /// A call to any node. Every call of the API may be repeated: reads change nothing, writes carry a request id or lead to the same state.
     pub(crate) async fn call<Q, P, F, Fut>(&self, request: Q, call: F) -> Result<P, Error>
+    where
+        Q: Clone,
+        F: Fn(Transport, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<P>, Status>>,
+    {
+        self.call_about(None, request, call).await
+    }
+
+    /// A call about a definition: to the node that leads its shard, if that is known.
+    pub(crate) async fn call_about<Q, P, F, Fut>(
+        &self,
+        about: Option<&DefinitionKey>,
+        request: Q,
+        call: F,
+    ) -> Result<P, Error>
     where
         Q: Clone,
         F: Fn(Transport, Request<Q>) -> Fut,
@@ -25,7 +41,7 @@ impl Client {
         let give_up = Instant::now() + self.options.retry_for;
         let mut tries = 0;
         loop {
-            let error = match self.try_once(request.clone(), &call).await {
+            let error = match self.try_once(about, request.clone(), &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -36,21 +52,24 @@ impl Client {
         }
     }
 
-    async fn try_once<Q, P, F, Fut>(&self, message: Q, call: &F) -> Result<P, Error>
+    async fn try_once<Q, P, F, Fut>(&self, about: Option<&DefinitionKey>, message: Q, call: &F) -> Result<P, Error>
     where
         F: Fn(Transport, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<P>, Status>>,
     {
-        let (index, address, transport) = self.transports.current();
+        let way = self.transports.way(about);
         let mut request = Request::new(message);
         request.set_timeout(self.options.call_timeout);
-        let error = match timeout(self.options.call_timeout, call(transport, request)).await {
-            Ok(Ok(answer)) => return Ok(answer.into_inner()),
-            Ok(Err(status)) => explain(&status, address),
-            Err(_) => late(address, self.options.call_timeout),
+        let error = match timeout(self.options.call_timeout, call(way.transport.clone(), request)).await {
+            Ok(Ok(answer)) => {
+                self.transports.learn(about, answer.metadata());
+                return Ok(answer.into_inner());
+            }
+            Ok(Err(status)) => explain(&status, &way.address),
+            Err(_) => late(&way.address, self.options.call_timeout),
         };
         if is_away(&error) {
-            self.transports.turn_from(index);
+            self.transports.leave(&way);
         }
         Err(error)
     }

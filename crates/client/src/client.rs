@@ -39,7 +39,8 @@ pub struct Client {
 
 impl Client {
     /// Prepares connections to one or more nodes of one cluster (`HOST:PORT`); the first call makes them. When a node is away, the
-    /// next one is asked.
+    /// next one is asked. Calls about one definition go to the node that leads its shard, once an answer has told which
+    /// ([`Options::follow_leaders`]).
     pub fn new(addresses: &[String], options: Options) -> Result<Self, Error> {
         Ok(Self { transports: Transports::new(addresses, &options)?, options: Arc::new(options), stale: false })
     }

@@ -10,6 +10,7 @@ mod call;
 mod client;
 mod error;
 mod options;
+mod routes;
 mod transport;
 
 pub use client::{BATCH_ITEMS, Client, NextOf, Progress, PublishResult, RejectedEvent};

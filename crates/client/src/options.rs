@@ -15,6 +15,9 @@ pub struct Options {
     pub call_timeout: Duration,
     /// For all tries of one call, counted from the first; no new try begins after it (default: 30 s).
     pub retry_for: Duration,
+    /// Calls about one definition go to the node that leads its shard, at the address that the cluster tells, where that can be reached
+    /// (default: true). Else all go to the addresses given, and are passed on from there.
+    pub follow_leaders: bool,
     /// Sent as `authorization: Bearer ...`.
     pub api_key: Option<ApiKey>,
     /// Without it, the connection is not encrypted.
@@ -28,6 +31,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             call_timeout: half_a_minute,
             retry_for: half_a_minute,
+            follow_leaders: true,
             api_key: None,
             tls: None,
         }

@@ -1,10 +1,14 @@
 //! Connections: one lazy channel for each address, and which of them is used at the moment.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tonic::metadata::{Ascii, MetadataValue};
+use flintwheel_model::DefinitionKey;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -12,12 +16,16 @@ use tonic::{Code, Request, Status};
 
 use crate::error::{Error, reason};
 use crate::options::{ApiKey, Options, Tls};
+use crate::routes::Routes;
 
 /// What calls go through.
 pub(crate) type Transport = InterceptedService<Channel, Authorize>;
 
 /// A connection that stands still is asked whether it lives, so that a server that vanished without a word is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// For a connection to an address that an answer told: it may be one that only nodes can reach, and the others are there.
+const DIRECT: Duration = Duration::from_secs(1);
 
 /// Adds the API key to each call.
 #[derive(Clone)]
@@ -36,6 +44,20 @@ impl Interceptor for Authorize {
 pub(crate) struct Transports {
     all: Vec<(String, Transport)>,
     current: AtomicUsize,
+    routes: Routes,
+    /// To addresses that answers have told, by address.
+    direct: Mutex<HashMap<String, Transport>>,
+    options: Options,
+}
+
+/// Where one call goes.
+pub(crate) struct Way {
+    /// Of the node.
+    pub address: String,
+    /// What the call goes through.
+    pub transport: Transport,
+    /// Which of the given addresses it is; none where an answer told it.
+    index: Option<usize>,
 }
 
 impl Transports {
@@ -50,7 +72,53 @@ impl Transports {
             Ok((address.clone(), InterceptedService::new(channel, authorize.clone())))
         };
         let all = addresses.iter().map(connect).collect::<Result<_, Error>>()?;
-        Ok(Arc::new(Self { all, current: AtomicUsize::new(0) }))
+        let (current, routes, direct) = (AtomicUsize::new(0), Routes::default(), Mutex::default());
+        Ok(Arc::new(Self { all, current, routes, direct, options: options.clone() }))
+    }
+
+    /// Where a call goes; `about` the definition that it is about, where it is about one.
+    pub fn way(&self, about: Option<&DefinitionKey>) -> Way {
+        let leader = about.filter(|_| self.options.follow_leaders).and_then(|key| self.routes.of(key));
+        if let Some(address) = leader {
+            match self.direct_to(&address) {
+                Ok(transport) => return Way { address, transport, index: None },
+                // Not an address that this client can use.
+                Err(_) => self.routes.avoid(&address, Instant::now()),
+            }
+        }
+        let (index, address, transport) = self.current();
+        Way { address: address.to_owned(), transport, index: Some(index) }
+    }
+
+    fn direct_to(&self, address: &str) -> Result<Transport, Error> {
+        let mut direct = self.direct.lock();
+        if let Some(transport) = direct.get(address) {
+            return Ok(transport.clone());
+        }
+        let connect_timeout = self.options.connect_timeout.min(DIRECT);
+        let channel = endpoint(address, &Options { connect_timeout, ..self.options.clone() })?.connect_lazy();
+        let authorize = Authorize(self.options.api_key.as_ref().map(header).transpose()?);
+        let transport = InterceptedService::new(channel, authorize);
+        direct.insert(address.to_owned(), transport.clone());
+        Ok(transport)
+    }
+
+    /// A call found nobody on its way.
+    pub fn leave(&self, way: &Way) {
+        match way.index {
+            Some(index) => self.turn_from(index),
+            None => {
+                self.routes.avoid(&way.address, Instant::now());
+                self.direct.lock().remove(&way.address);
+            }
+        }
+    }
+
+    /// Takes in what an answer tells of the shard's leader.
+    pub fn learn(&self, about: Option<&DefinitionKey>, answer: &MetadataMap) {
+        if let Some(key) = about.filter(|_| self.options.follow_leaders) {
+            self.routes.learn(key, answer, Instant::now());
+        }
     }
 
     /// How many there are.

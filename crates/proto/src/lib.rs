@@ -4,6 +4,7 @@
 
 pub mod cloudevent;
 pub mod raw;
+pub mod routing;
 pub mod wire;
 
 /// Package `flintwheel.v1`: the public API.

@@ -1,10 +1,13 @@
 //! Three nodes as one: any of them answers, and the end of one of them is nobody's loss.
 
 use std::path::Path;
+use std::time::Duration;
 
+use flintwheel_client::{ApplyOptions, Client, Options};
 use flintwheel_loadtest::cluster::Cluster;
 use flintwheel_loadtest::engine::{Engine, EngineOptions, Sink};
-use serde_json::Value;
+use flintwheel_model::DefinitionKey;
+use serde_json::{Value, json};
 
 use super::support::{Cli, Scene, assert_no_gap, eventually, ids, text};
 
@@ -82,6 +85,35 @@ async fn any_node_answers_whichever_leads() {
         let counts = publish(cli, "2").await;
         assert_eq!(counts["matched"], 0, "{counts}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_who_leads_a_shard_goes_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
+    let given = [cluster.nodes[0].grpc().to_string()];
+    let client = |follow_leaders| {
+        let options = Options { follow_leaders, retry_for: Duration::ZERO, ..Options::default() };
+        Client::new(&given, options).expect("an address")
+    };
+    let (follows, passes) = (client(true), client(false));
+    let leaders = cluster.settle().await.expect("at rest").shards;
+    let led_elsewhere = |key: &DefinitionKey| {
+        leaders.iter().any(|shard| shard.shard == key.shard(4) && shard.leader.is_some_and(|leader| leader != 1))
+    };
+    let keys = (0..).map(|number| DefinitionKey::new("default", format!("tick-{number}")));
+    let key = keys.into_iter().find(led_elsewhere).expect("the others lead their share");
+    let definition = serde_json::from_value(json!({
+        "apiVersion": "flintwheel.dev/v1", "kind": "ActivityDefinition",
+        "metadata": {"namespace": key.namespace, "id": key.id}, "spec": {"start_workflow": {"type": "Tick", "task_queue": "nobody"}},
+    }))
+    .expect("a definition");
+    follows.apply(&definition, ApplyOptions::default()).await.expect("passed on");
+    passes.get(&key).await.expect("passed on");
+    cluster.nodes[0].kill().await.expect("it ran");
+    let read = follows.get(&key).await.expect("the leader is asked");
+    assert_eq!(read.definition.metadata.id, key.id);
+    passes.get(&key).await.expect_err("it knows the first node only");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,9 @@ impl Client {
             request_id: request_id(&options.request_id),
             expected_version: options.expected_version,
         };
-        let answer = self.call(request, |t, q| async move { definition_service(t).apply(q).await }).await?;
+        let about = DefinitionKey::new(&definition.metadata.namespace, &definition.metadata.id);
+        let call = |t, q| async move { definition_service(t).apply(q).await };
+        let answer = self.call_about(Some(&about), request, call).await?;
         understood(convert::record::applied_from_proto(answer.result.unwrap_or_default()))
     }
 
@@ -50,7 +52,8 @@ impl Client {
     ) -> Result<DefinitionRecord, Error> {
         let r#ref = Some(convert::definition::key_to_proto(key));
         let request = v1::GetRequest { r#ref, version, incarnation, stale: self.stale };
-        let answer = self.call(request, |t, q| async move { definition_service(t).get(q).await }).await?;
+        let call = |t, q| async move { definition_service(t).get(q).await };
+        let answer = self.call_about(Some(key), request, call).await?;
         understood(convert::record::from_proto(answer.record.unwrap_or_default()))
     }
 
@@ -76,21 +79,24 @@ impl Client {
             request_id: request_id(""),
             validate_only,
         };
-        let answer = self.call(request, |t, q| async move { definition_service(t).delete(q).await }).await?;
+        let call = |t, q| async move { definition_service(t).delete(q).await };
+        let answer = self.call_about(Some(key), request, call).await?;
         Ok(answer.version)
     }
 
     /// Stops a definition from firing until it is resumed.
     pub async fn pause(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
         let request = v1::PauseRequest { r#ref: Some(convert::definition::key_to_proto(key)), note: note.to_owned() };
-        let answer = self.call(request, |t, q| async move { definition_service(t).pause(q).await }).await?;
+        let call = |t, q| async move { definition_service(t).pause(q).await };
+        let answer = self.call_about(Some(key), request, call).await?;
         Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
     }
 
     /// Lets a paused definition fire again.
     pub async fn resume(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
         let request = v1::ResumeRequest { r#ref: Some(convert::definition::key_to_proto(key)), note: note.to_owned() };
-        let answer = self.call(request, |t, q| async move { definition_service(t).resume(q).await }).await?;
+        let call = |t, q| async move { definition_service(t).resume(q).await };
+        let answer = self.call_about(Some(key), request, call).await?;
         Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
     }
 
@@ -101,7 +107,8 @@ impl Client {
             request_id: request_id(id),
             input: input.map(|input| convert::json::to_proto(input, "input")).transpose()?,
         };
-        let answer = self.call(request, |t, q| async move { definition_service(t).trigger(q).await }).await?;
+        let call = |t, q| async move { definition_service(t).trigger(q).await };
+        let answer = self.call_about(Some(key), request, call).await?;
         let v1::TriggerResponse { firing_key, workflow_id, duplicate } = answer;
         Ok(Triggered { firing_key, workflow_id, duplicate })
     }
@@ -119,7 +126,9 @@ impl Client {
         };
         let request =
             v1::NextTimesRequest { target: Some(target), count, after: after.map(timestamp), stale: self.stale };
-        let answer = self.call(request, |t, q| async move { definition_service(t).next_times(q).await }).await?;
+        let about = if let NextOf::Stored(key) = of { Some(key) } else { None };
+        let call = |t, q| async move { definition_service(t).next_times(q).await };
+        let answer = self.call_about(about, request, call).await?;
         understood(convert::record::next_times_from_proto(answer))
     }
 

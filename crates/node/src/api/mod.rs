@@ -34,7 +34,7 @@ use parking_lot::RwLock;
 
 use crate::ingress::{self, Published};
 use crate::metrics::Totals;
-use crate::shared::Shared;
+use crate::shared::{Place, Shared};
 
 /// Most items of one page.
 pub const PAGE: u32 = 1000;
@@ -100,7 +100,21 @@ impl Api {
         if now.clock_held {
             return Err("the wall clock has jumped ahead; set it right, or restart this node to accept it".into());
         }
+        if let Some(micros) = now.clock_ahead {
+            let (seconds, where_to) = (micros.abs() / 1_000_000, if micros < 0 { "behind" } else { "ahead of" });
+            return Err(format!(
+                "the clock is {seconds} s {where_to} those of the other nodes; set it right: until then this node leads nothing"
+            ));
+        }
         Ok(())
+    }
+
+    /// How many shards there are, and where clients reach the node that leads a definition's shard, if that is another node.
+    pub fn led_elsewhere(&self, key: &DefinitionKey) -> Option<(u32, String)> {
+        let Place::At(leader) = self.shared.place(self.shard_of(key)) else { return None };
+        let meta = self.shared.peers.directory().meta();
+        let address = &meta.node(leader)?.addresses.client;
+        Some((self.shared.shards(), address.clone())).filter(|(_, address)| !address.is_empty())
     }
 
     fn now(&self) -> i64 {

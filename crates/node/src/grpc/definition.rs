@@ -3,10 +3,10 @@
 use flintwheel_client::convert::{definition, json, occurrence, record, time};
 use flintwheel_client::{ApplyOptions, BATCH_ITEMS, Code, ListQuery, NextTimes, PageRequest, Triggered, reason};
 use flintwheel_model::{ActivityDefinition, DefinitionKey, Violation, Violations};
-use flintwheel_proto::v1;
 use flintwheel_proto::v1::batch_apply_item_result::Outcome;
 use flintwheel_proto::v1::definition_service_server::DefinitionService;
 use flintwheel_proto::v1::next_times_request::Target;
+use flintwheel_proto::{routing, v1};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
@@ -26,7 +26,9 @@ impl DefinitionService for Definitions {
         let definition = read_definition(definition)?;
         let options = ApplyOptions { validate_only, request_id, expected_version };
         let applied = self.0.api.apply(&definition, &options).await.map_err(Fault::from)?;
-        Ok(Response::new(v1::ApplyResponse { result: Some(record::applied_to_proto(&applied)) }))
+        let answer = v1::ApplyResponse { result: Some(record::applied_to_proto(&applied)) };
+        let key = DefinitionKey::new(&definition.metadata.namespace, &definition.metadata.id);
+        Ok(self.about(&key, answer))
     }
 
     async fn batch_apply(&self, request: Request<v1::BatchApplyRequest>) -> Answer<v1::BatchApplyResponse> {
@@ -44,7 +46,7 @@ impl DefinitionService for Definitions {
         let key = read_key(r#ref)?;
         let record = self.0.api.reading(stale).get(&key, version, incarnation).await.map_err(Fault::from)?;
         let record = record::to_proto(&record).map_err(Fault::from)?;
-        Ok(Response::new(v1::GetResponse { record: Some(record) }))
+        Ok(self.about(&key, v1::GetResponse { record: Some(record) }))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
@@ -64,21 +66,23 @@ impl DefinitionService for Definitions {
         let v1::DeleteRequest { r#ref, expected_version, validate_only, .. } = request.into_inner();
         let key = read_key(r#ref)?;
         let version = self.0.api.delete(&key, expected_version, validate_only).await.map_err(Fault::from)?;
-        Ok(Response::new(v1::DeleteResponse { version }))
+        Ok(self.about(&key, v1::DeleteResponse { version }))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::PauseResponse> {
         let v1::PauseRequest { r#ref, note } = request.into_inner();
-        let switched = self.0.api.pause(&read_key(r#ref)?, &note).await.map_err(Fault::from)?;
+        let key = read_key(r#ref)?;
+        let switched = self.0.api.pause(&key, &note).await.map_err(Fault::from)?;
         let status = Some(record::status_to_proto(&switched.status));
-        Ok(Response::new(v1::PauseResponse { status, changed: switched.changed }))
+        Ok(self.about(&key, v1::PauseResponse { status, changed: switched.changed }))
     }
 
     async fn resume(&self, request: Request<v1::ResumeRequest>) -> Answer<v1::ResumeResponse> {
         let v1::ResumeRequest { r#ref, note } = request.into_inner();
-        let switched = self.0.api.resume(&read_key(r#ref)?, &note).await.map_err(Fault::from)?;
+        let key = read_key(r#ref)?;
+        let switched = self.0.api.resume(&key, &note).await.map_err(Fault::from)?;
         let status = Some(record::status_to_proto(&switched.status));
-        Ok(Response::new(v1::ResumeResponse { status, changed: switched.changed }))
+        Ok(self.about(&key, v1::ResumeResponse { status, changed: switched.changed }))
     }
 
     async fn trigger(&self, request: Request<v1::TriggerRequest>) -> Answer<v1::TriggerResponse> {
@@ -87,7 +91,7 @@ impl DefinitionService for Definitions {
         let input = input.map(|input| json::from_proto(input, "input")).transpose().map_err(Fault::from)?;
         let triggered = self.0.api.trigger(&key, &request_id, input.as_ref()).await.map_err(Fault::from)?;
         let Triggered { firing_key, workflow_id, duplicate } = triggered;
-        Ok(Response::new(v1::TriggerResponse { firing_key, workflow_id, duplicate }))
+        Ok(self.about(&key, v1::TriggerResponse { firing_key, workflow_id, duplicate }))
     }
 
     async fn next_times(&self, request: Request<v1::NextTimesRequest>) -> Answer<v1::NextTimesResponse> {
@@ -109,6 +113,20 @@ impl DefinitionService for Definitions {
             Ok(v1::ListOccurrencesResponse { occurrences, next_page_token: page.next.unwrap_or_default() })
         };
         Ok(Response::new(self.0.page(page, ask, Message::encoded_len).await?))
+    }
+}
+
+impl Definitions {
+    /// An answer about a definition. Where another node leads its shard, that one is named: a client that cares goes there the next time.
+    fn about<T>(&self, key: &DefinitionKey, answer: T) -> Response<T> {
+        let mut response = Response::new(answer);
+        if let Some((shards, leader)) = self.0.api.led_elsewhere(key)
+            && let Ok(leader) = leader.parse()
+        {
+            response.metadata_mut().insert(routing::LEADER, leader);
+            response.metadata_mut().insert(routing::SHARDS, shards.into());
+        }
+        response
     }
 }
 

@@ -34,6 +34,8 @@ pub mod reason {
     pub const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
     /// Something is full; wait as long as `RetryInfo` says.
     pub const BACK_PRESSURE: &str = "BACK_PRESSURE";
+    /// Disks have no room: nothing new is taken in until there is.
+    pub const DISK_LOW: &str = "DISK_LOW";
     /// The shard has no leader at the moment.
     pub const NOT_LEADER: &str = "NOT_LEADER";
     /// The node is starting or stopping.

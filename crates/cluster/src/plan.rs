@@ -16,6 +16,7 @@ mod repair;
 mod size;
 mod step;
 mod surplus;
+mod unfit;
 mod view;
 mod wish;
 mod zones;
@@ -45,8 +46,16 @@ pub fn plan(view: &View<'_>) -> Vec<Step> {
 pub fn plan_up_to(view: &View<'_>, most: usize) -> Vec<Step> {
     let Some(mut board) = Board::new(view) else { return Vec::new() };
     let mut steps = pending::steps(&mut board);
-    let rules =
-        [repair::steps, drain::steps, surplus::steps, zones::steps, balance::steps, size::steps, leaders::steps];
+    let rules = [
+        unfit::steps,
+        repair::steps,
+        drain::steps,
+        surplus::steps,
+        zones::steps,
+        balance::steps,
+        size::steps,
+        leaders::steps,
+    ];
     let mut free = most.saturating_sub(view.meta.moves().count());
     for rule in rules {
         let new = rule(&mut board, free);

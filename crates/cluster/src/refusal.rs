@@ -258,6 +258,22 @@ pub enum Refusal {
         /// Which.
         node: u64,
     },
+    /// It would decide too early or too late.
+    #[error(
+        "the clock of node {node} is not that of the others, so it leads nothing: set its clock right, or choose another node"
+    )]
+    Astray {
+        /// Which.
+        node: u64,
+    },
+    /// What it led would take nothing new in.
+    #[error(
+        "the disk of node {node} has less free than its reserve, so it leads nothing: make room there, or choose another node"
+    )]
+    DiskLow {
+        /// Which.
+        node: u64,
+    },
     /// No node can take the shard's replica.
     #[error("no node that is up, answers and holds no replica of {} has {needs} bytes free: let a node join, or make room", shard_name(*shard))]
     NoRoom {

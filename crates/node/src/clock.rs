@@ -1,7 +1,8 @@
 //! The time by which a node fires: the wall clock, as long as it can be believed.
 //!
 //! Time never runs backward, and a jump far ahead does not fire what is due in between: the clock is then held at what the machine's
-//! monotonic clock says, until the wall clock comes back or an operator restarts the node and thereby accepts the new time.
+//! monotonic clock says, until the wall clock comes back, or other nodes confirm it ([`crate::clocks`]), or an operator restarts the node and
+//! thereby accepts the new time.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,8 +19,16 @@ pub trait Clock: Send + Sync + 'static {
     /// Microseconds since the Unix epoch; never less than before.
     fn now(&self) -> i64;
 
+    /// What the wall clock shows, where it has jumped ahead and is not believed.
+    fn doubted(&self) -> Option<i64>;
+
     /// Whether the wall clock has jumped ahead and is not believed.
-    fn is_held(&self) -> bool;
+    fn is_held(&self) -> bool {
+        self.doubted().is_some()
+    }
+
+    /// Believes the wall clock as it is now: whoever asks has heard so from others.
+    fn accept(&self);
 }
 
 /// The machine's clocks.
@@ -43,8 +52,12 @@ impl Clock for SystemClock {
         self.latest.fetch_max(now, Ordering::AcqRel).max(now)
     }
 
-    fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
+    fn doubted(&self) -> Option<i64> {
+        self.held.load(Ordering::Acquire).then(wall)
+    }
+
+    fn accept(&self) {
+        *self.offset.lock() = wall() - boot();
     }
 }
 
@@ -101,6 +114,18 @@ mod tests {
         assert!(clock.is_held());
         assert_eq!(clock.believed(1_040, 40), 1_040);
         assert!(!clock.is_held());
+    }
+
+    #[test]
+    fn a_jump_that_is_accepted_is_the_time() {
+        let offset = Mutex::new(wall() - boot() - 3_600_000_000);
+        let clock = SystemClock { latest: AtomicI64::new(0), held: AtomicBool::new(false), offset };
+        let believed = clock.now();
+        let doubted = clock.doubted().expect("an hour ahead is not believed");
+        assert!(doubted - believed > 3_500_000_000, "{doubted} {believed}");
+        clock.accept();
+        assert!(clock.now() >= doubted);
+        assert_eq!(clock.doubted(), None);
     }
 
     #[test]

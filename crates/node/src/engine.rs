@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use flintwheel_cluster::Meta;
-use flintwheel_raft::{
-    Founding, Group, Groups, Host, Identity, NoTransport, OpenOptions, PROTOCOL_VERSIONS, Transport,
-};
+use flintwheel_raft::{Founding, Groups, Host, Identity, NoTransport, OpenOptions, PROTOCOL_VERSIONS, Transport};
 use flintwheel_shard::Machine;
 use flintwheel_shard::entry::{Body, Expire};
 use flintwheel_store::DataDir;
@@ -30,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::peers::{Directory, Doorman, Link, Peers};
 use crate::placement::{self, Placement};
 use crate::shared::{Place, Shared};
-use crate::{ingress, interest};
+use crate::{clocks, hand_over, ingress, interest, room};
 
 /// Who makes a cluster gets this id.
 pub const FOUNDER: u64 = 1;
@@ -100,6 +98,8 @@ impl Engine {
         api.answer_peers();
         interest::register(&shared);
         ingress::register(&shared);
+        clocks::register(&shared);
+        room::register(&shared.peers);
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let retention = i64::try_from(settings.account_retention.micros()).unwrap_or(i64::MAX);
@@ -107,6 +107,10 @@ impl Engine {
         tasks.spawn(endless(leaders::run(Arc::clone(&shared), supervisor.clone()), stopping.clone()));
         tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(maintain(Arc::clone(&opened.groups), Arc::clone(&opened.meta)), stopping.clone()));
+        tasks.spawn(endless(clocks::run(Arc::clone(&shared), Arc::clone(&opened.meta)), stopping.clone()));
+        let looking =
+            room::run(Arc::clone(&shared), Arc::clone(&opened.meta), settings.data_dir.clone(), settings.disk_reserve);
+        tasks.spawn(endless(looking, stopping.clone()));
         tasks.spawn(endless(expire(shared, retention), stopping.clone()));
         api.set_operator(opened.take_part(settings, start, clock, &mut tasks, stopping));
         let Opened { groups, meta, host, link, .. } = opened;
@@ -133,13 +137,9 @@ impl Engine {
 
     /// Gives the shards that it leads to other nodes that have them, so that nobody waits for an election when this one is gone.
     pub async fn hand_over(&self) {
-        let me = self.api.node.id;
-        let shards = self.groups.iter().map(|group| hand_over(group, me));
-        let meta = self.meta.iter().map(|group| hand_over(group, me));
-        let all = futures::future::join(futures::future::join_all(shards), futures::future::join_all(meta));
-        if tokio::time::timeout(HAND_OVER, all).await.is_err() {
-            tracing::warn!(within = ?HAND_OVER, "not all shards found another leader; the others elect one");
-        }
+        let clocks = self.api.shared.peers.clocks();
+        let fit = |node| clocks.astray(node).is_none();
+        hand_over::all(&self.groups, &self.meta, self.api.node.id, fit, HAND_OVER).await;
     }
 
     /// Ends the actors, flushes the state so that the next start has nothing to apply again, and closes the databases.
@@ -265,23 +265,6 @@ fn shards(settings: &Settings, part: &Part) -> Result<Option<u32>, RunError> {
         ))),
         (Part::Member { shards, .. }, _) => Ok(Some(*shards)),
     }
-}
-
-/// To the voter that has most of the log. Waits until it is so.
-async fn hand_over<M: flintwheel_shard::Replicated>(group: Group<M>, me: u64) {
-    let mut leadership = group.watch_leader();
-    if !leadership.borrow().is_leader() {
-        return;
-    }
-    let (voters, replication) = (group.members().voters, group.replication());
-    let others = replication.into_iter().filter(|(node, _)| *node != me && voters.contains(node));
-    let Some((to, _)) = others.max_by_key(|(_, last)| *last) else { return };
-    if let Err(error) = group.transfer_leader(to).await {
-        tracing::debug!(shard = group.shard(), to, %error, "a leader was not handed over");
-        return;
-    }
-    // An error means that the group has ended.
-    let _ = leadership.wait_for(|now| !now.is_leader()).await;
 }
 
 /// Where the firings of each namespace go.

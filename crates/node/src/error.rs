@@ -35,9 +35,24 @@ pub enum EngineError {
     /// The state could not be read.
     #[error("{0}")]
     Read(String),
+    /// Too few of the shard's replicas have room on their disks; nothing new is taken in until there is.
+    #[error(
+        "shard {shard} takes nothing new: the disk of {} has less free than its reserve (disk_reserve); what the shard holds goes on firing. Make room there",
+        node_names(nodes)
+    )]
+    DiskLow {
+        /// Which one.
+        shard: u32,
+        /// Nodes whose disks are low.
+        nodes: Vec<u64>,
+    },
     /// The work was not admitted in time.
     #[error("too much work is waiting")]
     Busy,
+}
+
+fn node_names(nodes: &[u64]) -> String {
+    nodes.iter().map(|node| format!("node {node}")).collect::<Vec<_>>().join(", and of ")
 }
 
 impl EngineError {

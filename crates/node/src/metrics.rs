@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::room::Level;
+
 /// Seconds from due time to the start call.
 const LAG_BUCKETS: [f64; 16] =
     [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
@@ -43,6 +45,8 @@ pub struct Metrics {
     oldest: Gauge<f64, AtomicU64>,
     ready: Gauge,
     clock_held: Gauge,
+    clock_ahead: Gauge<f64, AtomicU64>,
+    disk_low: Gauge,
     memory: Family<Part, Gauge>,
     overdue: Vec<AtomicI64>,
 }
@@ -66,6 +70,8 @@ impl Metrics {
             oldest: Gauge::default(),
             ready: Gauge::default(),
             clock_held: Gauge::default(),
+            clock_ahead: Gauge::default(),
+            disk_low: Gauge::default(),
             memory: Family::default(),
             overdue: (0..shards).map(|_| AtomicI64::new(0)).collect(),
             registry: Mutex::default(),
@@ -108,6 +114,17 @@ impl Metrics {
             "clock_held",
             "Whether the wall clock has jumped ahead and is not believed",
             self.clock_held.clone(),
+        );
+        r.register_with_unit(
+            "clock_ahead",
+            "How far this node's clock is ahead of a majority of the others, where they contradict it",
+            Unit::Seconds,
+            self.clock_ahead.clone(),
+        );
+        r.register(
+            "disk_low",
+            "0: room; 1: less free than the reserve, nothing new is taken in; 2: nearly full, what is due waits",
+            self.disk_low.clone(),
         );
         r.register_with_unit(
             "memory",
@@ -178,6 +195,8 @@ impl Metrics {
         self.paused.set(now.paused as i64);
         self.ready.set(now.ready.into());
         self.clock_held.set(now.clock_held.into());
+        self.disk_low.set(i64::from(now.disk as u8));
+        self.clock_ahead.set(now.clock_ahead.unwrap_or(0) as f64 / 1e6);
         let Memory { resident, log_buffers, state_buffers, block_cache } = now.memory;
         let parts = [
             ("resident", resident),
@@ -234,6 +253,10 @@ pub struct Snapshot {
     pub ready: bool,
     /// The wall clock is not believed.
     pub clock_held: bool,
+    /// Where a majority of the other nodes contradicts the clock: microseconds that it is ahead of theirs, or behind where negative.
+    pub clock_ahead: Option<i64>,
+    /// How the disk stands.
+    pub disk: Level,
     /// Shards that this node leads.
     pub led: u32,
     /// Shards of which it has a replica, and does not know who leads them.

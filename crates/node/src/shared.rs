@@ -17,6 +17,7 @@ use crate::error::EngineError;
 use crate::interest::Interest;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::room;
 
 /// Work of one shard that is admitted and not yet answered, in KiB. Beyond it producers wait, then are told to come back.
 const ADMITTED_KIB: usize = 16 * 1024;
@@ -181,6 +182,9 @@ impl Shared {
         body: flintwheel_shard::entry::Body,
         bytes: usize,
     ) -> Result<flintwheel_shard::Applied, EngineError> {
+        if room::grows(&body) {
+            room::admit(self, shard)?;
+        }
         let _permit = self.admit(shard, bytes).await?;
         let (reply, answer) = oneshot::channel();
         self.send(shard, ShardMessage::Command(Command { body, reply }))?;
@@ -189,6 +193,7 @@ impl Shared {
 
     /// Hands matched events to a shard.
     pub fn ingest(&self, shard: u32, job: IngestJob) -> Result<(), EngineError> {
+        room::admit(self, shard)?;
         self.send(shard, ShardMessage::Ingest(job))
     }
 

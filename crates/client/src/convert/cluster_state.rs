@@ -139,6 +139,8 @@ fn write_node(node: &ClusterNode) -> v1::ClusterNode {
         bytes: node.bytes,
         free: node.free,
         capacity: node.capacity,
+        clock_ahead_ms: node.clock_ahead_ms,
+        disk_low: node.disk_low,
     }
 }
 
@@ -160,6 +162,8 @@ fn read_node(proto: v1::ClusterNode, at: At<'_>, faults: &mut Violations) -> Clu
         bytes: proto.bytes,
         free: proto.free,
         capacity: proto.capacity,
+        clock_ahead_ms: proto.clock_ahead_ms,
+        disk_low: proto.disk_low,
     }
 }
 

@@ -85,6 +85,12 @@ pub struct ClusterNode {
     pub free: u64,
     /// Bytes that it offers, where that is limited.
     pub capacity: Option<u64>,
+    /// Where a majority of the nodes contradicts its clock: milliseconds that it is ahead of theirs, or behind where negative.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
+    /// Its disk has less free than its reserve: what it leads takes nothing new in.
+    #[serde(default)]
+    pub disk_low: bool,
 }
 
 /// Whether a node takes part.

@@ -71,6 +71,8 @@ mod tests {
             bytes: 0,
             free: 0,
             capacity: None,
+            clock_ahead_ms: None,
+            disk_low: false,
         }
     }
 

@@ -26,6 +26,10 @@ pub(super) struct Spot<'a> {
     pub(super) draining: bool,
     /// A voter on it is far behind.
     pub(super) lagging: bool,
+    /// Its clock is not that of the others: it would decide too early or too late.
+    pub(super) astray: bool,
+    /// Its disk has less free than its reserve.
+    pub(super) low: bool,
     /// How many shards it holds.
     pub(super) replicas: usize,
     /// Their bytes.
@@ -187,9 +191,9 @@ impl<'a> Board<'a> {
         candidates.min_by_key(rank).map(|(node, _)| *node)
     }
 
-    /// Whether a voter may lead a shard: it takes part, stays, and has the log.
+    /// Whether a voter may lead a shard: it takes part, stays, is fit, and has the log.
     pub(super) fn may_lead(&self, shard: u32, node: u64) -> bool {
-        self.could_lead(shard, node) && self.spots.get(&node).is_some_and(Spot::levels)
+        self.could_lead(shard, node) && self.spots.get(&node).is_some_and(Spot::leads)
     }
 
     /// Whether a voter could lead a shard for a while, although its node is to give all away.
@@ -285,6 +289,8 @@ impl<'a> Spot<'a> {
             lost: removed || gone.is_some_and(|since| seen.now.saturating_sub(since) > settings.repair_after),
             draining: node.state == NodeState::Draining,
             lagging: false,
+            astray: observed.is_some_and(|observed| observed.clock_ahead.is_some()),
+            low: observed.is_some_and(|observed| observed.disk_low),
             replicas: 0,
             bytes: 0,
             room: free.saturating_sub(RESERVE),
@@ -296,6 +302,16 @@ impl<'a> Spot<'a> {
     /// It is one of those among which replicas and leaders are evened out.
     pub(super) fn levels(&self) -> bool {
         self.live && !self.draining && self.node.state == NodeState::Up
+    }
+
+    /// Nothing speaks against its leading.
+    pub(super) fn is_fit(&self) -> bool {
+        !self.astray && !self.low
+    }
+
+    /// It is one of those among which leaders are evened out.
+    pub(super) fn leads(&self) -> bool {
+        self.levels() && self.is_fit()
     }
 
     /// It gets new replicas.

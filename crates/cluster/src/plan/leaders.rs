@@ -46,7 +46,7 @@ fn count(board: &Board<'_>) -> Option<(u32, u64, u64)> {
 }
 
 fn leading<'b>(board: &'b Board<'_>) -> impl Iterator<Item = u64> + 'b {
-    board.spots.iter().filter(|(_, spot)| spot.levels()).map(|(node, _)| *node)
+    board.spots.iter().filter(|(_, spot)| spot.leads()).map(|(node, _)| *node)
 }
 
 /// Of the shards that could be handed over so, the one whose load evens the two out best.

@@ -33,6 +33,10 @@ pub struct NodeSeen {
     pub bytes: u64,
     /// Bytes free on its disk.
     pub free: u64,
+    /// Where a majority of the nodes contradicts its clock: microseconds that it is ahead of theirs, or behind where negative.
+    pub clock_ahead: Option<i64>,
+    /// Its disk has less free than its reserve: what it leads takes nothing new in.
+    pub disk_low: bool,
 }
 
 /// A shard as it is observed.

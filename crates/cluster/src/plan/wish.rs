@@ -63,6 +63,12 @@ pub fn can_transfer(view: &View<'_>, shard: u32, to: u64) -> Result<Step, Refusa
     if from == to {
         return Err(Refusal::LeadsAlready { shard, node: to });
     }
+    if board.spots[&to].astray {
+        return Err(Refusal::Astray { node: to });
+    }
+    if board.spots[&to].low {
+        return Err(Refusal::DiskLow { node: to });
+    }
     if !board.may_lead(shard, to) {
         return Err(Refusal::Lagging { node: to });
     }

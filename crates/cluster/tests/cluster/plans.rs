@@ -312,6 +312,24 @@ fn leaders_that_decide_much_are_spread() {
 }
 
 #[test]
+fn a_node_whose_clock_is_astray_or_whose_disk_is_low_leads_nothing() {
+    let mut world = world(3, 8);
+    assert_eq!(world.leaders_on(2), 3, "with the meta group there are nine");
+    let set = |world: &mut World, clock_ahead, disk_low| {
+        let seen = world.seen.nodes.get_mut(&2).expect("is there");
+        (seen.clock_ahead, seen.disk_low) = (clock_ahead, disk_low);
+        world.settle(200);
+        [1, 2, 3].map(|node| world.leaders_on(node))
+    };
+    for (clock_ahead, disk_low) in [(Some(-90_000_000), false), (None, true)] {
+        let [first, unfit, third] = set(&mut world, clock_ahead, disk_low);
+        assert_eq!(unfit, 0);
+        assert!(first.abs_diff(third) <= 1, "{first} and {third}");
+        assert_eq!(set(&mut world, None, false), [3, 3, 3], "until all is well again");
+    }
+}
+
+#[test]
 fn a_voter_that_is_behind_does_not_lead() {
     let mut world = World::of(2, Settings { replication: 2, shards: 4, most_moves: 64, ..settings() });
     (0..4).for_each(|shard| world.place(shard, &[1, 2]));

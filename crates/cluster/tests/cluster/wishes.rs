@@ -119,6 +119,11 @@ fn the_leadership_goes_to_a_voter_that_has_the_log() {
     assert_eq!(can_transfer(&world.view(), 0, 9), Err(Refusal::UnknownNode { node: 9 }));
     world.shard(0).lag.insert(2, 1000);
     assert_eq!(can_transfer(&world.view(), 0, 2), Err(Refusal::Lagging { node: 2 }));
+    world.seen.nodes.get_mut(&2).expect("is there").clock_ahead = Some(90_000_000);
+    assert_eq!(can_transfer(&world.view(), 0, 2), Err(Refusal::Astray { node: 2 }));
+    let seen = world.seen.nodes.get_mut(&2).expect("is there");
+    (seen.clock_ahead, seen.disk_low) = (None, true);
+    assert_eq!(can_transfer(&world.view(), 0, 2), Err(Refusal::DiskLow { node: 2 }));
     world.gone(3, 1);
     assert_eq!(can_transfer(&world.view(), 0, 3), Err(Refusal::NotAlive { node: 3 }));
 }

@@ -35,7 +35,7 @@ impl World {
     /// Nodes that all answer and have room, in these zones. The meta group is on node 1.
     pub fn with(settings: Settings, zones: &[Option<&str>]) -> Self {
         let group = Group::with(settings, zones);
-        let node = NodeSeen { gone_since: None, bytes: 0, free: 1 << 40 };
+        let node = NodeSeen { free: 1 << 40, ..NodeSeen::default() };
         let nodes = (1..=zones.len() as u64).map(|id| (id, node)).collect();
         let seen = Seen { now: group.at, nodes, shards: BTreeMap::new() };
         let mut world = Self { group, seen, groups: BTreeMap::new() };

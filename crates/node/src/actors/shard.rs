@@ -15,10 +15,12 @@ use flintwheel_wheel::Wheel;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::actors::coming::{Coming, Found};
 use crate::decide::{Armed, decide};
 use crate::error::EngineError;
 use crate::interest;
 use crate::plans::Plans;
+use crate::room::Level;
 use crate::shared::Shared;
 
 /// Decisions of one entry: large enough that Raft and fsync cost nothing each, small enough that an entry stays below 64 KiB.
@@ -34,6 +36,8 @@ const HORIZON: i64 = 10 * 60 * 1_000_000;
 const OVERDUE: i64 = 30 * 1_000_000;
 /// How often all cursors are looked at for that.
 const AUDIT: i64 = 15 * 1_000_000;
+/// How often what is due is looked at while the disk is nearly full.
+const HELD: i64 = 1_000_000;
 /// When a proposal found no leader.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -97,8 +101,9 @@ pub struct State {
     myself: ActorRef<ShardMessage>,
     wheel: Wheel<Armed>,
     plans: Plans,
-    /// Definitions with a nominal time up to here are in the wheel, or on their way.
+    /// Definitions with a nominal time up to here are in the wheel, among the coming ones, or on their way.
     filled_to: i64,
+    coming: Coming,
     next_audit: i64,
     due: VecDeque<Armed>,
     ingest: VecDeque<IngestJob>,
@@ -129,6 +134,7 @@ impl Actor for ShardActor {
             wheel: Wheel::new(now),
             plans: Plans::default(),
             filled_to: i64::MIN,
+            coming: Coming::default(),
             next_audit: now + AUDIT,
             due: VecDeque::new(),
             ingest: VecDeque::new(),
@@ -146,6 +152,7 @@ impl Actor for ShardActor {
             return Err(EngineError::NotLed.into());
         }
         state.refill(state.shared.clock.now())?;
+        state.arm_coming()?;
         state.shared.set_actor(state.shard, state.term, myself);
         state.shared.dispatchers.restarted(state.shard);
         state.sleep();
@@ -182,6 +189,7 @@ impl State {
         if now + HORIZON / 2 > self.filled_to {
             self.refill(now)?;
         }
+        self.arm_coming()?;
         if now >= self.next_audit {
             self.audit(now)?;
         }
@@ -194,47 +202,64 @@ impl State {
     }
 
     fn sleep(&self) {
+        if !self.coming.is_empty() {
+            return self.shared.set_wake_at(self.shard, i64::MIN);
+        }
+        if !self.due.is_empty() && self.is_held() {
+            return self.shared.set_wake_at(self.shard, self.shared.clock.now() + HELD);
+        }
         let refill = self.filled_to - HORIZON / 2;
         let due = self.wheel.next_due_hint().unwrap_or(i64::MAX);
         self.shared.set_wake_at(self.shard, due.min(refill).min(self.next_audit));
     }
 
-    /// Arms the definitions whose nominal time has come within the horizon.
+    /// Finds the definitions whose nominal time has come within the horizon.
     fn refill(&mut self, now: i64) -> Result<(), EngineError> {
         let (from, to) = (self.filled_to, now + HORIZON);
-        if self.wheel.is_empty() && self.due.is_empty() && self.fires_in_flight == 0 {
+        if self.wheel.is_empty() && self.is_idle() {
             self.plans = Plans::default();
         }
-        let near = self.cursors(|next| next > from && next <= to)?;
+        self.coming.add(self.cursors(|next| next > from && next <= to)?);
         self.filled_to = to;
-        near.into_iter().try_for_each(|(number, generation, nominal)| self.arm(number, generation, nominal))
+        Ok(())
+    }
+
+    /// Arms the soonest of those found. One that has changed since is dropped when it is due; the change has armed it anew.
+    fn arm_coming(&mut self) -> Result<(), EngineError> {
+        self.coming.take().try_for_each(|found| self.arm(found))
+    }
+
+    /// Nothing that is due or soon due is on its way to the wheel or from it.
+    fn is_idle(&self) -> bool {
+        self.coming.is_empty() && self.due.is_empty() && self.fires_in_flight == 0
     }
 
     /// Arms again what should have fired long ago and is not on its way: nobody may be forgotten, whatever went wrong.
     fn audit(&mut self, now: i64) -> Result<(), EngineError> {
         self.next_audit = now + AUDIT;
         let behind = self.cursors(|next| next < now - OVERDUE)?;
-        let oldest = behind.iter().map(|(_, _, nominal)| now - nominal).max().unwrap_or(0);
+        let oldest = behind.iter().map(|found| now - found.nominal).max().unwrap_or(0);
         self.shared.metrics.set_oldest_overdue(self.shard, oldest);
-        if self.fires_in_flight > 0 || !self.due.is_empty() {
+        if !self.is_idle() {
             return Ok(());
         }
-        for (number, generation, nominal) in behind {
+        for found in behind {
+            let number = found.number;
             tracing::warn!(shard = self.shard, number, "a definition was overdue and not armed; armed again");
-            self.arm(number, generation, nominal)?;
+            self.arm(found)?;
         }
         Ok(())
     }
 
-    fn cursors(&self, wanted: impl Fn(i64) -> bool) -> Result<Vec<(u64, u32, i64)>, EngineError> {
+    fn cursors(&self, wanted: impl Fn(i64) -> bool) -> Result<Vec<Found>, EngineError> {
         let found = self.group.read(|machine, _| {
             let armed = machine.slots().iter().filter(|(_, slot)| slot.is_armed() && wanted(slot.next));
-            armed.map(|(number, slot)| (number, slot.generation, slot.next)).collect()
+            armed.map(|(number, slot)| Found { number, generation: slot.generation, nominal: slot.next }).collect()
         });
         Ok(found?)
     }
 
-    fn arm(&mut self, number: u64, generation: u32, nominal: i64) -> Result<(), EngineError> {
+    fn arm(&mut self, Found { number, generation, nominal }: Found) -> Result<(), EngineError> {
         let Some(version) = self.group.read(|m, _| m.slots().get(number).map(|slot| slot.version))? else {
             return Ok(());
         };
@@ -259,12 +284,15 @@ impl State {
     fn arm_from_cursor(&mut self, number: u64) -> Result<(), EngineError> {
         let slot = self.group.read(|m, _| m.slots().get(number).copied())?;
         match slot.filter(|slot| slot.is_armed() && slot.next <= self.filled_to) {
-            Some(slot) => self.arm(number, slot.generation, slot.next),
+            Some(slot) => self.arm(Found { number, generation: slot.generation, nominal: slot.next }),
             None => Ok(()),
         }
     }
 
     fn propose_fires(&mut self) -> Result<(), EngineError> {
+        if self.is_held() {
+            return Ok(());
+        }
         while self.fires_in_flight < IN_FLIGHT && !self.due.is_empty() {
             let now = self.shared.clock.now();
             let (due, decisions) = self.take_due(now)?;
@@ -277,6 +305,11 @@ impl State {
             self.propose(now, &body, Proposed::Fire { due, decisions });
         }
         Ok(())
+    }
+
+    /// The disk is nearly full: what is due waits.
+    fn is_held(&self) -> bool {
+        self.shared.peers.rooms().own() == Level::Out
     }
 
     /// Takes from the queue what one entry holds. What a later generation has overtaken is dropped here.

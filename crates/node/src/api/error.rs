@@ -54,6 +54,7 @@ impl ApiError {
             Self::Operate(OperateError::NotFound(_)) => "NOT_FOUND",
             Self::Operate(OperateError::Passing(_)) => "UNAVAILABLE",
             Self::Engine(EngineError::Busy) => "BUSY",
+            Self::Engine(EngineError::DiskLow { .. }) => "DISK_LOW",
             Self::Engine(error) if error.is_passing() => "UNAVAILABLE",
             Self::Engine(_) => "SHARD_FAILED",
         }

@@ -24,7 +24,9 @@ const GLANCE: Duration = Duration::from_secs(1);
 impl Api {
     /// Counts over the shards that this node leads, and whether it knows who leads those of which it has a replica.
     pub fn snapshot(&self) -> Snapshot {
-        let mut sum = Snapshot { clock_held: self.shared.clock.is_held(), ..Snapshot::default() };
+        let clock_ahead = self.shared.peers.clocks().astray(self.node.id);
+        let (clock_held, disk) = (self.shared.clock.is_held(), self.shared.peers.rooms().own());
+        let mut sum = Snapshot { clock_held, clock_ahead, disk, ..Snapshot::default() };
         for group in self.shared.groups.iter() {
             let leadership = group.watch_leader().borrow().clone();
             if !matches!(leadership, Leadership::Leader { .. }) {
@@ -43,7 +45,7 @@ impl Api {
             sum.unled += u32::from(!led);
         }
         sum.memory = self.memory();
-        sum.ready = sum.unled == 0 && !sum.clock_held;
+        sum.ready = sum.unled == 0 && !sum.clock_held && sum.clock_ahead.is_none();
         sum
     }
 

@@ -48,6 +48,11 @@ pub const KEYS: &[Key] = &[
     key("name", "", "The node's name (default: the host's, and the port of its door for others)"),
     key("zone", "", "Rack or zone: replicas of one shard are kept in different ones"),
     key("capacity", "", "Bytes that the node offers (default: as many as its disk has)"),
+    key(
+        "disk_reserve",
+        "",
+        "Bytes that stay free on the disk: with less, nothing new is taken in (default: a twentieth of it, at most 1 GiB)",
+    ),
     key("advertise.peer", "", "host:port by which other nodes reach this one (default: peer_listen)"),
     key("advertise.grpc", "", "host:port by which clients reach its gRPC door (default: grpc_listen)"),
     key("advertise.http", "", "host:port by which clients reach its HTTP door (default: http_listen)"),

@@ -193,6 +193,7 @@ mod tests {
             ("peer_listen = \"127.0.0.1:1\"\ngrpc_listen = \"[::]:1\"", "set advertise.grpc to host:port"),
             ("[advertise]\npeer = \"a b:1\"", ":2: advertise.peer = \"a b:1\" is not host:port"),
             ("replication = 10", "replication = \"10\" is not in 1 to 9"),
+            ("disk_reserve = 5", "disk_reserve = \"5\" is not in 1048576 to"),
             ("capacity = 5", "capacity = \"5\" is not in 1073741824 to"),
         ] {
             let error = settings(text).expect_err(text).to_string();

@@ -69,6 +69,8 @@ pub struct Settings {
     pub zone: Option<String>,
     /// Bytes that the node offers.
     pub capacity: Option<u64>,
+    /// Bytes that stay free on the disk.
+    pub disk_reserve: Option<u64>,
     /// What others are told of where the doors are.
     pub advertise: Advertise,
     /// Replicas that a new cluster wants.
@@ -120,6 +122,7 @@ pub(super) fn read(config: &Config) -> Result<Settings, ConfigError> {
         name: r.optional("name"),
         zone: r.optional("zone"),
         capacity: r.optional("capacity").map(|_| r.number("capacity", 1 << 30, u64::MAX)),
+        disk_reserve: r.optional("disk_reserve").map(|_| r.number("disk_reserve", 1 << 20, u64::MAX)),
         advertise: Advertise {
             peer: r.host_port("advertise.peer"),
             grpc: r.host_port("advertise.grpc"),

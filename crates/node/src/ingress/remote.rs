@@ -38,6 +38,8 @@ enum Answer {
     Later,
     /// It can't.
     Failed(String),
+    /// The disks of these nodes have no room.
+    DiskLow(Vec<u64>),
 }
 
 /// Brings matches to the node that leads their shard. Begins at once, whether the future is polled or not.
@@ -101,6 +103,7 @@ fn settle(
         Answer::Busy => Err(EngineError::Busy),
         Answer::Later => Err(EngineError::Restarting { shard }),
         Answer::Failed(why) => Err(EngineError::ShardStopped(why)),
+        Answer::DiskLow(nodes) => Err(EngineError::DiskLow { shard, nodes }),
     }
 }
 
@@ -133,8 +136,10 @@ async fn take(shared: &Shared, shard: u32, Ingest { events, matches }: Ingest) -
         Err(_) => return Answer::Busy,
     };
     let (reply, answer) = oneshot::channel();
-    if shared.ingest(shard, IngestJob { events, matches, reply, permit }).is_err() {
-        return Answer::Later;
+    match shared.ingest(shard, IngestJob { events, matches, reply, permit }) {
+        Ok(()) => {}
+        Err(EngineError::DiskLow { nodes, .. }) => return Answer::DiskLow(nodes),
+        Err(_) => return Answer::Later,
     }
     match answer.await {
         Ok(Ok(outcomes)) => Answer::Taken(outcomes),
@@ -178,6 +183,10 @@ impl Answer {
                 e.u8(4);
                 e.text(why);
             }
+            Self::DiskLow(nodes) => {
+                e.u8(5);
+                e.list(nodes, |e, node| e.u64(*node));
+            }
         }
         e.finish().into()
     }
@@ -190,6 +199,7 @@ impl Answer {
             2 => Self::Busy,
             3 => Self::Later,
             4 => Self::Failed(d.text()?),
+            5 => Self::DiskLow(d.list(Decoder::u64)?),
             other => return Err(DecodeError(format!("{other} is no answer to matches"))),
         };
         d.end()?;
@@ -256,6 +266,7 @@ mod tests {
             (Answer::Busy, "01 02"),
             (Answer::Later, "01 03"),
             (Answer::Failed("x".into()), "01 04 01000000 78"),
+            (Answer::DiskLow(vec![2, 3]), "01 05 02000000 0200000000000000 0300000000000000"),
         ] {
             let bytes = answer.encode();
             assert_eq!(hex(&bytes), golden.replace(' ', ""), "{answer:?}");

@@ -20,6 +20,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
 
+use crate::clocks::Clocks;
+use crate::room::Rooms;
+
 /// What a call is about. The number stands on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
@@ -38,14 +41,27 @@ pub enum Subject {
     Meta = 6,
     /// Who is in the cluster.
     Directory = 7,
+    /// What time it is.
+    Clock = 8,
+    /// How the disk stands.
+    Room = 9,
 }
 
 /// Calls have these group numbers on their lane: far above all shards.
 const FIRST: u32 = 0xFFFF_0000;
 
 impl Subject {
-    const ALL: [Self; 7] =
-        [Self::Ask, Self::Ingest, Self::Interest, Self::Seen, Self::Change, Self::Meta, Self::Directory];
+    const ALL: [Self; 9] = [
+        Self::Ask,
+        Self::Ingest,
+        Self::Interest,
+        Self::Seen,
+        Self::Change,
+        Self::Meta,
+        Self::Directory,
+        Self::Clock,
+        Self::Room,
+    ];
 
     fn group(self) -> u32 {
         FIRST + self as u32
@@ -67,13 +83,22 @@ pub struct Peers {
     me: u64,
     transport: Arc<dyn Transport>,
     directory: Arc<Directory>,
+    clocks: Clocks,
+    rooms: Rooms,
     answers: RwLock<BTreeMap<Subject, Arc<dyn Answers>>>,
 }
 
 impl Peers {
     /// Of the node `me`.
     pub fn new(me: u64, transport: Arc<dyn Transport>, directory: Arc<Directory>) -> Self {
-        Self { me, transport, directory, answers: RwLock::default() }
+        Self {
+            me,
+            transport,
+            directory,
+            clocks: Clocks::default(),
+            rooms: Rooms::default(),
+            answers: RwLock::default(),
+        }
     }
 
     /// This node's id.
@@ -84,6 +109,16 @@ impl Peers {
     /// Who is in the cluster, as far as this node knows.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Whose clock is astray, as far as this node knows.
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
+    /// How disks stand, as far as this node knows.
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     /// Who answers calls of a subject from now on.

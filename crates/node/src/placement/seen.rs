@@ -11,6 +11,7 @@ use flintwheel_cluster::plan::{NodeSeen, Seen, ShardSeen};
 use super::Placement;
 use super::report::{Led, Report};
 use crate::peers::Subject;
+use crate::room::Level;
 
 /// How long one node is waited for.
 const WITHIN: Duration = Duration::from_millis(1500);
@@ -79,7 +80,12 @@ impl Observer {
         });
         let reports = futures::future::join_all(asked).await;
         let grace = i64::try_from(placement.pace.grace.as_micros()).unwrap_or(i64::MAX);
-        self.digest(reports, began, grace)
+        let mut observed = self.digest(reports, began, grace);
+        for (node, seen) in &mut observed.seen.nodes {
+            seen.clock_ahead = placement.peers.clocks().astray(*node);
+            seen.disk_low = placement.peers.rooms().of(*node, placement.peers.me()) != Level::Plenty;
+        }
+        observed
     }
 
     fn digest(&mut self, reports: Vec<(u64, Result<Report, String>)>, now: i64, grace: i64) -> Observed {
@@ -139,7 +145,7 @@ impl Contact {
         *self = Self {
             silent_since: None,
             heard: true,
-            last: NodeSeen { bytes: report.bytes, free: report.free, gone_since: None },
+            last: NodeSeen { bytes: report.bytes, free: report.free, ..NodeSeen::default() },
         };
     }
 
@@ -207,7 +213,7 @@ mod tests {
         let observed = observer.digest(reports, 0, GRACE);
         assert_eq!(observed.seen.shards[&0].leader, Some(2));
         assert_eq!(observed.terms, BTreeMap::from([(0, 5), (1, 1)]));
-        assert_eq!(observed.seen.nodes[&1], NodeSeen { gone_since: None, bytes: 7, free: 9 });
+        assert_eq!(observed.seen.nodes[&1], NodeSeen { bytes: 7, free: 9, ..NodeSeen::default() });
     }
 
     #[test]

@@ -61,6 +61,8 @@ fn node(row: &Node, meta: &Meta, observed: &Observed) -> ClusterNode {
         bytes: seen.map_or(0, |seen| seen.bytes),
         free: seen.map_or(0, |seen| seen.free),
         capacity: row.capacity,
+        clock_ahead_ms: seen.and_then(|seen| seen.clock_ahead).map(|micros| micros / 1000),
+        disk_low: seen.is_some_and(|seen| seen.disk_low),
     }
 }
 

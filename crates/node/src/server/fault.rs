@@ -21,6 +21,8 @@ const TOO_MANY_NAMESPACES: &str = "TOO_MANY_NAMESPACES";
 const SHORTLY: Duration = Duration::from_millis(250);
 /// What is full has drained somewhat, or another node has taken over.
 const LATER: Duration = Duration::from_secs(1);
+/// Somebody has to make room.
+const MUCH_LATER: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,9 @@ impl From<EngineError> for Fault {
             EngineError::Busy => {
                 let message = format!("{message}; send it again after the delay");
                 Error::new(Code::ResourceExhausted, reason::BACK_PRESSURE, message).retry_after(LATER).into()
+            }
+            EngineError::DiskLow { .. } => {
+                Error::new(Code::ResourceExhausted, reason::DISK_LOW, message).retry_after(MUCH_LATER).into()
             }
             EngineError::ShardStopped(_) | EngineError::Read(_) => {
                 tracing::error!(%error, "a request failed by a fault of the engine");
@@ -149,6 +154,12 @@ mod tests {
             (OperateError::NotFound("no node".into()).into(), Code::NotFound, "NOT_FOUND", None),
             (OperateError::Passing("no leader".into()).into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),
             (EngineError::Busy.into(), Code::ResourceExhausted, "BACK_PRESSURE", Some(LATER)),
+            (
+                EngineError::DiskLow { shard: 1, nodes: vec![1, 3] }.into(),
+                Code::ResourceExhausted,
+                "DISK_LOW",
+                Some(MUCH_LATER),
+            ),
             (EngineError::NotLed.into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),
             (EngineError::Restarting { shard: 1 }.into(), Code::Unavailable, "NOT_LEADER", Some(SHORTLY)),
             (

@@ -58,6 +58,8 @@ fn state() -> ClusterState {
         bytes: 1,
         free: 2,
         capacity: None,
+        clock_ahead_ms: None,
+        disk_low: false,
     };
     let replica = ShardReplica { node: 1, role: ReplicaRole::Voter, lag: Some(0) };
     let shard =

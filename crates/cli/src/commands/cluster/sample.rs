@@ -35,6 +35,8 @@ fn node(id: u64, name: &str, state: NodeState, leaders: u32) -> ClusterNode {
         bytes: if started { 1 << 30 } else { 0 },
         free: if started { 20 << 30 } else { 0 },
         capacity: started.then_some(30 << 30),
+        clock_ahead_ms: None,
+        disk_low: false,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The cluster in words: states, steps, reasons, and where something goes.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use flintwheel_client::{
     ClusterNode, ClusterState, META_SHARD, MoveReason, MoveStep, NodeState, ReplicaRole, ShardMove, ShardReplica,
@@ -22,7 +24,7 @@ pub fn shard_title(shard: u32) -> String {
     if shard == META_SHARD { "the meta group".to_owned() } else { format!("shard {shard}") }
 }
 
-/// `up`, `draining`, `up, gone 3m12s`.
+/// `up`, `draining`, `up, gone 3m12s`, `up, clock 1m35s ahead`, `up, disk low`.
 pub fn standing(node: &ClusterNode, now: DateTime<Utc>) -> String {
     let state = match node.state {
         NodeState::Joining => "joining",
@@ -30,6 +32,14 @@ pub fn standing(node: &ClusterNode, now: DateTime<Utc>) -> String {
         NodeState::Draining => "draining",
         NodeState::Removed => "removed",
     };
+    if let Some(ahead) = node.clock_ahead_ms.filter(|_| node.alive) {
+        let (by, to) =
+            (compact(Duration::from_millis(ahead.unsigned_abs())), if ahead < 0 { "behind" } else { "ahead" });
+        return format!("{state}, clock {by} {to}");
+    }
+    if node.disk_low && node.alive {
+        return format!("{state}, disk low");
+    }
     // Who has never started is not missed.
     if node.alive || matches!(node.state, NodeState::Joining | NodeState::Removed) {
         return state.to_owned();
@@ -78,5 +88,30 @@ pub fn reason(reason: MoveReason) -> &'static str {
         MoveReason::Zones => "zones",
         MoveReason::Rebalance => "rebalance",
         MoveReason::Command => "command",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::cluster::sample;
+
+    #[test]
+    fn a_node_stands_in_words() {
+        let state = sample::state();
+        let [up, gone] = [0, 1].map(|index| state.nodes[index].clone());
+        let cases = [
+            ("up", up.clone()),
+            ("up, gone 3m12s", gone.clone()),
+            ("up, clock 1m35s ahead", ClusterNode { clock_ahead_ms: Some(95_000), ..up.clone() }),
+            ("up, clock 6s behind", ClusterNode { clock_ahead_ms: Some(-6_000), ..up.clone() }),
+            ("up, disk low", ClusterNode { disk_low: true, ..up.clone() }),
+            ("draining, disk low", ClusterNode { disk_low: true, state: NodeState::Draining, ..up }),
+            ("up, gone 3m12s", ClusterNode { disk_low: true, ..gone }),
+        ];
+        let now = "2026-11-23T08:00:00Z".parse().expect("a time");
+        for (words, node) in cases {
+            assert_eq!(standing(&node, now), words);
+        }
     }
 }

@@ -29,6 +29,8 @@ fn node(id: u64, state: NodeState) -> ClusterNode {
         bytes: 1 << 40,
         free: u64::MAX,
         capacity: Some(0).filter(|_| id.is_multiple_of(2)),
+        clock_ahead_ms: Some(-95_000).filter(|_| id.is_multiple_of(2)),
+        disk_low: !id.is_multiple_of(2),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Asks between nodes: their form on the wire, the way that they take, and two nodes of which one has no replica.
 
+mod clocks;
 mod routes;
 mod two_nodes;
 mod wire;

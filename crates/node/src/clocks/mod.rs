@@ -1,0 +1,148 @@
+//! The clocks of the cluster, compared: a node whose clock a majority contradicts gives its leaders away, and says so.
+//!
+//! It would fire too early or too late; as a follower it does no harm, for leaders decide. The same comparison confirms a wall clock that
+//! has jumped ahead, where the others' have too. Times are those by which nodes fire ([`crate::clock`]); leases and elections go by other
+//! clocks, which nobody sets.
+
+pub mod judge;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flintwheel_cluster::Meta;
+use flintwheel_raft::Groups;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::clock::Clock;
+use crate::hand_over;
+use crate::peers::{Answers, Subject};
+use crate::shared::Shared;
+use judge::Shown;
+
+/// How often clocks are compared: so long may a node go by a clock that has been set wrong.
+const ROUND: Duration = Duration::from_secs(2);
+/// An answer that takes longer says too little of the time: half of it is the error.
+const WITHIN: Duration = Duration::from_secs(1);
+/// For the leaders of a node whose clock is astray.
+const HAND_OVER: Duration = Duration::from_secs(3);
+
+/// Nodes whose clocks a majority contradicts, as this node sees it.
+#[derive(Debug, Default)]
+pub struct Clocks {
+    judged: Mutex<Judged>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Judged {
+    /// Microseconds ahead of the majority.
+    astray: BTreeMap<u64, i64>,
+    /// Nobody knows which of the clocks is wrong.
+    disputed: bool,
+}
+
+impl Clocks {
+    /// How far a node's clock is ahead of those of a majority, in microseconds, or behind where negative. `None`: it goes with them, or nobody
+    /// can tell.
+    pub fn astray(&self, node: u64) -> Option<i64> {
+        self.judged.lock().astray.get(&node).copied()
+    }
+
+    /// Takes in what the clocks show; says what has changed.
+    pub(crate) fn take(&self, me: u64, shown: &Shown, nodes: usize) {
+        let mut judged = self.judged.lock();
+        let disputed = judge::disputed(shown, nodes);
+        let now = Judged { astray: judge::astray(shown, nodes, &judged.astray), disputed: disputed.is_some() };
+        for (node, ahead) in now.astray.iter().filter(|(node, _)| !judged.astray.contains_key(node)) {
+            say(*node, me, *ahead);
+        }
+        for node in judged.astray.keys().filter(|node| !now.astray.contains_key(node)) {
+            tracing::warn!(node, "the clock of a node goes with those of the others again");
+        }
+        if let Some(gap) = disputed.filter(|_| !judged.disputed) {
+            let seconds = gap / 1_000_000;
+            tracing::error!(seconds, "clocks of nodes are apart, and no majority says which is wrong; set them right");
+        }
+        *judged = now;
+    }
+}
+
+fn say(node: u64, me: u64, ahead: i64) {
+    let seconds = ahead / 1_000_000;
+    if node == me {
+        tracing::error!(
+            ahead_by_seconds = seconds,
+            "this node's clock is not that of the others; it gives its leaders away and leads nothing until the clock is set right"
+        );
+    } else {
+        tracing::error!(
+            node,
+            ahead_by_seconds = seconds,
+            "the clock of a node is not that of the others; set it right"
+        );
+    }
+}
+
+/// Tells other nodes the time by which this one fires.
+struct Tells(Arc<dyn Clock>);
+
+impl Answers for Tells {
+    fn answer(&self, _from: u64, _body: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+        let now = self.0.now();
+        async move { Ok(Bytes::copy_from_slice(&now.to_le_bytes())) }.boxed()
+    }
+}
+
+/// Answers other nodes from now on.
+pub fn register(shared: &Shared) {
+    shared.peers.register(Subject::Clock, Arc::new(Tells(Arc::clone(&shared.clock))));
+}
+
+/// Compares, for all time.
+pub async fn run(shared: Arc<Shared>, meta: Arc<Groups<Meta>>) {
+    let mut every = tokio::time::interval(ROUND);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        compare(&shared).await;
+        let (clocks, me) = (shared.peers.clocks(), shared.peers.me());
+        if clocks.astray(me).is_some() {
+            // Again in each round: whoever is elected while others are away may be elected again.
+            let fit = |node| clocks.astray(node).is_none();
+            hand_over::all(&shared.groups, &meta, me, fit, HAND_OVER).await;
+        }
+    }
+}
+
+/// One round: what all clocks show is judged, and a wall clock that has jumped is believed if the others' have too.
+pub(crate) async fn compare(shared: &Shared) {
+    let me = shared.peers.me();
+    let nodes: Vec<u64> = shared.peers.directory().nodes().iter().map(|node| node.id).collect();
+    let shown = ask(shared, &nodes).await;
+    shared.peers.clocks().take(me, &shown, nodes.len());
+    if let Some(wall) = shared.clock.doubted()
+        && judge::confirmed(wall - shared.clock.now(), me, &shown, nodes.len())
+    {
+        tracing::warn!("the other nodes' clocks have gone on as the wall clock here has; it is believed");
+        shared.clock.accept();
+    }
+}
+
+/// How far each clock is ahead of this node's.
+async fn ask(shared: &Shared, nodes: &[u64]) -> Shown {
+    let me = shared.peers.me();
+    let questions = nodes.iter().filter(|node| **node != me).map(|node| async {
+        let (asked, before) = (Instant::now(), shared.clock.now());
+        let answer = shared.peers.call(*node, Subject::Clock, Bytes::new(), WITHIN).await.ok()?;
+        let theirs = i64::from_le_bytes(answer.as_ref().try_into().ok()?);
+        // By a clock that nobody sets: the other one may have been set in between.
+        let took = i64::try_from(asked.elapsed().as_micros()).unwrap_or(i64::MAX);
+        Some((*node, theirs - (before + took / 2)))
+    });
+    let answers = futures::future::join_all(questions).await;
+    answers.into_iter().flatten().chain([(me, 0)]).collect()
+}

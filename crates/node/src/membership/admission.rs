@@ -26,6 +26,10 @@ impl JoinService for Admission {
         let request = request.into_inner();
         check_versions(&request)?;
         let join = read(request)?;
+        // The door opens a moment before there is a cluster, and who is refused gives up: nobody has to mend anything here.
+        if self.directory.meta().settings().is_none() {
+            return Err(being_made());
+        }
         let name = join.name.clone();
         let accepted = self.placement.propose(Body::Join(join)).await.map_err(|error| match error {
             MetaError::Refused(why) => Status::failed_precondition(why),
@@ -33,7 +37,7 @@ impl JoinService for Admission {
         })?;
         let Accepted::Node(node) = accepted else { return Err(Status::internal("the cluster gave no id")) };
         let (version, meta) = self.with_node(node).await?;
-        let settings = meta.settings().ok_or_else(|| Status::unavailable("the cluster is just being made"))?;
+        let settings = meta.settings().ok_or_else(being_made)?;
         tracing::info!(node, %name, "a node was taken in");
         Ok(Response::new(JoinResponse {
             cluster: settings.cluster.to_vec().into(),
@@ -43,6 +47,10 @@ impl JoinService for Admission {
             directory: meta.to_bytes().into(),
         }))
     }
+}
+
+fn being_made() -> Status {
+    Status::unavailable("the cluster is just being made")
 }
 
 impl Admission {

@@ -28,7 +28,7 @@ fn trigger(zone: &str, line: &str) -> ScheduleTrigger {
 }
 
 fn plan(trigger: &ScheduleTrigger) -> Plan {
-    Plan::compile(trigger, "spec.trigger.schedule").expect("a schedule")
+    Plan::compile(trigger, "spec.trigger.schedule", 0).expect("a schedule")
 }
 
 /// One step from each nominal time to the next, round the clock and the year.
@@ -63,7 +63,7 @@ fn compile(c: &mut Criterion) {
     }
     let never = trigger("Europe/Berlin", "0 0 31 2,4,6,9,11 *");
     c.bench_function("compile/never", |b| {
-        b.iter(|| Plan::compile(black_box(&never), "spec.trigger.schedule").expect_err("it never fires"))
+        b.iter(|| Plan::compile(black_box(&never), "spec.trigger.schedule", 0).expect_err("it never fires"))
     });
 }
 

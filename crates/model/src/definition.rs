@@ -5,13 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::duration::Span;
 use crate::one_or_many::{OneOrMany, one_or_many};
+
+mod schedule;
+
+pub use schedule::{
+    CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode, MisfirePolicy,
+    ScheduleTrigger,
+};
 
 /// The only accepted `apiVersion`.
 pub const API_VERSION: &str = "flintwheel.dev/v1";
@@ -103,110 +109,6 @@ impl Trigger {
     pub fn is_empty(&self) -> bool {
         self.schedule.is_none() && self.event.is_none()
     }
-}
-
-/// Due times: the union of all cron lines, intervals and single times.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScheduleTrigger {
-    /// Cron lines as Temporal reads them: 5 fields, 6 (year last) or 7 (second first, year last), `@daily` and its kin,
-    /// `@every 1h/5m`, `CRON_TZ=`; day of month AND day of week; 0 and 7 are Sunday.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
-    #[schemars(with = "OneOrMany<String>")]
-    pub cron: Vec<String>,
-    /// Every so often, counted from the Unix epoch.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
-    #[schemars(with = "OneOrMany<Interval>")]
-    pub interval: Vec<Interval>,
-    /// Single times, RFC 3339.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
-    #[schemars(with = "OneOrMany<DateTime<Utc>>")]
-    pub at: Vec<DateTime<Utc>>,
-    /// IANA name of the zone that cron lines are read in (default: UTC).
-    #[serde(default, alias = "timeZone", skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<String>,
-    /// Spreads due times.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jitter: Option<Jitter>,
-    /// No due time before this one (inclusive).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<DateTime<Utc>>,
-    /// No due time after this one (inclusive).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<DateTime<Utc>>,
-    /// What happens to due times that are met late.
-    #[serde(default, alias = "misfirePolicy", skip_serializing_if = "Option::is_none")]
-    pub misfire_policy: Option<MisfirePolicy>,
-}
-
-/// Every `every`, at `phase` past each multiple of it since the Unix epoch, in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Interval {
-    /// At least one second, whole seconds.
-    pub every: Span,
-    /// Less than `every` (default: 0s).
-    #[serde(default, skip_serializing_if = "Span::is_zero")]
-    pub phase: Span,
-}
-
-/// Spreads due times over a window, so that a thousand definitions of 09:00 don't start at once.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Jitter {
-    /// The latest that a due time is moved to; never past the one that follows it.
-    pub window: Span,
-    /// How the offset is chosen.
-    #[serde(default)]
-    pub mode: JitterMode,
-}
-
-/// How a jitter offset is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JitterMode {
-    /// Another offset for each due time, a pure function of definition and nominal time.
-    #[default]
-    PerFiring,
-    /// One offset for the definition.
-    Stable,
-}
-
-/// What happens to due times that are met late: after downtime, a pause, or an outage.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MisfirePolicy {
-    /// Which of the late ones fire.
-    #[serde(default)]
-    pub mode: MisfireMode,
-    /// Later than this, none fires (default: 365d; at least 10s).
-    #[serde(default = "MisfirePolicy::default_window")]
-    pub window: Span,
-}
-
-impl Default for MisfirePolicy {
-    fn default() -> Self {
-        Self { mode: MisfireMode::All, window: Self::default_window() }
-    }
-}
-
-impl MisfirePolicy {
-    fn default_window() -> Span {
-        Span::from_secs(365 * 86_400)
-    }
-}
-
-/// Which late due times fire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MisfireMode {
-    /// Each of them, oldest first.
-    #[default]
-    All,
-    /// The latest only; the others are skipped, with that reason.
-    Latest,
-    /// None; each is skipped, with that reason.
-    None,
 }
 
 /// Events that set a definition off.

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use flintwheel_events::Matcher;
-use flintwheel_model::definition::{ActivityDefinition, DedupeKeyStrategy};
+use flintwheel_model::definition::{ActivityDefinition, DedupeKeyStrategy, Metadata};
 use flintwheel_model::validate;
 use flintwheel_model::{DefinitionKey, Violation, Violations};
-use flintwheel_schedule::Plan;
+use flintwheel_schedule::{Plan, identity, warnings};
 use flintwheel_shard::entry::{Define, NEVER};
 
 /// The path of the schedule in a definition.
@@ -21,13 +21,18 @@ pub struct Admitted {
     pub enabled: bool,
     /// When it is due, if it has a schedule.
     pub plan: Option<Plan>,
+    /// What is allowed in it but hardly meant.
+    pub warnings: Vec<String>,
     subscriptions: Vec<(String, Bytes)>,
 }
 
 /// Checks a definition: all faults at once, those of its schedule too.
 pub fn admit(definition: &ActivityDefinition) -> Result<Admitted, Violations> {
     let mut faults = validate::check(definition);
-    let schedule = definition.spec.trigger.schedule.as_ref().map(|trigger| Plan::compile(trigger, SCHEDULE));
+    let Metadata { namespace, id, .. } = &definition.metadata;
+    let schedule = definition.spec.trigger.schedule.as_ref();
+    let warned = schedule.map(|trigger| warnings(trigger, SCHEDULE)).unwrap_or_default();
+    let schedule = schedule.map(|trigger| Plan::compile(trigger, SCHEDULE, identity(namespace, id)));
     let plan = match schedule.transpose() {
         Ok(plan) => plan,
         Err(more) => {
@@ -42,6 +47,7 @@ pub fn admit(definition: &ActivityDefinition) -> Result<Admitted, Violations> {
         document: document.into(),
         enabled: definition.spec.enabled,
         plan,
+        warnings: warned.iter().map(ToString::to_string).collect(),
         subscriptions: subscriptions(definition),
     })
 }

@@ -76,9 +76,9 @@ mod tests {
     const SECOND: i64 = 1_000_000;
 
     fn timing(mode: MisfireMode, window: u64) -> Timing {
-        let every = Interval { every: Span::from_secs(60), phase: Span::ZERO };
+        let every = Interval::every(Span::from_secs(60), Span::ZERO);
         let trigger = ScheduleTrigger { interval: vec![every], ..ScheduleTrigger::default() };
-        let plan = Plan::compile(&trigger, SCHEDULE_FIELD).expect("valid");
+        let plan = Plan::compile(&trigger, SCHEDULE_FIELD, 0).expect("valid");
         Timing { plan, misfire: MisfirePolicy { mode, window: Span::from_secs(window) }, seed: 0 }
     }
 

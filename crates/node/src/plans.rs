@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use flintwheel_model::definition::{MisfirePolicy, ScheduleTrigger};
-use flintwheel_schedule::Plan;
+use flintwheel_schedule::{Plan, identity, may_depend_on_identity};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -38,14 +38,21 @@ pub type PlanId = u32;
 #[derive(Default)]
 pub struct Plans {
     timings: Vec<Arc<Timing>>,
-    by_text: HashMap<(Box<str>, u64), PlanId>,
+    by_text: HashMap<(Box<str>, u64, u64), PlanId>,
 }
 
-/// Of a whole document, just the schedule's text.
+/// Of a whole document, just who it is and the schedule's text.
 #[derive(Deserialize)]
 struct Document<'a> {
+    metadata: Named,
     #[serde(borrow)]
     spec: Spec<'a>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    namespace: String,
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -71,16 +78,19 @@ impl Plans {
     pub fn of_document(&mut self, document: &[u8], incarnation: u64) -> Result<PlanId, String> {
         let parsed: Document = serde_json::from_slice(document).map_err(|e| e.to_string())?;
         let text = parsed.spec.trigger.schedule.ok_or("the definition has no schedule")?.get();
-        // Only jitter needs a seed of the definition's own.
+        // Only jitter needs a seed of the definition's own, and only `H` its identity.
         let seed = if text.contains("\"jitter\"") { incarnation } else { 0 };
-        if let Some(id) = self.by_text.get(&(Box::from(text), seed)) {
+        let Named { namespace, id } = parsed.metadata;
+        let own = if may_depend_on_identity(text) { identity(&namespace, &id) } else { 0 };
+        let key = (Box::from(text), seed, own);
+        if let Some(id) = self.by_text.get(&key) {
             return Ok(*id);
         }
         let trigger: ScheduleTrigger = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let plan = Plan::compile(&trigger, SCHEDULE).map_err(|e| e.to_string())?;
+        let plan = Plan::compile(&trigger, SCHEDULE, own).map_err(|e| e.to_string())?;
         let id = PlanId::try_from(self.timings.len()).map_err(|_| "too many different schedules")?;
         self.timings.push(Arc::new(Timing { plan, misfire: trigger.misfire_policy.unwrap_or_default(), seed }));
-        self.by_text.insert((text.into(), seed), id);
+        self.by_text.insert(key, id);
         Ok(id)
     }
 }

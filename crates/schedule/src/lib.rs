@@ -1,20 +1,28 @@
-//! Pure. A schedule's due times: cron lines, intervals and single times, in their time zone, with jitter and catch-up.
+//! Pure. A schedule's due times: cron lines, calendars, intervals and single times, without what is excluded, in their time
+//! zone, with jitter and catch-up.
 //!
 //! It does not know what a definition does, nor what time it is: the time is passed in, as microseconds since the Unix
 //! epoch. A *nominal* time is one that the schedule names; the *due* time is the nominal time moved by jitter.
 //!
-//! A cron line means what Temporal documents: a due time is every instant at which the clocks of the zone show what the
-//! line asks for. So a time that a clock change leaves out is skipped, and one that it repeats is due twice.
+//! Cron lines, calendars and intervals of the local calendar name local times; a due time is every instant at which the
+//! clocks of the zone show one of them. So a time that a clock change leaves out is skipped, and one that it repeats is due
+//! twice, as Temporal documents it; unless the schedule chooses another policy.
 
 pub mod catchup;
+mod clock;
+mod closed;
 mod compile;
 mod cron;
 mod fault;
+mod identity;
 mod interval;
 mod jitter;
 pub mod limits;
 mod plan;
+mod repeat;
 mod zone;
 
+pub use compile::warnings;
+pub use identity::{identity, may_depend_on_identity};
 pub use plan::Plan;
 pub use zone::TZDATA_VERSION;

@@ -6,10 +6,26 @@ use flintwheel_model::Span;
 pub const MAX_CRON_LINES: usize = 100;
 /// Bytes of one cron line.
 pub const MAX_CRON_LINE_BYTES: usize = 1024;
+/// Calendars in one schedule.
+pub const MAX_CALENDARS: usize = 100;
+/// Bytes of a calendar's comment, as in Temporal.
+pub const MAX_CALENDAR_COMMENT_BYTES: usize = 200;
 /// Intervals in one schedule.
 pub const MAX_INTERVALS: usize = 100;
 /// Single times in one schedule.
 pub const MAX_SINGLE_TIMES: usize = 1000;
+/// Entries in `exclude` of one schedule.
+pub const MAX_EXCLUSIONS: usize = 100;
+/// Cron lines and calendars in all of `exclude` of one schedule; not more, as sets of them are bits of one number.
+pub const MAX_EXCLUDED_FIELDS: usize = 64;
+/// Intervals in all of `exclude` of one schedule.
+pub const MAX_EXCLUDED_INTERVALS: usize = 16;
+/// Dates and single times in all of `exclude` of one schedule, each.
+pub const MAX_EXCLUDED_DATES: usize = 1000;
+/// How many times in a row may be excluded one by one before a schedule counts as over: some milliseconds of work.
+pub const MAX_EXCLUDED_TIMES: u32 = 20_000;
+/// How many minutes are looked into on days of which several exclusions name a part: some milliseconds of work.
+pub(crate) const MAX_EXCLUDED_MINUTES: u32 = 200_000;
 /// The shortest window of a misfire policy: below that, a restart alone would skip due times.
 pub const SHORTEST_MISFIRE_WINDOW: Span = Span::from_secs(10);
 /// Faults that are told of one cron line; the others are counted.

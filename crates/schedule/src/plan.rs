@@ -1,24 +1,35 @@
 //! A compiled schedule: asked for the next nominal time, and for the due time of a nominal one.
 
+use flintwheel_model::definition::DstPolicy;
+
+use crate::clock::first_instant;
+use crate::closed::Closed;
 use crate::cron::Cron;
 use crate::interval::Every;
 use crate::jitter::Spread;
+use crate::limits::MAX_EXCLUDED_TIMES;
+use crate::repeat::Repeat;
 use crate::zone::Zone;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// When something is due: the union of cron lines, intervals and single times, within bounds. Small, and equal for
-/// schedules that mean the same, so that it can be shared by all definitions that have it.
+/// When something is due: the union of cron lines, calendars, intervals and single times, without what is excluded, and
+/// within bounds. Small, and equal for schedules that mean the same, so that it can be shared by all definitions that
+/// have it.
 ///
 /// All times are microseconds since the Unix epoch, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
-    /// Sorted, no two equal; so are the other two.
+    /// Sorted, no two equal; so are the other three.
     pub(crate) crons: Box<[Cron]>,
+    pub(crate) repeats: Box<[Repeat]>,
     pub(crate) intervals: Box<[Every]>,
     pub(crate) singles: Box<[i64]>,
-    /// That cron lines are read in.
+    /// Without it nothing is excluded.
+    pub(crate) closed: Option<Box<Closed>>,
+    /// That local times are read in.
     pub(crate) zone: &'static Zone,
+    pub(crate) dst: DstPolicy,
     /// No nominal time before this one, which is not before 1970.
     pub(crate) first: i64,
     /// No nominal time after this one, which is not after 2100.
@@ -29,14 +40,19 @@ pub struct Plan {
 impl Plan {
     /// The first nominal time after `after`; `None` when there is none until 2100. It depends on nothing but the two,
     /// so it does not matter from where a time is approached.
+    ///
+    /// Also `None` where [`MAX_EXCLUDED_TIMES`] in a row are excluded one by one: closed hours, days and dates are passed
+    /// over at once, and don't count.
     pub fn next(&self, after: i64) -> Option<i64> {
-        if after >= self.last {
-            return None;
+        let Some(closed) = &self.closed else { return self.next_named(after) };
+        let mut time = self.next_named(after)?;
+        for _ in 0..MAX_EXCLUDED_TIMES {
+            if !closed.has(time, || self.local(time)) {
+                return Some(time);
+            }
+            time = self.next_named(time)?;
         }
-        let after = after.max(self.first - 1);
-        let times = self.intervals.iter().map(|every| every.next(after)).chain(self.next_single(after));
-        let time = self.next_cron(after).into_iter().chain(times).min();
-        time.filter(|time| *time <= self.last)
+        None
     }
 
     /// When a nominal time is due: moved by jitter, but always before the nominal time that follows. `seed` is the
@@ -48,7 +64,7 @@ impl Plan {
         }
     }
 
-    /// The IANA name of the zone that cron lines are read in.
+    /// The IANA name of the zone that local times are read in.
     pub fn zone_name(&self) -> &'static str {
         self.zone.name()
     }
@@ -58,13 +74,67 @@ impl Plan {
         self.spread.map_or(nominal, |spread| nominal + spread.offset(nominal, following, seed))
     }
 
-    fn next_cron(&self, after: i64) -> Option<i64> {
+    /// The first time after `after` that is named, and not excluded by date or field.
+    fn next_named(&self, after: i64) -> Option<i64> {
+        if after >= self.last {
+            return None;
+        }
+        let after = after.max(self.first - 1);
+        let intervals = self.intervals.iter().filter_map(|every| self.next_of(*every, after));
+        let times = intervals.chain(self.next_single(after));
+        let time = self.next_local(after).into_iter().chain(times).min();
+        time.filter(|time| *time <= self.last)
+    }
+
+    /// Of cron lines, calendars and intervals of the local calendar.
+    fn next_local(&self, after: i64) -> Option<i64> {
         let from = after.div_euclid(MICROS_PER_SECOND) + 1;
-        let instants = self.crons.iter().filter_map(|cron| cron.first_instant(self.zone.spans_from(from), from));
-        instants.min().map(|second| second * MICROS_PER_SECOND)
+        let closed = self.closed.as_deref();
+        let crons = self.crons.iter().filter_map(|cron| {
+            first_instant(self.zone, self.dst, from, |local| match closed {
+                None => cron.first_local(local),
+                Some(closed) => closed.first_open(cron, local),
+            })
+        });
+        let repeats = self.repeats.iter().filter_map(|repeat| {
+            first_instant(self.zone, self.dst, from, |local| match closed {
+                None => repeat.first_local(local),
+                Some(closed) => closed.first_open_of(*repeat, local),
+            })
+        });
+        crons.chain(repeats).min().map(|second| second * MICROS_PER_SECOND)
+    }
+
+    fn next_of(&self, every: Every, after: i64) -> Option<i64> {
+        let mut time = every.next(after);
+        let Some(closed) = &self.closed else { return Some(time) };
+        let last = self.last.div_euclid(MICROS_PER_SECOND);
+        for _ in 0..MAX_EXCLUDED_TIMES {
+            let second = time.div_euclid(MICROS_PER_SECOND);
+            let span = self.zone.span_at(second);
+            let open = closed.first_open(&Cron::ALWAYS, second + span.offset).map_or(i64::MAX, |open| open - span.offset);
+            if open == second {
+                return Some(time);
+            }
+            // Beyond the span the clock shows something else.
+            let resumes = open.min(span.end);
+            if resumes > last {
+                return None;
+            }
+            time = every.next(resumes * MICROS_PER_SECOND - 1);
+        }
+        None
     }
 
     fn next_single(&self, after: i64) -> Option<i64> {
-        self.singles.get(self.singles.partition_point(|single| *single <= after)).copied()
+        let mut coming = self.singles[self.singles.partition_point(|single| *single <= after)..].iter();
+        let open = |single: &&i64| self.closed.as_ref().is_none_or(|closed| closed.is_open(self.local(**single)));
+        coming.find(open).copied()
+    }
+
+    /// What the clock shows at an instant, in seconds, rounded down.
+    fn local(&self, instant: i64) -> i64 {
+        let second = instant.div_euclid(MICROS_PER_SECOND);
+        second + self.zone.span_at(second).offset
     }
 }

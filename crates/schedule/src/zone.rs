@@ -39,6 +39,10 @@ pub(crate) struct Span {
     pub end: i64,
     /// What the local clock is ahead of UTC, in seconds.
     pub offset: i64,
+    /// What it is in the span before; the same where there is none.
+    pub before: i64,
+    /// What it is in the span after; the same where there is none.
+    pub after: i64,
 }
 
 impl Zone {
@@ -61,7 +65,14 @@ impl Zone {
             start: self.starts[index],
             end: self.starts.get(index + 1).copied().unwrap_or(i64::MAX),
             offset: i64::from(self.offsets[index]),
+            before: i64::from(self.offsets[index.saturating_sub(1)]),
+            after: i64::from(self.offsets[(index + 1).min(self.offsets.len() - 1)]),
         })
+    }
+
+    /// The span that `second` is in.
+    pub(crate) fn span_at(&self, second: i64) -> Span {
+        self.spans_from(second).next().expect("the first span begins before all times")
     }
 
     fn load(tz: Tz) -> Self {

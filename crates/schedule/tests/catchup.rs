@@ -17,7 +17,7 @@ fn policy(mode: MisfireMode, window_secs: u64) -> MisfirePolicy {
 }
 
 fn plan(line: &str) -> Plan {
-    Plan::compile(&schedule([line]), FIELD).expect("a schedule")
+    Plan::compile(&schedule([line]), FIELD, 0).expect("a schedule")
 }
 
 /// `10:00` or `10:00:30` on the day of the tests.
@@ -116,7 +116,7 @@ fn the_policy_decides_about_late_due_times_only() {
 #[test]
 fn a_due_time_that_jitter_has_moved_beyond_now_lies_ahead() {
     let jitter = Some(Jitter { window: Span::from_secs(1_800), mode: JitterMode::Stable });
-    let plan = Plan::compile(&ScheduleTrigger { jitter, ..schedule(["0 * * * *"]) }, FIELD).expect("a schedule");
+    let plan = Plan::compile(&ScheduleTrigger { jitter, ..schedule(["0 * * * *"]) }, FIELD, 0).expect("a schedule");
     let due = plan.due(time("11:00"), 5);
     assert!(due > time("11:00"), "the seed is one that moves");
     let catch_up = |now| CatchUp::new(&plan, MisfirePolicy::default(), 5, time("10:00"), now);
@@ -227,7 +227,7 @@ proptest! {
             window: Span::from_secs(window),
             mode: if stable { JitterMode::Stable } else { JitterMode::PerFiring },
         });
-        let plan = Plan::compile(&ScheduleTrigger { jitter, ..schedule([line]) }, FIELD).expect("a schedule");
+        let plan = Plan::compile(&ScheduleTrigger { jitter, ..schedule([line]) }, FIELD, 0).expect("a schedule");
         let (policy, now) = (policy(mode, window), time("06:00"));
         let handled = now - behind * SECOND;
         let expected = enumerated(&plan, policy, seed, handled, now);

@@ -14,7 +14,7 @@ fn read(json: &str) -> ScheduleTrigger {
 
 /// All faults as `path: message`, the path without the schedule's own.
 fn faults(trigger: &ScheduleTrigger) -> Vec<String> {
-    let faults = Plan::compile(trigger, FIELD).expect_err("it is refused").0;
+    let faults = Plan::compile(trigger, FIELD, 0).expect_err("it is refused").0;
     let shorten = |field: &str| field.strip_prefix(FIELD).expect("the path begins with the schedule's").to_owned();
     faults.iter().map(|fault| format!("{}: {}", shorten(&fault.field), fault.message)).collect()
 }
@@ -24,7 +24,7 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
     for (json, expected) in [
         (
             r#"{}"#,
-            &[": it has neither cron nor interval nor at; leave the schedule out to run by hand or by events only"][..],
+            &[": it has neither cron nor calendar nor interval nor at; leave the schedule out to run by hand or by events only"][..],
         ),
         (
             r#"{"cron": ["0 9 * * *"], "timezone": "Europe/Berln"}"#,
@@ -133,9 +133,9 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
 fn lists_and_lines_have_limits() {
     let line = format!("0 9 * * *{}", " ".repeat(MAX_CRON_LINE_BYTES - 9));
     let too_long = format!("{line} ");
-    let hour = Interval { every: Span::from_secs(3_600), phase: Span::ZERO };
+    let hour = Interval::every(Span::from_secs(3_600), Span::ZERO);
     let time = "2030-01-01T00:00:00Z".parse().expect("a time");
-    let intervals = |len| ScheduleTrigger { interval: vec![hour; len], ..ScheduleTrigger::default() };
+    let intervals = |len| ScheduleTrigger { interval: vec![hour.clone(); len], ..ScheduleTrigger::default() };
     let times = |len| ScheduleTrigger { at: vec![time; len], ..ScheduleTrigger::default() };
     for allowed in [
         schedule([line.as_str()]),
@@ -143,7 +143,7 @@ fn lists_and_lines_have_limits() {
         intervals(MAX_INTERVALS),
         times(MAX_SINGLE_TIMES),
     ] {
-        assert!(Plan::compile(&allowed, FIELD).is_ok());
+        assert!(Plan::compile(&allowed, FIELD, 0).is_ok());
     }
     for (refused, message) in [
         (schedule([too_long.as_str()]), ".cron[0]: it is 1025 bytes long; at most 1024 are allowed"),
@@ -194,7 +194,7 @@ fn start_and_end_are_part_of_the_schedule() {
             "12:00:00 12:05:00 12:10:00",
         ),
     ] {
-        let plan = Plan::compile(&read(json), FIELD).unwrap_or_else(|faults| panic!("{json}: {faults}"));
+        let plan = Plan::compile(&read(json), FIELD, 0).unwrap_or_else(|faults| panic!("{json}: {faults}"));
         let times = std::iter::successors(plan.next(micros(after)), |time| plan.next(*time));
         let times: Vec<_> = times.map(rfc3339).collect();
         let expected: Vec<_> = expected.split(' ').map(|time| format!("2024-01-01T{time}Z")).collect();
@@ -204,7 +204,7 @@ fn start_and_end_are_part_of_the_schedule() {
 
 fn jittered(lines: &str, window: u64, mode: JitterMode) -> Plan {
     let jitter = Some(Jitter { window: Span::from_secs(window), mode });
-    Plan::compile(&ScheduleTrigger { jitter, ..schedule([lines]) }, FIELD).expect("a schedule")
+    Plan::compile(&ScheduleTrigger { jitter, ..schedule([lines]) }, FIELD, 0).expect("a schedule")
 }
 
 /// The first due times of a plan after 2024 began, as (nominal, offset).
@@ -250,7 +250,7 @@ fn an_offset_depends_on_seed_and_mode_only_and_is_always_the_same() {
 
 #[test]
 fn without_jitter_or_with_an_empty_window_a_due_time_is_the_nominal_one() {
-    let plain = Plan::compile(&schedule(["0 * * * *"]), FIELD).expect("a schedule");
+    let plain = Plan::compile(&schedule(["0 * * * *"]), FIELD, 0).expect("a schedule");
     for plan in [&plain, &jittered("0 * * * *", 0, JitterMode::Stable)] {
         assert_eq!(plan.due(micros("2024-01-01T01:00:00Z"), 7), micros("2024-01-01T01:00:00Z"));
     }
@@ -262,7 +262,7 @@ fn the_last_due_time_has_the_whole_window() {
     let jitter = Some(Jitter { window: Span::from_secs(3_600), mode: JitterMode::PerFiring });
     let time = "2024-01-01T01:00:00Z";
     let trigger = ScheduleTrigger { jitter, at: vec![time.parse().expect("a time")], ..ScheduleTrigger::default() };
-    let plan = Plan::compile(&trigger, FIELD).expect("a schedule");
+    let plan = Plan::compile(&trigger, FIELD, 0).expect("a schedule");
     let latest = (0..200).map(|seed| plan.due(micros(time), seed) - micros(time)).max();
     assert!(latest > Some(3_000_000_000) && latest < Some(3_600_000_000), "{latest:?}");
 }

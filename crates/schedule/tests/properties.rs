@@ -92,7 +92,7 @@ fn same_as_walked(line: &Line, zone: Tz, from: i64, to: i64, step: i64, start: i
     let walked: Vec<i64> = walked.map(|second| second * SECOND).collect();
     let mut trigger = schedule([line.text().as_str()]);
     trigger.timezone = Some(zone.name().to_owned());
-    let Ok(plan) = Plan::compile(&trigger, FIELD) else {
+    let Ok(plan) = Plan::compile(&trigger, FIELD, 0) else {
         prop_assert!(walked.is_empty(), "{} is refused", line.text());
         return Ok(());
     };
@@ -154,7 +154,7 @@ fn cron_like() -> impl Strategy<Value = String> {
 }
 
 fn survives(lines: &[String]) -> Result<(), TestCaseError> {
-    match Plan::compile(&schedule(lines.iter().map(String::as_str)), FIELD) {
+    match Plan::compile(&schedule(lines.iter().map(String::as_str)), FIELD, 0) {
         Ok(plan) => {
             let times: Vec<_> = std::iter::successors(plan.next(i64::MIN), |time| plan.next(*time)).take(50).collect();
             prop_assert!(!times.is_empty() && times.is_sorted_by(|a, b| a < b), "{:?}", times);
@@ -204,7 +204,7 @@ proptest! {
         trigger.timezone = Some(zone.name().to_owned());
         let other: cron::Schedule = for_cron_crate(&line).parse().expect("a line of the cron crate");
         let after = zone.timestamp_opt(second, 0).single().expect("a time");
-        let Ok(plan) = Plan::compile(&trigger, FIELD) else {
+        let Ok(plan) = Plan::compile(&trigger, FIELD, 0) else {
             prop_assert_eq!(other.after(&after).next(), None, "{} is refused", line.text());
             return Ok(());
         };

@@ -1,51 +1,155 @@
 //! Schedule triggers.
 
+use chrono::{DateTime, Utc};
 use flintwheel_model::Violations;
-use flintwheel_model::definition::{Interval, Jitter, JitterMode, MisfireMode, MisfirePolicy, ScheduleTrigger};
+use flintwheel_model::definition::{
+    CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
+    MisfirePolicy, ScheduleTrigger,
+};
 use flintwheel_proto::v1;
+use prost_types::Timestamp;
 
 use super::at::At;
 use super::{known, required, time};
 
 pub(super) fn write(schedule: &ScheduleTrigger, at: At<'_>, faults: &mut Violations) -> v1::ScheduleTrigger {
-    let times = at.field("at");
+    let excluded = at.field("exclude");
+    let exclude = schedule.exclude.iter().enumerate();
     v1::ScheduleTrigger {
         cron: schedule.cron.clone(),
         interval: schedule.interval.iter().map(write_interval).collect(),
-        at: schedule.at.iter().enumerate().map(|(i, t)| time::write_time(*t, times.index(i), faults)).collect(),
+        at: write_times(&schedule.at, at.field("at"), faults),
         timezone: schedule.timezone.clone(),
         jitter: schedule.jitter.as_ref().map(write_jitter),
         start: schedule.start.map(|t| time::write_time(t, at.field("start"), faults)),
         end: schedule.end.map(|t| time::write_time(t, at.field("end"), faults)),
         misfire_policy: schedule.misfire_policy.as_ref().map(write_misfire),
+        dialect: write_dialect(schedule.dialect).into(),
+        calendar: schedule.calendar.iter().map(write_calendar).collect(),
+        dst: schedule.dst.map(write_dst),
+        exclude: exclude.map(|(i, exclusion)| write_exclusion(exclusion, excluded.index(i), faults)).collect(),
     }
 }
 
 pub(super) fn read(proto: v1::ScheduleTrigger, at: At<'_>, faults: &mut Violations) -> ScheduleTrigger {
-    let (intervals, times) = (at.field("interval"), at.field("at"));
-    let interval = proto.interval.into_iter().enumerate();
-    let times_given = proto.at.into_iter().enumerate();
+    let excluded = at.field("exclude");
+    let exclude = proto.exclude.into_iter().enumerate();
     ScheduleTrigger {
         cron: proto.cron,
-        interval: interval.map(|(i, given)| read_interval(given, intervals.index(i), faults)).collect(),
-        at: times_given.map(|(i, given)| time::read_time(given, times.index(i), faults)).collect(),
+        interval: read_intervals(proto.interval, at.field("interval"), faults),
+        at: read_times(proto.at, at.field("at"), faults),
         timezone: proto.timezone,
         jitter: proto.jitter.map(|jitter| read_jitter(jitter, at.field("jitter"), faults)),
         start: proto.start.map(|t| time::read_time(t, at.field("start"), faults)),
         end: proto.end.map(|t| time::read_time(t, at.field("end"), faults)),
         misfire_policy: proto.misfire_policy.map(|policy| read_misfire(policy, at.field("misfire_policy"), faults)),
+        dialect: read_dialect(proto.dialect, at.field("dialect"), faults),
+        calendar: proto.calendar.into_iter().map(read_calendar).collect(),
+        dst: proto.dst.map(|dst| read_dst(dst, at.field("dst"), faults)),
+        exclude: exclude.map(|(i, exclusion)| read_exclusion(exclusion, excluded.index(i), faults)).collect(),
     }
 }
 
+fn write_times(times: &[DateTime<Utc>], at: At<'_>, faults: &mut Violations) -> Vec<Timestamp> {
+    times.iter().enumerate().map(|(i, t)| time::write_time(*t, at.index(i), faults)).collect()
+}
+
+fn read_times(times: Vec<Timestamp>, at: At<'_>, faults: &mut Violations) -> Vec<DateTime<Utc>> {
+    times.into_iter().enumerate().map(|(i, given)| time::read_time(given, at.index(i), faults)).collect()
+}
+
+fn write_dialect(dialect: CronDialect) -> v1::CronDialect {
+    match dialect {
+        CronDialect::Temporal => v1::CronDialect::Temporal,
+        CronDialect::Vixie => v1::CronDialect::Vixie,
+        CronDialect::Quartz => v1::CronDialect::Quartz,
+    }
+}
+
+fn read_dialect(number: i32, at: At<'_>, faults: &mut Violations) -> CronDialect {
+    match known(number, at, faults) {
+        Some(v1::CronDialect::Temporal) => CronDialect::Temporal,
+        Some(v1::CronDialect::Vixie) => CronDialect::Vixie,
+        Some(v1::CronDialect::Quartz) => CronDialect::Quartz,
+        Some(v1::CronDialect::Unspecified) | None => CronDialect::default(),
+    }
+}
+
+fn write_calendar(calendar: &CalendarTimes) -> v1::CalendarTimes {
+    let CalendarTimes { second, minute, hour, day_of_month, month, day_of_week, year, comment } = calendar.clone();
+    v1::CalendarTimes { second, minute, hour, day_of_month, month, day_of_week, year, comment }
+}
+
+fn read_calendar(proto: v1::CalendarTimes) -> CalendarTimes {
+    let v1::CalendarTimes { second, minute, hour, day_of_month, month, day_of_week, year, comment } = proto;
+    CalendarTimes { second, minute, hour, day_of_month, month, day_of_week, year, comment }
+}
+
 fn write_interval(interval: &Interval) -> v1::Interval {
-    v1::Interval { every: Some(time::write_span(interval.every)), phase: Some(time::write_span(interval.phase)) }
+    let Interval { every, days, weeks, months, years, phase, anchor } = interval.clone();
+    let (every, phase) = (every.map(time::write_span), Some(time::write_span(phase)));
+    v1::Interval { every, phase, days, weeks, months, years, anchor }
+}
+
+fn read_intervals(proto: Vec<v1::Interval>, at: At<'_>, faults: &mut Violations) -> Vec<Interval> {
+    proto.into_iter().enumerate().map(|(i, given)| read_interval(given, at.index(i), faults)).collect()
 }
 
 fn read_interval(proto: v1::Interval, at: At<'_>, faults: &mut Violations) -> Interval {
-    let every = required(proto.every, at.field("every"), faults);
-    Interval {
-        every: every.map(|every| time::read_span(every, at.field("every"), faults)).unwrap_or_default(),
-        phase: proto.phase.map(|phase| time::read_span(phase, at.field("phase"), faults)).unwrap_or_default(),
+    let v1::Interval { every, phase, days, weeks, months, years, anchor } = proto;
+    let every = every.map(|every| time::read_span(every, at.field("every"), faults));
+    let phase = phase.map(|phase| time::read_span(phase, at.field("phase"), faults)).unwrap_or_default();
+    Interval { every, days, weeks, months, years, phase, anchor }
+}
+
+fn write_dst(dst: DstPolicy) -> v1::DstPolicy {
+    let gap = match dst.gap {
+        Gap::Skip => v1::Gap::Skip,
+        Gap::Shift => v1::Gap::Shift,
+        Gap::AtEnd => v1::Gap::AtEnd,
+    };
+    let fold = match dst.fold {
+        Fold::First => v1::Fold::First,
+        Fold::Last => v1::Fold::Last,
+        Fold::Both => v1::Fold::Both,
+    };
+    v1::DstPolicy { gap: gap.into(), fold: fold.into() }
+}
+
+fn read_dst(proto: v1::DstPolicy, at: At<'_>, faults: &mut Violations) -> DstPolicy {
+    DstPolicy {
+        gap: match known(proto.gap, at.field("gap"), faults) {
+            Some(v1::Gap::Skip) => Gap::Skip,
+            Some(v1::Gap::Shift) => Gap::Shift,
+            Some(v1::Gap::AtEnd) => Gap::AtEnd,
+            Some(v1::Gap::Unspecified) | None => Gap::default(),
+        },
+        fold: match known(proto.fold, at.field("fold"), faults) {
+            Some(v1::Fold::First) => Fold::First,
+            Some(v1::Fold::Last) => Fold::Last,
+            Some(v1::Fold::Both) => Fold::Both,
+            Some(v1::Fold::Unspecified) | None => Fold::default(),
+        },
+    }
+}
+
+fn write_exclusion(exclusion: &Exclusion, at: At<'_>, faults: &mut Violations) -> v1::Exclusion {
+    v1::Exclusion {
+        dates: exclusion.dates.clone(),
+        cron: exclusion.cron.clone(),
+        calendar: exclusion.calendar.iter().map(write_calendar).collect(),
+        interval: exclusion.interval.iter().map(write_interval).collect(),
+        at: write_times(&exclusion.at, at.field("at"), faults),
+    }
+}
+
+fn read_exclusion(proto: v1::Exclusion, at: At<'_>, faults: &mut Violations) -> Exclusion {
+    Exclusion {
+        dates: proto.dates,
+        cron: proto.cron,
+        calendar: proto.calendar.into_iter().map(read_calendar).collect(),
+        interval: read_intervals(proto.interval, at.field("interval"), faults),
+        at: read_times(proto.at, at.field("at"), faults),
     }
 }
 

@@ -257,7 +257,7 @@ fn applied(item: &Item, outcome: ApplyOutcome, old: u32, new: u32) -> Applied {
         old_version: old.into(),
         new_version: new.into(),
         next_due: next.map(time),
-        warnings: Vec::new(),
+        warnings: item.admitted.warnings.clone(),
     }
 }
 

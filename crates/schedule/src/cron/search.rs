@@ -1,4 +1,5 @@
-//! The first local time that a cron line names, found with bit operations: no second, minute or day is walked in vain.
+//! The first local time that a cron line or a calendar names, found with bit operations: no second, minute or day is
+//! walked in vain.
 //!
 //! Local times are seconds since 1970-01-01T00:00:00 on the local clock. Time zones are not known here.
 
@@ -7,19 +8,28 @@ use chrono::{Datelike, NaiveDate};
 use super::{Cron, EVERY_YEAR, FIRST_YEAR, LAST_YEAR};
 
 const SECONDS_PER_DAY: i64 = 86_400;
-const WEEKDAYS: u32 = 7;
 
 impl Cron {
-    /// The first local time at or after `from` that the line names, to the year 2100.
+    /// The first local time at or after `from` that is named, to the year 2100.
     pub(crate) fn first_local(&self, from: i64) -> Option<i64> {
+        self.first_local_but(from, |_, _| 0)
+    }
+
+    /// The same, without the days that `closed` yields of a year and month, as bits 1 to 31.
+    pub(crate) fn first_local_but(&self, from: i64, closed: impl Fn(i32, u32) -> u32) -> Option<i64> {
         let day = from.div_euclid(SECONDS_PER_DAY);
         let date = NaiveDate::from_epoch_days(i32::try_from(day).ok()?)?;
-        if self.days_of(date.year(), date.month()) >> date.day() & 1 == 1
+        let (year, month) = (date.year(), date.month());
+        let open = |year, month| match self.days_of(year, month) {
+            0 => 0,
+            days => days & !closed(year, month),
+        };
+        if open(year, month) >> date.day() & 1 == 1
             && let Some(second) = self.first_second(from.rem_euclid(SECONDS_PER_DAY) as u32)
         {
             return Some(day * SECONDS_PER_DAY + second);
         }
-        Some(self.day_after(date)? * SECONDS_PER_DAY + self.first_second(0)?)
+        Some(self.day_after(date, open)? * SECONDS_PER_DAY + self.first_second(0)?)
     }
 
     /// The first second of a day, from `from` on.
@@ -40,11 +50,11 @@ impl Cron {
         Some(at(hour, lowest(self.minutes, 0)?, lowest(self.seconds, 0)?))
     }
 
-    /// The first day after `date`, in days since 1970-01-01.
-    fn day_after(&self, date: NaiveDate) -> Option<i64> {
+    /// The first day after `date`, in days since 1970-01-01, of those that `open` yields of a year and month.
+    fn day_after(&self, date: NaiveDate, open: impl Fn(i32, u32) -> u32) -> Option<i64> {
         let (mut year, mut month, mut from) = (date.year(), date.month(), date.day() + 1);
         while year <= LAST_YEAR {
-            if let Some(day) = lowest(u64::from(self.days_of(year, month)), from) {
+            if let Some(day) = lowest(u64::from(open(year, month)), from) {
                 return NaiveDate::from_ymd_opt(year, month, day).map(|date| i64::from(date.to_epoch_days()));
             }
             (year, month) = self.month_after(year, month);
@@ -71,22 +81,17 @@ impl Cron {
             || (FIRST_YEAR..=LAST_YEAR).contains(&year) && self.years >> (year - FIRST_YEAR) & 1 == 1
     }
 
-    /// The days of a month that the line names, as bits 1 to 31.
-    fn days_of(&self, year: i32, month: u32) -> u32 {
+    /// The days of a month that are named, as bits 1 to 31.
+    #[inline]
+    pub(crate) fn days_of(&self, year: i32, month: u32) -> u32 {
         if self.months >> month & 1 == 0 || !self.has_year(year) {
             return 0;
         }
-        let Some(first) = NaiveDate::from_ymd_opt(year, month, 1) else { return 0 };
-        let in_month = u32::MAX >> (31 - u32::from(first.num_days_in_month()));
-        self.days & in_month & self.weekdays_from(first.weekday().num_days_from_sunday())
-    }
-
-    /// The weekdays as days of a month whose first day is the weekday `first`.
-    fn weekdays_from(&self, first: u32) -> u32 {
-        let week = u64::from(self.weekdays);
-        let from_first = (week >> first | week << (WEEKDAYS - first)) & 0x7f;
-        // Five weeks, the first of which begins at bit 1.
-        ((from_first * 0x1020_4081) << 1) as u32
+        let Some(begin) = NaiveDate::from_ymd_opt(year, month, 1) else { return 0 };
+        let (len, first) = (u32::from(begin.num_days_in_month()), begin.weekday().num_days_from_sunday());
+        let (days, weekdays) = (self.days.in_month(len, first), self.weekdays.in_month(len, first));
+        // Bits 1 to the month's last day.
+        (u32::MAX >> (31 - len)) & !1 & if self.either { days | weekdays } else { days & weekdays }
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub mod lines;
+pub mod times;
 
 use chrono::{DateTime, SecondsFormat};
 use flintwheel_model::definition::ScheduleTrigger;

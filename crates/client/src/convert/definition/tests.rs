@@ -62,20 +62,73 @@ fn misfire() -> impl Strategy<Value = MisfirePolicy> {
     (mode, span()).prop_map(|(mode, window)| MisfirePolicy { mode, window })
 }
 
+fn calendar() -> impl Strategy<Value = CalendarTimes> {
+    let field = || vec(text(), 0..2);
+    (field(), field(), field(), field(), field(), field(), field(), text()).prop_map(
+        |(second, minute, hour, day_of_month, month, day_of_week, year, comment)| CalendarTimes {
+            second,
+            minute,
+            hour,
+            day_of_month,
+            month,
+            day_of_week,
+            year,
+            comment,
+        },
+    )
+}
+
+fn interval() -> impl Strategy<Value = Interval> {
+    let count = || option::of(any::<u32>());
+    (option::of(span()), count(), count(), count(), count(), span(), option::of(text())).prop_map(
+        |(every, days, weeks, months, years, phase, anchor)| Interval {
+            every,
+            days,
+            weeks,
+            months,
+            years,
+            phase,
+            anchor,
+        },
+    )
+}
+
+fn exclusion() -> impl Strategy<Value = Exclusion> {
+    let texts = || vec(text(), 0..3);
+    (texts(), texts(), vec(calendar(), 0..2), vec(interval(), 0..2), vec(time(), 0..2))
+        .prop_map(|(dates, cron, calendar, interval, at)| Exclusion { dates, cron, calendar, interval, at })
+}
+
+fn dialect() -> impl Strategy<Value = CronDialect> {
+    prop_oneof![Just(CronDialect::Temporal), Just(CronDialect::Vixie), Just(CronDialect::Quartz)]
+}
+
+fn dst() -> impl Strategy<Value = DstPolicy> {
+    let gap = prop_oneof![Just(Gap::Skip), Just(Gap::Shift), Just(Gap::AtEnd)];
+    let fold = prop_oneof![Just(Fold::First), Just(Fold::Last), Just(Fold::Both)];
+    (gap, fold).prop_map(|(gap, fold)| DstPolicy { gap, fold })
+}
+
 fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
-    let interval = (span(), span()).prop_map(|(every, phase)| Interval { every, phase });
-    let lists = (vec(text(), 0..3), vec(interval, 0..3), vec(time(), 0..3));
+    let lists = (vec(text(), 0..3), vec(calendar(), 0..2), vec(interval(), 0..3), vec(time(), 0..3));
+    let reading = (dialect(), option::of(text()), option::of(dst()), vec(exclusion(), 0..2));
     let rest = (option::of(jitter()), option::of(time()), option::of(time()), option::of(misfire()));
-    (lists, option::of(text()), rest).prop_map(
-        |((cron, interval, at), timezone, (jitter, start, end, misfire_policy))| ScheduleTrigger {
-            cron,
-            interval,
-            at,
-            timezone,
-            jitter,
-            start,
-            end,
-            misfire_policy,
+    (lists, reading, rest).prop_map(
+        |((cron, calendar, interval, at), (dialect, timezone, dst, exclude), (jitter, start, end, misfire_policy))| {
+            ScheduleTrigger {
+                cron,
+                dialect,
+                calendar,
+                interval,
+                at,
+                exclude,
+                timezone,
+                dst,
+                jitter,
+                start,
+                end,
+                misfire_policy,
+            }
         },
     )
 }
@@ -173,7 +226,7 @@ fn what_is_unset_gets_the_default_that_a_file_gets() {
     let day = Some(prost_types::Duration { seconds: 86_400, nanos: 0 });
     spec.trigger = Some(v1::Trigger {
         schedule: Some(v1::ScheduleTrigger {
-            interval: vec![v1::Interval { every: day, phase: None }],
+            interval: vec![v1::Interval { every: day, ..Default::default() }],
             jitter: Some(v1::Jitter { window: day, mode: 0 }),
             misfire_policy: Some(v1::MisfirePolicy::default()),
             ..Default::default()
@@ -200,7 +253,10 @@ fn faults_name_their_fields_all_at_once() {
     let spec = proto.spec.as_mut().expect("set");
     spec.trigger = Some(v1::Trigger {
         schedule: Some(v1::ScheduleTrigger {
-            interval: vec![v1::Interval::default()],
+            interval: vec![v1::Interval { every: negative, ..Default::default() }],
+            dialect: 7,
+            dst: Some(v1::DstPolicy { gap: 7, fold: 0 }),
+            exclude: vec![v1::Exclusion::default(), v1::Exclusion { at: vec![bad_time], ..Default::default() }],
             at: vec![prost_types::Timestamp::default(), bad_time],
             jitter: Some(v1::Jitter { window: negative, mode: 7 }),
             ..Default::default()
@@ -217,6 +273,9 @@ fn faults_name_their_fields_all_at_once() {
             "spec.trigger.schedule.at[1]",
             "spec.trigger.schedule.jitter.window",
             "spec.trigger.schedule.jitter.mode",
+            "spec.trigger.schedule.dialect",
+            "spec.trigger.schedule.dst.gap",
+            "spec.trigger.schedule.exclude[1].at[0]",
             "spec.start_workflow.input[0]",
         ]
     );

@@ -1,0 +1,282 @@
+//! The schedule of a definition, field for field. What the fields mean, and what they may hold, is the `schedule` crate's
+//! business.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::calendar_values::{CalendarValue, values};
+use crate::duration::Span;
+use crate::one_or_many::{OneOrMany, one_or_many};
+
+/// Due times: the union of all cron lines, calendars, intervals and single times, without those that are excluded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleTrigger {
+    /// Cron lines: 5 fields, 6 (year last) or 7 (second first, year last) in the dialect of Temporal; `@daily` and its
+    /// kin, `@every 1h/5m`, `CRON_TZ=`; `L`, `15W`, `5L`, `H`, and ranges that wrap around (`fri-mon`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub cron: Vec<String>,
+    /// How cron lines are read (default: `temporal`).
+    #[serde(default, skip_serializing_if = "CronDialect::is_default")]
+    pub dialect: CronDialect,
+    /// Local times, field by field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<CalendarTimes>")]
+    pub calendar: Vec<CalendarTimes>,
+    /// Every so often: after a length of time, or every few days, weeks, months or years of the local calendar.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<Interval>")]
+    pub interval: Vec<Interval>,
+    /// Single times, RFC 3339.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<DateTime<Utc>>")]
+    pub at: Vec<DateTime<Utc>>,
+    /// Due times that are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<Exclusion>")]
+    pub exclude: Vec<Exclusion>,
+    /// IANA name of the zone that local times are read in (default: UTC).
+    #[serde(default, alias = "timeZone", skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// What becomes of local times that a clock change leaves out or repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst: Option<DstPolicy>,
+    /// Spreads due times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Jitter>,
+    /// No due time before this one (inclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<DateTime<Utc>>,
+    /// No due time after this one (inclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<DateTime<Utc>>,
+    /// What happens to due times that are met late.
+    #[serde(default, alias = "misfirePolicy", skip_serializing_if = "Option::is_none")]
+    pub misfire_policy: Option<MisfirePolicy>,
+}
+
+/// How a cron line is read, so that a line copied from elsewhere means what it meant there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CronDialect {
+    /// 5, 6 (year last) or 7 (second first, year last) fields; a day must match day of month AND day of week; `#` begins
+    /// a comment, wherever it stands.
+    #[default]
+    Temporal,
+    /// 5 fields; where day of month and day of week are both given, a day matches one OR the other; `5#3` is the third
+    /// Friday of a month.
+    Vixie,
+    /// 6 (second first) or 7 (year last) fields; Sunday is 1; one of day of month and day of week is `?`; `6#3` is the
+    /// third Friday of a month.
+    Quartz,
+}
+
+impl CronDialect {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Local times whose fields all match. A field holds a number, a range with a step as in cron (`9-17/2`, `mon-fri`), or
+/// `{start, end, step}`, or a list of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CalendarTimes {
+    /// 0 to 59 (default: 0; in `exclude`, any).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
+    #[schemars(with = "OneOrMany<CalendarValue>")]
+    pub second: Vec<String>,
+    /// 0 to 59 (default: 0; in `exclude`, any).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
+    #[schemars(with = "OneOrMany<CalendarValue>")]
+    pub minute: Vec<String>,
+    /// 0 to 23 (default: 0; in `exclude`, any).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
+    #[schemars(with = "OneOrMany<CalendarValue>")]
+    pub hour: Vec<String>,
+    /// 1 to 31, or `L`, `L-3`, `15W`, `LW` (default: any).
+    #[serde(default, alias = "dayOfMonth", skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
+    #[schemars(with = "OneOrMany<CalendarValue>")]
+    pub day_of_month: Vec<String>,
+    /// 1 to 12, or a name (default: any).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
+    #[schemars(with = "OneOrMany<CalendarValue>")]
+    pub month: Vec<String>,
+    /// 0 to 7, both 0 and 7 are Sunday; or a name, `5L`, `5#3` (default: any).
+    #[serde(default, alias = "dayOfWeek", skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
+    #[schemars(with = "OneOrMany<CalendarValue>")]
+    pub day_of_week: Vec<String>,
+    /// 2000 to 2100 (default: any).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
+    #[schemars(with = "OneOrMany<CalendarValue>")]
+    pub year: Vec<String>,
+    /// For people. At most 200 bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+}
+
+/// Every so often. Exactly one of `every`, `days`, `weeks`, `months` and `years` is set.
+///
+/// `every` is a length of time: due times are at `phase` past each multiple of it, counted from the Unix epoch or
+/// `anchor`, whatever the zone. The others follow the local calendar: `{months: 1, anchor: 2026-01-31T09:00}` is 09:00 of
+/// the 31st, or of the last day of a month that is shorter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// At least one second, whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// So many days of the local calendar; 1 to 36600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// So many weeks; without an anchor they begin on Mondays. 1 to 5200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weeks: Option<u32>,
+    /// So many months; 1 to 1200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub months: Option<u32>,
+    /// So many years; 1 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub years: Option<u32>,
+    /// Added to each; less than the interval (default: 0s).
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub phase: Span,
+    /// What is counted from, in both directions. With `every`: RFC 3339 (default: the Unix epoch). Else a local date or
+    /// time, such as `2026-01-31` or `2026-01-31T09:00` (default: the begin of a day, Monday, month or year).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<String>,
+}
+
+impl Interval {
+    /// Of a length of time, counted from the Unix epoch.
+    pub fn every(every: Span, phase: Span) -> Self {
+        Self { every: Some(every), phase, ..Self::default() }
+    }
+}
+
+/// Due times that are none: the union of what stands in it. What a calendar or a cron line leaves out means any: a
+/// calendar of day and month excludes the whole day, a line of five fields each second of its minutes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exclusion {
+    /// Local days: `2026-12-24`, or `2026-12-24/2027-01-06` with both ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub dates: Vec<String>,
+    /// Cron lines, in the schedule's dialect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub cron: Vec<String>,
+    /// Local times, field by field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<CalendarTimes>")]
+    pub calendar: Vec<CalendarTimes>,
+    /// The times of an interval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<Interval>")]
+    pub interval: Vec<Interval>,
+    /// Single times, RFC 3339.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<DateTime<Utc>>")]
+    pub at: Vec<DateTime<Utc>>,
+}
+
+/// What becomes of local times when clocks change. Without it a local time is a literal one: what is left out is skipped,
+/// what comes twice is due twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DstPolicy {
+    /// A local time that is left out, as clocks go forward.
+    #[serde(default)]
+    pub gap: Gap,
+    /// A local time that comes twice, as clocks go back.
+    #[serde(default)]
+    pub fold: Fold,
+}
+
+/// What becomes of a local time that is left out, as clocks go forward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Gap {
+    /// Nothing is due.
+    #[default]
+    Skip,
+    /// It is due as much later as clocks go forward: 02:30 at 03:30.
+    Shift,
+    /// It is due when clocks go forward: 02:30 at 03:00.
+    AtEnd,
+}
+
+/// What becomes of a local time that comes twice, as clocks go back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fold {
+    /// Due the first time only.
+    First,
+    /// Due the second time only.
+    Last,
+    /// Due twice.
+    #[default]
+    Both,
+}
+
+/// Spreads due times over a window, so that a thousand definitions of 09:00 don't start at once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jitter {
+    /// The latest that a due time is moved to; never past the one that follows it.
+    pub window: Span,
+    /// How the offset is chosen.
+    #[serde(default)]
+    pub mode: JitterMode,
+}
+
+/// How a jitter offset is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JitterMode {
+    /// Another offset for each due time, a pure function of definition and nominal time.
+    #[default]
+    PerFiring,
+    /// One offset for the definition.
+    Stable,
+}
+
+/// What happens to due times that are met late: after downtime, a pause, or an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MisfirePolicy {
+    /// Which of the late ones fire.
+    #[serde(default)]
+    pub mode: MisfireMode,
+    /// Later than this, none fires (default: 365d; at least 10s).
+    #[serde(default = "MisfirePolicy::default_window")]
+    pub window: Span,
+}
+
+impl Default for MisfirePolicy {
+    fn default() -> Self {
+        Self { mode: MisfireMode::All, window: Self::default_window() }
+    }
+}
+
+impl MisfirePolicy {
+    fn default_window() -> Span {
+        Span::from_secs(365 * 86_400)
+    }
+}
+
+/// Which late due times fire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MisfireMode {
+    /// Each of them, oldest first.
+    #[default]
+    All,
+    /// The latest only; the others are skipped, with that reason.
+    Latest,
+    /// None; each is skipped, with that reason.
+    None,
+}

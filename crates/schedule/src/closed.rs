@@ -1,0 +1,166 @@
+//! What a schedule excludes, and the first time that it leaves open.
+//!
+//! Exclusions by date or by field are searched together with what the schedule names: whole days that are excluded cost
+//! nothing but a bit in their month. Those by interval or single time are looked up one by one.
+
+use chrono::{Datelike, NaiveDate};
+
+use crate::cron::Cron;
+use crate::interval::Every;
+use crate::limits::MAX_EXCLUDED_MINUTES;
+use crate::repeat::Repeat;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Excluded times. Local times are seconds since 1970-01-01T00:00:00 on the local clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Closed {
+    /// First and last day of each range, in days since 1970; sorted, and apart from each other.
+    pub dates: Box<[(i32, i32)]>,
+    /// At most 64, as sets of them are bits of one number.
+    pub crons: Box<[Cron]>,
+    pub repeats: Box<[Repeat]>,
+    pub intervals: Box<[Every]>,
+    /// Microseconds since the Unix epoch, sorted.
+    pub singles: Box<[i64]>,
+}
+
+impl Closed {
+    /// The first local time at or after `from` that `cron` names, and neither dates nor fields exclude. `None` also where
+    /// more than [`MAX_EXCLUDED_MINUTES`] must be looked into for it.
+    pub fn first_open(&self, cron: &Cron, from: i64) -> Option<i64> {
+        let numbered = self.crons.iter().enumerate();
+        let whole_days = numbered.filter(|(_, closed)| closed.covers_day_of(cron));
+        let whole_days = whole_days.fold(0, |set, (number, _)| set | 1 << number);
+        Search { closed: self, cron, whole_days, shut: [0; 4], last_shut: 0, minutes: 0 }.first(from)
+    }
+
+    /// As [`first_open`](Self::first_open), for an interval of the local calendar.
+    pub fn first_open_of(&self, repeat: Repeat, mut from: i64) -> Option<i64> {
+        loop {
+            let found = repeat.first_local(from)?;
+            from = self.first_open(&Cron::ALWAYS, found)?;
+            if from == found {
+                return Some(found);
+            }
+        }
+    }
+
+    /// Whether fields and dates leave a local time open.
+    pub fn is_open(&self, local: i64) -> bool {
+        self.first_open(&Cron::ALWAYS, local) == Some(local)
+    }
+
+    /// Whether an instant (microseconds since the Unix epoch) is excluded by interval or by itself. `local` is what the
+    /// clock shows then, in seconds; rounded down.
+    pub fn has(&self, instant: i64, local: impl FnOnce() -> i64) -> bool {
+        let by_calendar = || {
+            let local = local();
+            self.repeats.iter().any(|repeat| repeat.names(local))
+        };
+        self.singles.binary_search(&instant).is_ok()
+            || self.intervals.iter().any(|every| every.names(instant))
+            || !self.repeats.is_empty() && instant.rem_euclid(1_000_000) == 0 && by_calendar()
+    }
+
+    /// The days of a month that stand in excluded ranges, as bits 1 to 31.
+    fn dates_in(&self, year: i32, month: u32) -> u32 {
+        if self.dates.is_empty() {
+            return 0;
+        }
+        let Some(begin) = NaiveDate::from_ymd_opt(year, month, 1) else { return 0 };
+        let (begin, len) = (begin.to_epoch_days(), i32::from(begin.num_days_in_month()));
+        let coming = &self.dates[self.dates.partition_point(|(_, last)| *last < begin)..];
+        let within = coming.iter().take_while(|(first, _)| *first < begin + len);
+        within.fold(0, |days, (first, last)| {
+            let (first, last) = (first.max(&begin) - begin + 1, last.min(&(begin + len - 1)) - begin + 1);
+            days | (u32::MAX >> (31 - last)) & (u32::MAX << first)
+        })
+    }
+}
+
+/// A search for what one cron line or calendar names in what is left open.
+struct Search<'a> {
+    closed: &'a Closed,
+    cron: &'a Cron,
+    /// Which exclusions by field hold all times of day that `cron` names.
+    whole_days: u64,
+    /// Sets of other exclusions that together were found to leave nothing of a day.
+    shut: [u64; 4],
+    last_shut: usize,
+    /// How many have been looked into.
+    minutes: u32,
+}
+
+impl Search<'_> {
+    fn first(mut self, mut from: i64) -> Option<i64> {
+        while self.minutes < MAX_EXCLUDED_MINUTES {
+            let found = self.cron.first_local_but(from, |year, month| self.closed_days(year, month))?;
+            let (day, second) = (found.div_euclid(SECONDS_PER_DAY), found.rem_euclid(SECONDS_PER_DAY) as u32);
+            let closing = self.closing_on(day);
+            if closing == 0 {
+                return Some(found);
+            }
+            if !self.shut.contains(&closing) {
+                if let Some(second) = self.first_open_second(closing, second) {
+                    return Some(day * SECONDS_PER_DAY + second);
+                }
+                if found > from || from.rem_euclid(SECONDS_PER_DAY) == 0 {
+                    self.shut[self.last_shut % self.shut.len()] = closing;
+                    self.last_shut += 1;
+                }
+            }
+            from = (day + 1) * SECONDS_PER_DAY;
+        }
+        None
+    }
+
+    /// The days of a month that are excluded as a whole, as far as `cron` goes.
+    fn closed_days(&self, year: i32, month: u32) -> u32 {
+        let by_field = self.of(self.whole_days).fold(0, |days, closed| days | closed.days_of(year, month));
+        by_field | self.closed.dates_in(year, month)
+    }
+
+    /// Which exclusions name a part of a day, as bits.
+    fn closing_on(&self, day: i64) -> u64 {
+        if self.closed.crons.len() == self.whole_days.count_ones() as usize {
+            return 0;
+        }
+        let Some(date) = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days) else { return 0 };
+        let names = |cron: &Cron| cron.days_of(date.year(), date.month()) >> date.day() & 1 == 1;
+        let numbered = self.closed.crons.iter().enumerate();
+        numbered.filter(|(_, cron)| names(cron)).fold(0, |set, (number, _)| set | 1 << number)
+    }
+
+    /// The first second of a day that `cron` names and no exclusion of `closing` does; `from` is one that `cron` names.
+    fn first_open_second(&mut self, closing: u64, from: u32) -> Option<i64> {
+        let (first_hour, first_minute, first_second) = (from / 3600, from / 60 % 60, from % 60);
+        let cron = self.cron;
+        for hour in (first_hour..24).filter(|hour| cron.hours >> hour & 1 == 1) {
+            let begin = if hour == first_hour { first_minute } else { 0 };
+            for minute in (begin..60).filter(|minute| cron.minutes >> minute & 1 == 1) {
+                self.minutes += 1;
+                let names = |closed: &&Cron| closed.hours >> hour & 1 == 1 && closed.minutes >> minute & 1 == 1;
+                let mut open = self.of(closing).filter(names).fold(cron.seconds, |open, closed| open & !closed.seconds);
+                if (hour, minute) == (first_hour, first_minute) {
+                    open &= u64::MAX << first_second;
+                }
+                if open != 0 {
+                    return Some(i64::from(hour * 3600 + minute * 60 + open.trailing_zeros()));
+                }
+            }
+        }
+        None
+    }
+
+    fn of(&self, numbers: u64) -> impl Iterator<Item = &Cron> {
+        self.closed.crons.iter().enumerate().filter(move |(number, _)| numbers >> number & 1 == 1).map(|(_, cron)| cron)
+    }
+}
+
+impl Cron {
+    /// Whether it names each time of day that another one names.
+    fn covers_day_of(&self, other: &Self) -> bool {
+        other.hours & !self.hours == 0 && other.minutes & !self.minutes == 0 && other.seconds & !self.seconds == 0
+    }
+}

@@ -1,0 +1,149 @@
+//! From what the user wrote to a plan, or to all that is wrong with it.
+
+mod exclude;
+mod kinds;
+mod zone;
+
+use chrono::{DateTime, Utc};
+use flintwheel_model::definition::ScheduleTrigger;
+use flintwheel_model::{Violation, Violations};
+
+use crate::clock::first_instant;
+use crate::cron::{Reading, hides_a_weekday};
+use crate::jitter::Spread;
+use crate::limits::{FIRST_TIME, LAST_TIME, SHORTEST_MISFIRE_WINDOW};
+use crate::plan::Plan;
+use crate::zone::Zone;
+use kinds::Kinds;
+
+impl Plan {
+    /// Reads a schedule. `field` is its path, such as `spec.trigger.schedule`, which all paths of faults begin with.
+    /// `identity` is the definition's ([`crate::identity`]), which `H` is derived from.
+    ///
+    /// # Errors
+    /// All that is wrong with it; also when it can't ever fire.
+    pub fn compile(trigger: &ScheduleTrigger, field: &str, identity: u64) -> Result<Self, Violations> {
+        let mut compiler = Compiler { field, trigger, faults: Violations::default() };
+        let dst = trigger.dst.unwrap_or_default();
+        let mut named = compiler.named(&Kinds::of_schedule(trigger, field), reading(trigger, identity, false));
+        let excluded = compiler.excluded(reading(trigger, identity, true));
+        let zone = compiler.zone(named.lines.iter().chain(&excluded.named.lines));
+        let (first, last) = compiler.bounds();
+        compiler.check_misfire_policy();
+        let Some(zone) = zone else { return Err(compiler.faults) };
+        for (path, cron) in named.crons() {
+            if first_instant(zone, dst, FIRST_TIME, |local| cron.first_local(local)).is_none() {
+                compiler.faults.push(path, never_shown(zone));
+            }
+        }
+        let plan = Self {
+            crons: distinct(named.crons().map(|(_, cron)| cron).collect()),
+            repeats: distinct(std::mem::take(&mut named.repeats)),
+            intervals: distinct(std::mem::take(&mut named.intervals)),
+            singles: distinct(std::mem::take(&mut named.singles)),
+            closed: excluded.closed(),
+            zone,
+            dst,
+            first,
+            last,
+            spread: trigger.jitter.filter(|jitter| !jitter.window.is_zero()).map(Spread::new),
+        };
+        compiler.check_that_it_fires(&plan);
+        compiler.faults.into_result().map(|()| plan)
+    }
+}
+
+/// What is allowed in a schedule but hardly meant; `field` is the schedule's path.
+pub fn warnings(trigger: &ScheduleTrigger, field: &str) -> Vec<Violation> {
+    let hidden = trigger.cron.iter().enumerate().filter(|(_, line)| hides_a_weekday(line, trigger.dialect));
+    let warning = |(number, line): (usize, &String)| {
+        let at = line.find('#').unwrap_or_default();
+        let comment: String = line[at..].chars().take(20).collect();
+        let message = format!("{comment:?} is a comment: for the nth weekday of a month set dialect to vixie or quartz");
+        Violation::new(format!("{field}.cron[{number}]"), message).at(at, line.len())
+    };
+    hidden.map(warning).collect()
+}
+
+fn reading(trigger: &ScheduleTrigger, seed: u64, excludes: bool) -> Reading {
+    Reading { dialect: trigger.dialect, seed, excludes }
+}
+
+fn never_shown(zone: &Zone) -> String {
+    format!("it never fires: clock changes in {} leave out all its times until 2100", zone.name())
+}
+
+fn distinct<T: Ord>(mut items: Vec<T>) -> Box<[T]> {
+    items.sort_unstable();
+    items.dedup();
+    items.into()
+}
+
+struct Compiler<'a> {
+    field: &'a str,
+    trigger: &'a ScheduleTrigger,
+    faults: Violations,
+}
+
+impl Compiler<'_> {
+    fn fault(&mut self, field: &str, message: String) {
+        self.faults.push(format!("{}.{field}", self.field), message);
+    }
+
+    /// Whether a list is not too long; a longer one is not looked into.
+    fn fits(&mut self, path: String, len: usize, max: usize) -> bool {
+        if len > max {
+            self.faults.push(path, format!("{len} entries are too many; at most {max} are allowed"));
+        }
+        len <= max
+    }
+
+    /// First and last nominal time that the schedule allows.
+    fn bounds(&mut self) -> (i64, i64) {
+        let (start, end) = (self.trigger.start, self.trigger.end);
+        if let (Some(start), Some(end)) = (start, end)
+            && end < start
+        {
+            self.fault("end", format!("{} is before start {}", shown(&end), shown(&start)));
+        }
+        let first = start.map_or(FIRST_TIME, |start| first_micros_from(start).max(FIRST_TIME));
+        let last = end.map_or(LAST_TIME, |end| end.timestamp_micros().min(LAST_TIME));
+        (first, last)
+    }
+
+    fn check_misfire_policy(&mut self) {
+        if let Some(policy) = self.trigger.misfire_policy
+            && policy.window < SHORTEST_MISFIRE_WINDOW
+        {
+            let message = format!("window \"{}\" is below {SHORTEST_MISFIRE_WINDOW}", policy.window);
+            self.fault("misfire_policy.window", message);
+        }
+    }
+
+    /// Asked only when nothing else is wrong: a schedule that can't ever fire is a mistake.
+    fn check_that_it_fires(&mut self, plan: &Plan) {
+        if !self.faults.0.is_empty() || plan.next(plan.first - 1).is_some() {
+            return;
+        }
+        let trigger = self.trigger;
+        let message = if Kinds::of_schedule(trigger, self.field).is_empty() {
+            "it has neither cron nor calendar nor interval nor at; leave the schedule out to run by hand or by events only"
+                .to_owned()
+        } else {
+            let bound = |time: Option<DateTime<Utc>>, none: &str| time.map_or(none.to_owned(), |time| shown(&time));
+            let (from, to) = (bound(trigger.start, "1970"), bound(trigger.end, "2100"));
+            let why = if plan.closed.is_none() { "no due time lies" } else { "exclude leaves no due time that lies" };
+            format!("it never fires: {why} in its bounds, from {from} to {to}")
+        };
+        self.faults.0.push(Violation::new(self.field, message));
+    }
+}
+
+/// The first whole microsecond that is not before a time.
+fn first_micros_from(time: DateTime<Utc>) -> i64 {
+    time.timestamp_micros() + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1_000))
+}
+
+fn shown(time: &DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+}

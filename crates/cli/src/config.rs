@@ -61,6 +61,14 @@ pub struct Session {
     pub namespace: String,
 }
 
+/// For commands that change definitions.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RequestArg {
+    /// Done once, however often it is said with this id within an hour; what others change in between stays [default: a new one]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    request_id: String,
+}
+
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connection {
@@ -114,6 +122,12 @@ impl Session {
     #[must_use]
     pub fn reading(self, stale: bool) -> Self {
         if stale { Self { client: self.client.stale(), ..self } } else { self }
+    }
+
+    /// With changes that have this request id, if one is given.
+    #[must_use]
+    pub fn requesting(self, request: &RequestArg) -> Self {
+        Self { client: self.client.with_request_id(&request.request_id), ..self }
     }
 
     /// `id`, `namespace/id`, or either after `activitydefinition/`, as `-o name` prints it.

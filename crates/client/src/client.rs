@@ -35,6 +35,8 @@ pub struct Client {
     pub(crate) options: Arc<Options>,
     /// Reads of definitions may show what any replica knows by now.
     pub(crate) stale: bool,
+    /// Of changes that are given none; empty: each gets one of its own.
+    request_id: String,
 }
 
 impl Client {
@@ -42,7 +44,8 @@ impl Client {
     /// next one is asked. Calls about one definition go to the node that leads its shard, once an answer has told which
     /// ([`Options::follow_leaders`]).
     pub fn new(addresses: &[String], options: Options) -> Result<Self, Error> {
-        Ok(Self { transports: Transports::new(addresses, &options)?, options: Arc::new(options), stale: false })
+        let (transports, options) = (Transports::new(addresses, &options)?, Arc::new(options));
+        Ok(Self { transports, options, stale: false, request_id: String::new() })
     }
 
     /// The same, whose reads of definitions and occurrences any replica may answer: they work where a shard has no leader, and what they
@@ -50,6 +53,20 @@ impl Client {
     #[must_use]
     pub fn stale(&self) -> Self {
         Self { stale: true, ..self.clone() }
+    }
+
+    /// The same, whose changes of definitions have this request id (1 to 128 bytes), each of one definition. A caller who keeps it can make the
+    /// same calls once more, within an hour, and be answered as the first time: nothing is changed twice, and nothing undone that others have
+    /// changed since. An empty id is none.
+    #[must_use]
+    pub fn with_request_id(&self, request_id: &str) -> Self {
+        Self { request_id: request_id.to_owned(), ..self.clone() }
+    }
+
+    /// Of one change. Whoever gives none gets a new one: it makes the client's own tries harmless.
+    fn request_id(&self, given: &str) -> String {
+        let known = [given, self.request_id.as_str()].into_iter().find(|id| !id.is_empty());
+        known.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
     }
 }
 
@@ -75,9 +92,4 @@ fn admin_service(transport: Transport) -> AdminServiceClient<Transport> {
 
 fn cluster_service(transport: Transport) -> ClusterServiceClient<Transport> {
     ClusterServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
-}
-
-/// A request id of our own: it makes the client's own retries harmless.
-fn request_id(given: &str) -> String {
-    if given.is_empty() { uuid::Uuid::new_v4().to_string() } else { given.to_owned() }
 }

@@ -109,6 +109,26 @@ pub fn dedupe_digest(number: u64, key: &FiringKey) -> [u8; 16] {
     digest[..16].try_into().expect("SHA-256 has 32 bytes")
 }
 
+/// What the dedupe table remembers of a request that changes a definition: 128 bits of SHA-256 over the definition's name and the request id.
+/// It begins with a number that no definition has, so it is never a firing's.
+pub fn request_digest(definition: &DefinitionKey, request_id: &str) -> [u8; 16] {
+    let name = Sha256::new().chain_update(u64::MAX.to_be_bytes()).chain_update(*b"r");
+    let name = name.chain_update(&definition.namespace).chain_update([0]).chain_update(&definition.id);
+    half(name.chain_update([0]).chain_update(request_id))
+}
+
+/// Tells a request from another one that was given the same id: 128 bits of SHA-256 over what it asks for.
+pub fn request_content(parts: &[&[u8]]) -> [u8; 16] {
+    // With their lengths, so that no two lists of parts run together to the same bytes.
+    half(parts.iter().fold(Sha256::new(), |content, part| {
+        content.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
+    }))
+}
+
+fn half(digest: Sha256) -> [u8; 16] {
+    digest.finalize()[..16].try_into().expect("SHA-256 has 32 bytes")
+}
+
 /// The UUID namespace of our request ids; frozen.
 const REQUEST_NAMESPACE: Uuid = Uuid::from_u128(0x8f1e_6f5c_33a5_5d0b_9a51_20c7_6d1f_7764);
 
@@ -158,6 +178,26 @@ mod tests {
         assert_ne!(request_id(&id, 7), request_id(&id, 8));
         assert_eq!(key().shard(16), 0);
         assert_eq!(DefinitionKey::new("ops", "cleanup").shard(16), 11);
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_request_is_frozen_and_tells_requests_apart() {
+        let hex = |digest: [u8; 16]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(request_digest(&key(), "r1")), "94996a1ac87838bfbf2d880bc8e5ea14");
+        assert_eq!(hex(request_content(&[b"apply", b"{}"])), "468277e44b1ccb994377dc7bbe10f1dd");
+        let digests = [
+            request_digest(&key(), "r1"),
+            request_digest(&key(), "r2"),
+            request_digest(&DefinitionKey::new("billing", "invoice"), "r1"),
+            request_digest(&DefinitionKey::new("ops", "invoice-reminder"), "r1"),
+            request_content(&[b"ab", b"c"]),
+            request_content(&[b"a", b"bc"]),
+            request_content(&[b"abc"]),
+            request_content(&[b"abc", b""]),
+        ];
+        for (place, digest) in digests.iter().enumerate() {
+            assert!(!digests[..place].contains(digest), "{place}");
+        }
     }
 
     #[test]

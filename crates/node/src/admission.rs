@@ -77,6 +77,7 @@ impl Admitted {
             subscriptions: if self.enabled { self.subscriptions.clone() } else { Vec::new() },
             incarnation,
             expected_version,
+            request: None,
         }
     }
 }

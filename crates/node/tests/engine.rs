@@ -101,9 +101,32 @@ async fn an_event_fires_each_definition_that_matches_once() {
     assert_eq!(fired(&engine, "a").await, ["e:test|2", "e:test|1"]);
     assert_eq!(fired(&engine, "c").await, Vec::<String>::new());
     let key = DefinitionKey::new("default", "a");
-    engine.api().delete(&key, None, false).await.expect("deleted");
+    engine.api().delete(&key, None, "", false).await.expect("deleted");
     let after = engine.api().publish("default", &[event("9", "t")]).await.expect("published");
     assert_eq!((after.matched, after.fired), (1, 1), "a deleted definition is matched no more");
+    engine.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_comes_again_after_a_restart_is_answered_as_before() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (key, listening) = (DefinitionKey::new("default", "a"), || json!({"event": {"types": "t"}}));
+    let apply = async |engine: &Engine, request_id: &str, trigger| {
+        let options = ApplyOptions { request_id: request_id.into(), ..ApplyOptions::default() };
+        engine.api().apply(&definition("a", trigger), &options).await.expect("applied")
+    };
+    let engine = start(directory.path()).await;
+    let first = apply(&engine, "r1", listening()).await;
+    assert_eq!(engine.api().delete(&key, None, "r2", false).await, Ok(1));
+    engine.close().await.expect("closes");
+    let engine = start(directory.path()).await;
+    assert_eq!(apply(&engine, "r1", listening()).await, first);
+    let published = engine.api().publish("default", &[event("1", "t")]).await.expect("published");
+    assert_eq!(published.matched, 0, "what is deleted stays so");
+    assert_eq!(apply(&engine, "r3", listening()).await.outcome, ApplyOutcome::Created);
+    assert_eq!(engine.api().delete(&key, None, "r2", false).await, Ok(1));
+    let published = engine.api().publish("default", &[event("2", "t")]).await.expect("published");
+    assert_eq!(published.matched, 1, "what was made since is not deleted");
     engine.close().await.expect("closes");
 }
 
@@ -116,14 +139,14 @@ async fn what_a_definition_is_told_is_kept() {
     assert_eq!(apply(&engine, "d", daily()).await, ApplyOutcome::Unchanged);
     assert_eq!(apply(&engine, "d", json!({"schedule": {"cron": "@hourly"}})).await, ApplyOutcome::Configured);
     let key = DefinitionKey::new("default", "d");
-    let paused = engine.api().pause(&key, "for a test").await.expect("paused");
+    let paused = engine.api().pause(&key, "for a test", "").await.expect("paused");
     assert!(paused.changed && !paused.status.armed);
     engine.close().await.expect("closes");
     let engine = start(directory.path()).await;
     let record = engine.api().get(&key, None, None).await.expect("there");
     assert_eq!((record.status.version, record.status.paused.map(|p| p.note)), (2, Some("for a test".to_owned())));
     assert_eq!(engine.api().get(&key, Some(1), None).await.expect("kept").definition, definition("d", daily()));
-    assert!(engine.api().resume(&key, "").await.expect("resumed").status.armed);
+    assert!(engine.api().resume(&key, "", "").await.expect("resumed").status.armed);
     let triggered = engine.api().trigger(&key, "by-hand", None).await.expect("fires");
     assert_eq!((triggered.firing_key.as_str(), triggered.duplicate), ("m:by-hand", false));
     assert!(engine.api().trigger(&key, "by-hand", None).await.expect("known").duplicate);
@@ -144,9 +167,9 @@ async fn what_did_not_fire_is_found_among_all_by_outcome_and_by_reason() {
         }
     };
     publish(0..20).await;
-    engine.api().pause(&DefinitionKey::new("default", "b"), "").await.expect("paused");
+    engine.api().pause(&DefinitionKey::new("default", "b"), "", "").await.expect("paused");
     publish(20..23).await;
-    engine.api().resume(&DefinitionKey::new("default", "b"), "").await.expect("resumed");
+    engine.api().resume(&DefinitionKey::new("default", "b"), "", "").await.expect("resumed");
     publish(23..40).await;
     let skipped = ["e:test|22", "e:test|21", "e:test|20"];
     for (outcomes, reason, expected) in [

@@ -1,4 +1,4 @@
-//! Which firing keys have been seen. Keys stand in time buckets, and whole buckets are dropped.
+//! Which firing keys have been seen, and which requests carried out. Keys stand in time buckets, and whole buckets are dropped.
 //!
 //! A bucket is at least as wide as the windows that use it, so a look-up reads two: the current one and the one before. The time of the
 //! key decides whether it is still inside its window; so a window is exact whatever its bucket.
@@ -6,7 +6,7 @@
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::entry::Match;
 use crate::keys;
-use crate::kv::{ReadError, Table, Txn};
+use crate::kv::{Read, ReadError, Table, Txn};
 
 /// Width of a bucket by class, in seconds: 1 minute and then by four, up to 45 days.
 const WIDTHS: [u32; 9] = [60, 240, 960, 3_840, 15_360, 61_440, 245_760, 983_040, 3_932_160];
@@ -40,18 +40,43 @@ impl Dedupe {
 
     /// Remembers a key; `true` if it was not known within its window.
     pub fn insert(&mut self, txn: &mut Txn<'_>, at: i64, digest: &[u8; 16], window: u32) -> Result<bool, ReadError> {
+        let known = self.find(txn, at, digest, window, seen)?.is_some();
+        if !known {
+            self.put(txn, at, digest, window, at.to_le_bytes().to_vec());
+        }
+        Ok(!known)
+    }
+
+    /// What is remembered of a key within its window; `read` finds in it when the key was taken.
+    pub(crate) fn find(
+        &self,
+        state: &dyn Read,
+        at: i64,
+        digest: &[u8; 16],
+        window: u32,
+        read: impl Fn(&[u8]) -> i64,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
         let class = class_of(window);
         let bucket = bucket_of(class, at);
         let horizon = at.saturating_sub(i64::from(window) * 1_000_000);
         for candidate in [Some(bucket), bucket.checked_sub(1)].into_iter().flatten() {
-            if candidate >= self.since[class] && seen(txn, class, candidate, digest)?.is_some_and(|seen| seen > horizon)
-            {
-                return Ok(false);
+            if candidate < self.since[class] {
+                continue;
+            }
+            let value = state.get(Table::Dedupe, &keys::dedupe(class as u8, candidate, digest))?;
+            if let Some(value) = value.filter(|value| read(value) > horizon) {
+                return Ok(Some(value));
             }
         }
+        Ok(None)
+    }
+
+    /// Remembers a key, from now on.
+    pub(crate) fn put(&mut self, txn: &mut Txn<'_>, at: i64, digest: &[u8; 16], window: u32, value: Vec<u8>) {
+        let class = class_of(window);
+        let bucket = bucket_of(class, at);
         self.since[class] = self.since[class].min(bucket);
-        txn.put(Table::Dedupe, keys::dedupe(class as u8, bucket, digest), at.to_le_bytes().to_vec());
-        Ok(true)
+        txn.put(Table::Dedupe, keys::dedupe(class as u8, bucket, digest), value);
     }
 
     /// Drops the buckets that no window reaches any more.
@@ -82,8 +107,7 @@ fn bucket_of(class: usize, at: i64) -> u32 {
     (seconds / u64::from(WIDTHS[class])) as u32
 }
 
-fn seen(txn: &Txn<'_>, class: usize, bucket: u32, digest: &[u8; 16]) -> Result<Option<i64>, ReadError> {
-    let value = txn.get(Table::Dedupe, &keys::dedupe(class as u8, bucket, digest))?;
-    // A value of another length was written by nobody: count it as seen now, for doubling a firing is worse than dropping a repeat.
-    Ok(value.map(|bytes| bytes.try_into().map_or(i64::MAX, i64::from_le_bytes)))
+/// A value of another length was written by nobody: it counts as seen now, for doubling a firing is worse than dropping a repeat.
+fn seen(value: &[u8]) -> i64 {
+    value.try_into().map_or(i64::MAX, i64::from_le_bytes)
 }

@@ -11,6 +11,9 @@ use crate::occurrence::Reason;
 const VERSION: u8 = 1;
 /// "No further due time", in `next` fields.
 pub const NEVER: i64 = i64::MAX;
+/// The cluster's format from which on entries may carry requests, and conditions on a delete: nodes that only know the one before stop at such
+/// an entry.
+pub const REQUESTS_SINCE: u32 = 2;
 
 /// One log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct Define {
     pub incarnation: u64,
     /// Compare and set: 0 means "must not exist", `None` means "whatever it is".
     pub expected_version: Option<u32>,
+    /// Whose it is, if that is to be remembered.
+    pub request: Option<Request>,
 }
 
 /// A definition to remove.
@@ -73,6 +78,12 @@ pub struct Delete {
     pub namespace: String,
     /// Its id.
     pub id: String,
+    /// Only this one of those that ever had the name.
+    pub incarnation: Option<u64>,
+    /// Only if it has this version.
+    pub expected_version: Option<u32>,
+    /// Whose it is, if that is to be remembered.
+    pub request: Option<Request>,
 }
 
 /// A definition to pause or to resume.
@@ -90,6 +101,19 @@ pub struct Pause {
     pub next: i64,
     /// On resume: due times between that were passed over.
     pub missed: u32,
+    /// Whose it is, if that is to be remembered.
+    pub request: Option<Request>,
+}
+
+/// A request that is carried out once, however often it comes: its answer is remembered with the change that it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Of definition and request id; no firing key has the same.
+    pub digest: [u8; 16],
+    /// Of what is asked for: with other content, it is another request that was given the same id.
+    pub content: [u8; 16],
+    /// For how long it is remembered, in seconds.
+    pub window: u32,
 }
 
 /// Due times met, of many definitions.
@@ -227,6 +251,9 @@ impl Entry {
 impl Body {
     fn kind(&self) -> u8 {
         match self {
+            Self::Define(_) if self.has_requests() => 10,
+            Self::Delete(_) if self.has_requests() => 11,
+            Self::Pause(_) if self.has_requests() => 12,
             Self::Define(_) => 1,
             Self::Delete(_) => 2,
             Self::Pause(_) => 3,
@@ -239,11 +266,27 @@ impl Body {
         }
     }
 
-    fn encode(&self, e: &mut Encoder) {
+    /// Needs a kind that nodes know since [`REQUESTS_SINCE`]. Any other entry is written as it ever was.
+    fn has_requests(&self) -> bool {
         match self {
-            Self::Define(items) => e.list(items, Define::encode),
-            Self::Delete(items) => e.list(items, Delete::encode),
-            Self::Pause(items) => e.list(items, Pause::encode),
+            Self::Define(items) => items.iter().any(|item| item.request.is_some()),
+            Self::Delete(items) => items.iter().any(Delete::has_conditions),
+            Self::Pause(items) => items.iter().any(|item| item.request.is_some()),
+            _ => false,
+        }
+    }
+
+    /// Each entry has one form: without a request it has the older kind.
+    fn with_requests(self) -> Result<Self, DecodeError> {
+        if self.has_requests() { Ok(self) } else { Err(DecodeError("an entry with requests has none".into())) }
+    }
+
+    fn encode(&self, e: &mut Encoder) {
+        let requests = self.has_requests();
+        match self {
+            Self::Define(items) => e.list(items, |e, item| Define::encode(e, item, requests)),
+            Self::Delete(items) => e.list(items, |e, item| Delete::encode(e, item, requests)),
+            Self::Pause(items) => e.list(items, |e, item| Pause::encode(e, item, requests)),
             Self::Fire(fire) => {
                 e.i64(fire.through);
                 e.list(&fire.decisions, Decision::encode);
@@ -264,17 +307,34 @@ impl Body {
 
     fn decode(kind: u8, d: &mut Decoder) -> Result<Self, DecodeError> {
         Ok(match kind {
-            1 => Self::Define(d.list(Define::decode)?),
-            2 => Self::Delete(d.list(Delete::decode)?),
-            3 => Self::Pause(d.list(Pause::decode)?),
+            1 => Self::Define(d.list(|d| Define::decode(d, false))?),
+            2 => Self::Delete(d.list(|d| Delete::decode(d, false))?),
+            3 => Self::Pause(d.list(|d| Pause::decode(d, false))?),
             4 => Self::Fire(Fire { through: d.i64()?, decisions: d.list(Decision::decode)? }),
             5 => Self::Ingest(Ingest::decode(d)?),
             6 => Self::Trigger(d.list(Trigger::decode)?),
             7 => Self::Ack(d.list(Ack::decode)?),
             8 => Self::Dead(d.list(|d| Ok(DeadAction { seq: d.u64()?, retry: flag(d)? }))?),
             9 => Self::Expire(Expire { account_before: d.i64()?, versions_before: d.i64()? }),
+            10 => Self::Define(d.list(|d| Define::decode(d, true))?).with_requests()?,
+            11 => Self::Delete(d.list(|d| Delete::decode(d, true))?).with_requests()?,
+            12 => Self::Pause(d.list(|d| Pause::decode(d, true))?).with_requests()?,
             other => return Err(DecodeError(format!("entry kind {other} is not known to this program"))),
         })
+    }
+}
+
+impl Request {
+    fn encode(e: &mut Encoder, request: Option<&Self>) {
+        e.option(request, |e, request| {
+            e.raw(&request.digest);
+            e.raw(&request.content);
+            e.u32(request.window);
+        });
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Option<Self>, DecodeError> {
+        d.option(|d| Ok(Self { digest: d.array()?, content: d.array()?, window: d.u32()? }))
     }
 }
 
@@ -287,7 +347,7 @@ fn flag(d: &mut Decoder) -> Result<bool, DecodeError> {
 }
 
 impl Define {
-    fn encode(e: &mut Encoder, item: &Self) {
+    fn encode(e: &mut Encoder, item: &Self, requests: bool) {
         e.text(&item.namespace);
         e.text(&item.id);
         e.bytes(&item.document);
@@ -299,9 +359,12 @@ impl Define {
         });
         e.u64(item.incarnation);
         e.option(item.expected_version.as_ref(), |e, version| e.u32(*version));
+        if requests {
+            Request::encode(e, item.request.as_ref());
+        }
     }
 
-    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(d: &mut Decoder, requests: bool) -> Result<Self, DecodeError> {
         Ok(Self {
             namespace: d.text()?,
             id: d.text()?,
@@ -311,32 +374,50 @@ impl Define {
             subscriptions: d.list(|d| Ok((d.text()?, Bytes::copy_from_slice(d.bytes()?))))?,
             incarnation: d.u64()?,
             expected_version: d.option(Decoder::u32)?,
+            request: if requests { Request::decode(d)? } else { None },
         })
     }
 }
 
 impl Delete {
-    fn encode(e: &mut Encoder, item: &Self) {
-        e.text(&item.namespace);
-        e.text(&item.id);
+    fn has_conditions(&self) -> bool {
+        self.incarnation.is_some() || self.expected_version.is_some() || self.request.is_some()
     }
 
-    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
-        Ok(Self { namespace: d.text()?, id: d.text()? })
+    fn encode(e: &mut Encoder, item: &Self, conditions: bool) {
+        e.text(&item.namespace);
+        e.text(&item.id);
+        if conditions {
+            e.option(item.incarnation.as_ref(), |e, incarnation| e.u64(*incarnation));
+            e.option(item.expected_version.as_ref(), |e, version| e.u32(*version));
+            Request::encode(e, item.request.as_ref());
+        }
+    }
+
+    fn decode(d: &mut Decoder, conditions: bool) -> Result<Self, DecodeError> {
+        let (namespace, id) = (d.text()?, d.text()?);
+        if !conditions {
+            return Ok(Self { namespace, id, incarnation: None, expected_version: None, request: None });
+        }
+        let (incarnation, expected_version) = (d.option(Decoder::u64)?, d.option(Decoder::u32)?);
+        Ok(Self { namespace, id, incarnation, expected_version, request: Request::decode(d)? })
     }
 }
 
 impl Pause {
-    fn encode(e: &mut Encoder, item: &Self) {
+    fn encode(e: &mut Encoder, item: &Self, requests: bool) {
         e.text(&item.namespace);
         e.text(&item.id);
         e.u8(item.paused.into());
         e.text(&item.note);
         e.i64(item.next);
         e.u32(item.missed);
+        if requests {
+            Request::encode(e, item.request.as_ref());
+        }
     }
 
-    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(d: &mut Decoder, requests: bool) -> Result<Self, DecodeError> {
         Ok(Self {
             namespace: d.text()?,
             id: d.text()?,
@@ -344,6 +425,7 @@ impl Pause {
             note: d.text()?,
             next: d.i64()?,
             missed: d.u32()?,
+            request: if requests { Request::decode(d)? } else { None },
         })
     }
 }

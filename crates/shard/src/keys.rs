@@ -66,7 +66,7 @@ pub fn parse_subscription(key: &[u8]) -> Result<(&str, &str, u64), DecodeError> 
     Ok((namespace, event_type, u64::from_be_bytes(*number)))
 }
 
-/// `Dedupe`: one firing key in one time bucket.
+/// `Dedupe`: one firing key or request in one time bucket.
 pub fn dedupe(class: u8, bucket: u32, digest: &[u8; 16]) -> Vec<u8> {
     let mut key = dedupe_bucket(class, bucket);
     key.extend_from_slice(digest);

@@ -19,7 +19,7 @@ pub enum Table {
     Cursors = 3,
     /// namespace, event type, definition number -> what the ingress needs to match.
     Subscriptions = 4,
-    /// window class, time bucket, digest -> when it was seen.
+    /// window class, time bucket, digest -> when it was seen; of a request, also how it was answered.
     Dedupe = 5,
     /// lane, sequence -> the firings of one entry that are not all acknowledged.
     Outbox = 6,

@@ -16,6 +16,7 @@ pub mod query;
 pub mod records;
 pub mod replicated;
 pub mod reply;
+pub mod request;
 mod scan;
 pub mod slots;
 

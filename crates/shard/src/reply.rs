@@ -33,8 +33,8 @@ pub enum Outcome {
     Done,
     /// Of `Define`.
     Defined(Vec<Defined>),
-    /// Of `Delete`: the number of each that was there.
-    Deleted(Vec<Option<u64>>),
+    /// Of `Delete`.
+    Deleted(Vec<Deleted>),
     /// Of `Pause`.
     Paused(Vec<Pausing>),
     /// Of `Fire`: indices of the decisions that were stale and did nothing.
@@ -71,6 +71,58 @@ pub enum Defined {
     },
     /// The shard has given out all its lanes to other namespaces.
     TooManyNamespaces,
+    /// The same request has been carried out before; nothing was done now.
+    Repeated(Before),
+    /// Another request has been carried out under this id; nothing was done.
+    Reused,
+}
+
+/// What became of a definition when its request was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// What was done.
+    pub change: Change,
+    /// The version that it had then.
+    pub version: u32,
+    /// Its first due time after that, or [`NEVER`](crate::entry::NEVER).
+    pub next: i64,
+}
+
+/// What a `Define` has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// There was none.
+    Created,
+    /// It was another.
+    Configured,
+    /// It was the same already.
+    Unchanged,
+}
+
+/// What became of a definition that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone.
+    Gone {
+        /// Its number.
+        number: u64,
+        /// Its last version.
+        version: u32,
+    },
+    /// There is none of this name, or it is another incarnation.
+    NotFound,
+    /// It has another version than the one expected.
+    Conflict {
+        /// The version it has.
+        actual: u32,
+    },
+    /// The same request has been carried out before; nothing was done now.
+    Repeated {
+        /// The last version of what was removed then.
+        version: u32,
+    },
+    /// Another request has been carried out under this id; nothing was done.
+    Reused,
 }
 
 /// Which definition it is now.
@@ -93,6 +145,13 @@ pub enum Pausing {
     Same(Definite),
     /// There is no such definition.
     NotFound,
+    /// The same request has been carried out before; nothing was done now.
+    Repeated {
+        /// Whether it changed anything then.
+        changed: bool,
+    },
+    /// Another request has been carried out under this id; nothing was done.
+    Reused,
 }
 
 /// What became of a matched event.

@@ -173,6 +173,40 @@ async fn the_end_of_the_node_that_leads_most_loses_and_doubles_nothing() {
     assert_eq!(orders.len(), 6, "{orders:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_sent_again_after_its_node_has_died_undoes_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
+    let gone = busiest(&cluster).await;
+    let cli = |node: usize| {
+        let address = cluster.nodes[node % 3].grpc().to_string();
+        Cli::alone(dir.path()).with("FLINTWHEEL_ADDRESS", &address)
+    };
+    let (first, other) = (cli(gone), cli(gone + 1));
+    let apply = ["apply", "-f", "-", "--request-id", "rollout-7"];
+    for number in 0..TICKS {
+        let said = first.words(&apply, &tick(number)).await.with_code(0);
+        assert!(said.out.contains("created"), "{said:?}");
+        // Somebody else changes half of them, and removes the others.
+        match number % 2 {
+            0 => assert!(other.apply(&tick(number).replace("1s", "1h")).await.contains("configured")),
+            _ => _ = other.done(&format!("delete tick-{number}")).await,
+        }
+    }
+    cluster.nodes[gone].kill().await.expect("killed");
+    for number in 0..TICKS {
+        let said = other.words(&apply, &tick(number)).await.with_code(0);
+        assert!(said.out.contains("created"), "as the first time: {said:?}");
+        let shown = other.run(&format!("get tick-{number} -o json")).await;
+        match number % 2 {
+            0 => assert_eq!(shown.with_code(0).json()["spec"]["trigger"]["schedule"]["interval"][0]["every"], "1h"),
+            _ => _ = shown.with_code(3),
+        }
+    }
+    let said = other.words(&apply, &tick(0).replace("1s", "2s")).await.with_code(4);
+    assert!(said.err.contains("\"rollout-7\" was given to another request"), "{said:?}");
+}
+
 /// What a node that ends by itself has said last.
 async fn refusal(what: &str, node: &mut Engine) -> String {
     eventually(what, async || node.check_running().err().map(|error| error.to_string())).await

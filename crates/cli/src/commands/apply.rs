@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::dry_run::DryRun;
 use super::{prune, show};
-use crate::config::{Connection, Session};
+use crate::config::{Connection, RequestArg, Session};
 use crate::exit::{Exit, Failure, Outcome, exit_of};
 use crate::output::{OutputArgs, Printer, Progress, Zone, plural, say, when};
 use crate::read::{Files, Input, key};
@@ -29,6 +29,8 @@ pub struct Args {
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
+    request: RequestArg,
+    #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     connection: Connection,
@@ -40,7 +42,7 @@ pub async fn run(args: Args) -> Outcome {
     if args.files.filename.is_empty() {
         return Err(Failure::usage("nothing to apply; name files with -f FILE, -f DIR, or -f - for standard input"));
     }
-    let session = args.connection.open()?;
+    let session = args.connection.open()?.requesting(&args.request);
     let read = Input::read(&args.files, &session.namespace);
     let input = read.map_err(|faults| Failure::faults(&faults, NOTHING))?;
     let definitions: Vec<ActivityDefinition> = input.definitions().cloned().collect();

@@ -4,7 +4,7 @@ use flintwheel_model::DefinitionKey;
 
 use super::dry_run::DryRun;
 use super::{prune, show};
-use crate::config::{Connection, Session};
+use crate::config::{Connection, RequestArg, Session};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, confirm, plural, say};
 use crate::read::{Files, Input, key};
@@ -30,6 +30,8 @@ pub struct Args {
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
+    request: RequestArg,
+    #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     connection: Connection,
@@ -47,7 +49,7 @@ struct FilesArg {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let session = args.connection.open()?;
+    let session = args.connection.open()?.requesting(&args.request);
     let keys = chosen(&args, &session).await?;
     let mut printer = Printer::list(args.output.output);
     if args.dry_run == DryRun::Client {

@@ -4,7 +4,7 @@ use flintwheel_client::{Client, Error, Switched};
 use flintwheel_model::DefinitionKey;
 
 use super::show;
-use crate::config::Connection;
+use crate::config::{Connection, RequestArg};
 use crate::exit::{Exit, Outcome, exit_of};
 use crate::output::{OutputArgs, Printer, say};
 
@@ -16,6 +16,8 @@ pub struct Args {
     /// Why, for those who wonder later
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
+    #[command(flatten)]
+    request: RequestArg,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -45,7 +47,7 @@ async fn switch<F>(args: Args, words: [&str; 2], call: impl Fn(Client, Definitio
 where
     F: Future<Output = Result<Switched, Error>>,
 {
-    let session = args.connection.open()?;
+    let session = args.connection.open()?.requesting(&args.request);
     let mut printer = Printer::list(args.output.output);
     let mut exit = Exit::Ok;
     for key in session.keys(&args.names)? {

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use prost::Message;
 
 use super::definitions::understood;
-use super::{Client, definition_service, request_id};
+use super::{Client, definition_service};
 use crate::convert;
 use crate::error::{Error, reason};
 use crate::types::Applied;
@@ -40,7 +40,8 @@ impl Client {
             results[index] = Some(result);
         };
         let failed = OnceLock::new();
-        let calls = cut(definitions).map(|batch| self.send(batch, validate_only, &failed));
+        let batches = cut(definitions, || self.request_id(""));
+        let calls = batches.map(|batch| self.send(batch, validate_only, &failed));
         let mut calls = futures::stream::iter(calls).buffer_unordered(UNDER_WAY);
         while let Some(done) = calls.next().await {
             for (index, result) in done {
@@ -113,8 +114,8 @@ impl Batch {
 }
 
 /// Batch by batch as they are asked for: the first is on its way before the last is made.
-fn cut(definitions: &[ActivityDefinition]) -> impl Iterator<Item = Batch> {
-    let mut items = definitions.iter().map(item).enumerate();
+fn cut(definitions: &[ActivityDefinition], request_id: impl Fn() -> String) -> impl Iterator<Item = Batch> {
+    let mut items = definitions.iter().map(move |definition| item(definition, request_id())).enumerate();
     // What did not fit into the batch before.
     let mut left = None;
     std::iter::from_fn(move || {
@@ -138,16 +139,16 @@ fn cut(definitions: &[ActivityDefinition]) -> impl Iterator<Item = Batch> {
 }
 
 /// With the bytes that it takes in a message.
-fn item(definition: &ActivityDefinition) -> Result<(v1::BatchApplyItem, usize), Error> {
+fn item(definition: &ActivityDefinition, request_id: String) -> Result<(v1::BatchApplyItem, usize), Error> {
     let definition = convert::definition::to_proto(definition)?;
     let size = definition.encoded_len();
     if size > BATCH_BYTES {
         let message = format!("the definition has {size} bytes; a message holds at most {BATCH_BYTES}");
         return Err(Error::new(tonic::Code::OutOfRange, reason::TOO_LARGE, message));
     }
-    // The request id and the tags around both.
-    let size = size + 64;
-    Ok((v1::BatchApplyItem { definition: Some(definition), request_id: request_id(""), expected_version: None }, size))
+    // The tags around both.
+    let size = size + request_id.len() + 32;
+    Ok((v1::BatchApplyItem { definition: Some(definition), request_id, expected_version: None }, size))
 }
 
 #[cfg(test)]
@@ -169,7 +170,7 @@ mod tests {
         for (count, payload, batches_expected) in [(0, 0, 0), (1, 0, 1), (1000, 0, 1), (1001, 0, 2), (100, 200_000, 5)]
         {
             let definitions: Vec<_> = (0..count).map(|id| definition(id, payload)).collect();
-            let batches: Vec<_> = cut(&definitions).collect();
+            let batches: Vec<_> = cut(&definitions, || "r".repeat(128)).collect();
             assert_eq!(batches.len(), batches_expected, "{count} of {payload}");
             assert!(batches.iter().all(|batch| batch.refused.is_empty()));
             let places: Vec<usize> = batches.iter().flat_map(|batch| batch.places.clone()).collect();
@@ -186,7 +187,7 @@ mod tests {
         let mut inexact = definition(1, 0);
         inexact.spec.start_workflow.as_mut().expect("set").input = vec![json!(u64::MAX)];
         let definitions = [definition(0, 0), inexact, definition(2, MESSAGE_BYTES), definition(3, 0)];
-        let batches: Vec<_> = cut(&definitions).collect();
+        let batches: Vec<_> = cut(&definitions, String::new).collect();
         assert_eq!((batches.len(), &*batches[0].places), (1, &[0, 3][..]));
         let refused = batches[0].refused.iter();
         let reasons: Vec<_> = refused.map(|(place, error)| (*place, error.reason.as_str())).collect();

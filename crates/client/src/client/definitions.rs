@@ -6,7 +6,7 @@ use flintwheel_proto::v1;
 use flintwheel_proto::v1::next_times_request::Target;
 use serde_json::Value;
 
-use super::{Client, definition_service, request_id};
+use super::{Client, definition_service};
 use crate::convert::{self, time::timestamp};
 use crate::error::Error;
 use crate::types::{
@@ -24,12 +24,12 @@ pub enum NextOf<'a> {
 }
 
 impl Client {
-    /// Creates a definition or changes it to what is given.
+    /// Creates a definition or changes it to what is given. The same request, sent again within an hour, is answered as the first time.
     pub async fn apply(&self, definition: &ActivityDefinition, options: ApplyOptions) -> Result<Applied, Error> {
         let request = v1::ApplyRequest {
             definition: Some(convert::definition::to_proto(definition)?),
             validate_only: options.validate_only,
-            request_id: request_id(&options.request_id),
+            request_id: self.request_id(&options.request_id),
             expected_version: options.expected_version,
         };
         let about = DefinitionKey::new(&definition.metadata.namespace, &definition.metadata.id);
@@ -71,12 +71,13 @@ impl Client {
         read_page(answer.records, answer.next_page_token, convert::record::from_proto)
     }
 
-    /// Removes a definition (or, with `validate_only`, tells whether it could be) and returns its last version.
+    /// Removes a definition (or, with `validate_only`, tells whether it could be) and returns its last version. A try that is repeated never
+    /// removes another one that has taken the name since.
     pub async fn delete(&self, key: &DefinitionKey, validate_only: bool) -> Result<u64, Error> {
         let request = v1::DeleteRequest {
             r#ref: Some(convert::definition::key_to_proto(key)),
             expected_version: None,
-            request_id: request_id(""),
+            request_id: self.request_id(""),
             validate_only,
         };
         let call = |t, q| async move { definition_service(t).delete(q).await };
@@ -86,7 +87,11 @@ impl Client {
 
     /// Stops a definition from firing until it is resumed.
     pub async fn pause(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
-        let request = v1::PauseRequest { r#ref: Some(convert::definition::key_to_proto(key)), note: note.to_owned() };
+        let request = v1::PauseRequest {
+            r#ref: Some(convert::definition::key_to_proto(key)),
+            note: note.to_owned(),
+            request_id: self.request_id(""),
+        };
         let call = |t, q| async move { definition_service(t).pause(q).await };
         let answer = self.call_about(Some(key), request, call).await?;
         Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
@@ -94,7 +99,11 @@ impl Client {
 
     /// Lets a paused definition fire again.
     pub async fn resume(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
-        let request = v1::ResumeRequest { r#ref: Some(convert::definition::key_to_proto(key)), note: note.to_owned() };
+        let request = v1::ResumeRequest {
+            r#ref: Some(convert::definition::key_to_proto(key)),
+            note: note.to_owned(),
+            request_id: self.request_id(""),
+        };
         let call = |t, q| async move { definition_service(t).resume(q).await };
         let answer = self.call_about(Some(key), request, call).await?;
         Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
@@ -104,7 +113,7 @@ impl Client {
     pub async fn trigger(&self, key: &DefinitionKey, id: &str, input: Option<&Value>) -> Result<Triggered, Error> {
         let request = v1::TriggerRequest {
             r#ref: Some(convert::definition::key_to_proto(key)),
-            request_id: request_id(id),
+            request_id: self.request_id(id),
             input: input.map(|input| convert::json::to_proto(input, "input")).transpose()?,
         };
         let call = |t, q| async move { definition_service(t).trigger(q).await };

@@ -66,7 +66,7 @@ pub struct Counts {
 pub struct ApplyOptions {
     /// Check everything and answer as if it had been done, but change nothing.
     pub validate_only: bool,
-    /// Makes a repeated call harmless; empty: the client makes one, for its own retries.
+    /// The request is carried out once for an hour, however often it is sent; empty: the client makes one, for its own retries.
     pub request_id: String,
     /// Only if this is the stored version; 0: only if there is none.
     pub expected_version: Option<u64>,

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use flintwheel_client::{Applied, ApplyOptions, ApplyOutcome};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
 use flintwheel_shard::ReadError;
-use flintwheel_shard::entry::{Body, NEVER};
+use flintwheel_shard::entry::{Body, Define, NEVER, Request};
 use flintwheel_shard::query;
 use flintwheel_shard::records::Version;
-use flintwheel_shard::reply::{Defined, Definite, Outcome};
+use flintwheel_shard::reply::{Before, Change, Defined, Definite, Outcome};
 use flintwheel_shard::slots::Slot;
 use futures::future::join_all;
 
 use super::ask::{Act, Applying, Ask, Look, Told, otherwise};
 use super::desk::Replica;
+use super::request::{Content, request_id, reused};
 use super::{Api, ApiError, check_request_id, time};
 use crate::admission::{Admitted, admit};
 use crate::error::EngineError;
@@ -39,6 +40,9 @@ struct Item {
     /// The first due time after that, or [`NEVER`].
     next: i64,
     incarnation: u64,
+    request_id: String,
+    /// What is to be remembered of it.
+    request: Option<Request>,
 }
 
 impl Api {
@@ -101,14 +105,17 @@ impl Api {
 fn prepare(definition: &ActivityDefinition, options: &ApplyOptions) -> Result<(DefinitionKey, Applying), ApiError> {
     check_request_id(&options.request_id)?;
     let admitted = admit(definition)?;
-    Ok((admitted.key.clone(), Applying::new(admitted, options.clone())))
+    // Here, not where it is led: all tries must have the same.
+    let options = ApplyOptions { request_id: request_id(&options.request_id), ..options.clone() };
+    Ok((admitted.key.clone(), Applying::new(admitted, options)))
 }
 
 impl Replica {
     /// Writes definitions; each has its own result, in order. An error is one of all of them.
     ///
-    /// Asked again after a try that nobody knows the end of, it does no harm: a definition that is there already is left as it is. Only where
-    /// a version was expected the try itself would be in the way, so `again` lets its version count as ours.
+    /// Asked again after a try that nobody knows the end of, it does no harm: the shard remembers the request. Where not all nodes know requests
+    /// yet, a definition that is there already is left as it is. Only where a version was expected the try itself would be in the way, so
+    /// `again` lets its version count as ours.
     pub(super) async fn apply(
         &self,
         items: &[Applying],
@@ -140,17 +147,27 @@ impl Replica {
         let next = admitted.next(after);
         let expected = applying.options.expected_version.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
         let incarnation = rand::random::<u64>() >> (u64::BITS - INCARNATION_BITS);
-        Ok(Item { admitted, expected, after, next, incarnation })
+        let ApplyOptions { request_id, expected_version, .. } = applying.options.clone();
+        let content = Content::Apply { document: &admitted.document, expected_version };
+        let request = self.request(&admitted.key, &request_id, &content);
+        Ok(Item { admitted, expected, after, next, incarnation, request_id, request })
     }
 
-    /// A file with a one-shot of last week may be applied again as it is. The outer error is that of the shard.
+    /// A file with a one-shot of last week may be applied again as it is, and a request comes again after the one-shot that it made. The outer
+    /// error is that of the shard.
     async fn check_future(&self, item: &Item) -> Result<Result<(), ApiError>, ApiError> {
         let Err(past) = item.admitted.check_future(item.next) else { return Ok(Ok(())) };
         // What is refused for what it finds must look at what is current.
         self.confirm().await.map_err(|_| EngineError::NotLed)?;
-        let admitted = Arc::clone(&item.admitted);
-        let same = self.read(move |replica| replica.is_stored(&admitted)).await?;
+        let (admitted, request) = (Arc::clone(&item.admitted), item.request);
+        let same =
+            self.read(move |replica| Ok(replica.is_stored(&admitted)? || replica.remembers(request.as_ref())?)).await?;
         Ok(if same { Ok(()) } else { Err(past.into()) })
+    }
+
+    fn remembers(&self, request: Option<&Request>) -> Result<bool, ApiError> {
+        let Some(request) = request else { return Ok(false) };
+        Ok(self.group.read(|machine, state| machine.remembers(state, request))??)
     }
 
     fn is_stored(&self, admitted: &Admitted) -> Result<bool, ApiError> {
@@ -205,7 +222,10 @@ impl Replica {
 
     async fn define(&self, batch: &[(usize, Item)]) -> Result<Vec<Defined>, ApiError> {
         let bytes = batch.iter().map(|(_, item)| item.admitted.document.len()).sum();
-        let define = |item: &Item| item.admitted.define(item.next, item.incarnation, item.expected);
+        let define = |item: &Item| Define {
+            request: item.request,
+            ..item.admitted.define(item.next, item.incarnation, item.expected)
+        };
         let defines = batch.iter().map(|(_, item)| define(item)).collect();
         match self.command(Body::Define(defines), bytes).await? {
             Outcome::Defined(defined) => Ok(defined),
@@ -222,7 +242,8 @@ impl Replica {
             Defined::Unchanged(now) => done(ApplyOutcome::Unchanged, now.version, now),
             Defined::Conflict { actual } => {
                 let expected = item.expected.unwrap_or_default();
-                if again && expected.checked_add(1) == Some(actual) && self.is_ours(item).await? {
+                let unknown = again && item.request.is_none();
+                if unknown && expected.checked_add(1) == Some(actual) && self.is_ours(item).await? {
                     // The try before this one made this version of the one that was expected.
                     let outcome = if expected == 0 { ApplyOutcome::Created } else { ApplyOutcome::Configured };
                     return Ok(Ok(applied(item, outcome, expected, actual)));
@@ -231,6 +252,8 @@ impl Replica {
             }
             Defined::TooManyNamespaces => Ok(Err(ApiError::TooManyNamespaces(item.admitted.key.namespace.clone()))),
             Defined::Behind { .. } => Ok(Err(EngineError::Busy.into())),
+            Defined::Repeated(before) => Ok(Ok(repeated(before))),
+            Defined::Reused => Ok(Err(reused(&item.admitted.key, &item.request_id))),
         }
     }
 
@@ -251,7 +274,22 @@ impl Replica {
 }
 
 fn applied(item: &Item, outcome: ApplyOutcome, old: u32, new: u32) -> Applied {
-    let next = Some(item.next).filter(|next| *next != NEVER);
+    answer(outcome, old, new, item.next)
+}
+
+/// As the first time.
+fn repeated(before: Before) -> Applied {
+    let Before { change, version, next } = before;
+    let (outcome, old) = match change {
+        Change::Created => (ApplyOutcome::Created, 0),
+        Change::Configured => (ApplyOutcome::Configured, version - 1),
+        Change::Unchanged => (ApplyOutcome::Unchanged, version),
+    };
+    answer(outcome, old, version, next)
+}
+
+fn answer(outcome: ApplyOutcome, old: u32, new: u32, next: i64) -> Applied {
+    let next = Some(next).filter(|next| *next != NEVER);
     Applied {
         outcome,
         old_version: old.into(),

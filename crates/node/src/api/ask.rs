@@ -147,6 +147,9 @@ pub(super) enum Act {
         incarnation: u64,
         /// Only if it has this version.
         expected_version: Option<u64>,
+        /// Deletes it once. Empty where a node asks that knows no such thing.
+        #[serde(default)]
+        request_id: String,
     },
     /// A definition paused or resumed.
     Switch {
@@ -156,6 +159,9 @@ pub(super) enum Act {
         paused: bool,
         /// For people.
         note: String,
+        /// Does it once. Empty where a node asks that knows no such thing.
+        #[serde(default)]
+        request_id: String,
     },
     /// A definition fired by hand.
     Trigger {
@@ -236,6 +242,11 @@ pub(super) enum Told {
     Standing(Standing),
     /// It is deleted.
     Deleted,
+    /// It is deleted, now or by the same request before. Told to those who gave a request id.
+    Removed {
+        /// The version that it had.
+        version: u64,
+    },
     /// It is paused, or resumed.
     Switched(Switched),
     /// It fires.

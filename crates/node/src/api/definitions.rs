@@ -9,13 +9,14 @@ use flintwheel_client::{
 use flintwheel_model::{ActivityDefinition, DefinitionKey, base64, limits};
 use flintwheel_shard::entry::{Body, Delete, NEVER};
 use flintwheel_shard::records::{PauseNote, Version};
-use flintwheel_shard::reply::Outcome;
+use flintwheel_shard::reply::{Deleted, Outcome};
 use flintwheel_shard::slots::{NOT_YET, Slot};
 use flintwheel_shard::{ReadError, query};
 
 use super::ask::{Act, Kept, Look, Told, otherwise};
 use super::desk::Replica;
-use super::{Api, ApiError, Selector, check_key, one, page_size, time};
+use super::request::{Content, request_id as given_or_new, reused};
+use super::{Api, ApiError, Selector, check_key, check_request_id, one, page_size, time};
 use crate::admission::admit;
 use crate::error::EngineError;
 
@@ -29,6 +30,8 @@ const PAGE_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// Coming times of one request.
 const TIMES: u32 = 1000;
+/// An incarnation that no definition has: theirs are random numbers, of which it is one in 2^53.
+const NOBODY: u64 = 0;
 
 impl Api {
     /// One definition: its current version, or an older one that is still kept. `incarnation`, where given, must be its.
@@ -127,24 +130,37 @@ impl Api {
         Ok((all.into_iter().filter(|(key, _)| within(key)).map(|(_, record)| record).collect(), reach))
     }
 
-    /// Deletes a definition; what it has fired is still started. Returns the version that it had.
+    /// Deletes a definition, once for each request id (an empty one is made up); what it has fired is still started. Returns the version that
+    /// it had.
     pub async fn delete(
         &self,
         key: &DefinitionKey,
         expected_version: Option<u64>,
+        request_id: &str,
         validate_only: bool,
     ) -> Result<u64, ApiError> {
         check_key(key)?;
+        check_request_id(request_id)?;
         let shard = self.shard_of(key);
-        // First which one it is, then that one: a try that nobody knows the end of can then be repeated, whoever has taken the name meanwhile.
-        let told = self.ask(shard, Look::Identity(key.clone())).await?;
-        let Told::Identity { version, incarnation } = told else { return Err(otherwise()) };
-        check_version(key, expected_version, version)?;
+        // First which one it is, then that one: nobody else is touched who takes the name meanwhile.
+        let found = match self.ask(shard, Look::Identity(key.clone())).await {
+            Ok(Told::Identity { version, incarnation }) => Some((version, incarnation)),
+            Ok(_) => return Err(otherwise()),
+            // This very request may have deleted it.
+            Err(ApiError::NotFound(_)) if !validate_only && !request_id.is_empty() => None,
+            Err(error) => return Err(error),
+        };
+        let (version, incarnation) = found.unwrap_or((0, NOBODY));
         if validate_only {
+            check_version(key, expected_version, version)?;
             return Ok(version);
         }
-        match self.ask(shard, Act::Delete { key: key.clone(), incarnation, expected_version }).await? {
-            Told::Deleted => Ok(version),
+        let request_id = given_or_new(request_id);
+        match self.ask(shard, Act::Delete { key: key.clone(), incarnation, expected_version, request_id }).await? {
+            Told::Removed { version } => Ok(version),
+            // Of a node that remembers no requests.
+            Told::Deleted if found.is_some() => Ok(version),
+            Told::Deleted => Err(ApiError::NotFound(key.clone())),
             _ => Err(otherwise()),
         }
     }
@@ -267,9 +283,39 @@ impl Replica {
         times_of(&definition, stored.incarnation, count, after, self.now()).map(Told::Times)
     }
 
-    /// Deletes this incarnation. Asked again after a try that nobody knows the end of, that one may have done it: it is gone, and that is
-    /// what was asked for. Another one of the same name is not touched.
+    /// Deletes this incarnation, and no other one of the same name. Asked again after a try that nobody knows the end of, it does no harm: the
+    /// shard remembers the request.
     pub(super) async fn delete(
+        &self,
+        key: &DefinitionKey,
+        incarnation: u64,
+        expected_version: Option<u64>,
+        request_id: &str,
+        again: bool,
+    ) -> Result<Told, ApiError> {
+        let request = self.request(key, request_id, &Content::Delete { expected_version });
+        if request.is_none() {
+            return self.delete_unremembered(key, incarnation, expected_version, again).await;
+        }
+        let expected = expected_version.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
+        let delete =
+            Delete { incarnation: Some(incarnation), expected_version: expected, request, ..plain_delete(key) };
+        match self.delete_by(delete).await? {
+            Deleted::Gone { version, .. } | Deleted::Repeated { version } => {
+                Ok(Told::Removed { version: version.into() })
+            }
+            Deleted::NotFound => Err(ApiError::NotFound(key.clone())),
+            Deleted::Conflict { actual } => {
+                let expected = expected_version.unwrap_or_default();
+                Err(ApiError::Conflict { key: key.clone(), expected, actual: actual.into() })
+            }
+            Deleted::Reused => Err(reused(key, request_id)),
+        }
+    }
+
+    /// Where not all nodes know requests yet. Asked again after a try that nobody knows the end of, that one may have done it: it is gone, and
+    /// that is what was asked for.
+    async fn delete_unremembered(
         &self,
         key: &DefinitionKey,
         incarnation: u64,
@@ -281,13 +327,24 @@ impl Replica {
         let stored = self.read(move |replica| replica.stored(&name)).await?;
         let Some((slot, _)) = stored.filter(|(_, stored)| stored.incarnation == incarnation) else { return gone() };
         check_version(key, expected_version, slot.version.into())?;
-        let body = Body::Delete(vec![Delete { namespace: key.namespace.clone(), id: key.id.clone() }]);
-        match self.command(body, key.id.len()).await? {
-            Outcome::Deleted(found) if found.first().is_some_and(Option::is_some) => Ok(Told::Deleted),
-            Outcome::Deleted(_) => gone(),
+        match self.delete_by(plain_delete(key)).await? {
+            Deleted::Gone { .. } => Ok(Told::Deleted),
+            _ => gone(),
+        }
+    }
+
+    async fn delete_by(&self, delete: Delete) -> Result<Deleted, ApiError> {
+        let bytes = delete.id.len();
+        match self.command(Body::Delete(vec![delete]), bytes).await? {
+            Outcome::Deleted(results) if results.len() == 1 => Ok(results[0]),
             _ => Err(EngineError::Read("a delete entry was answered otherwise".into()).into()),
         }
     }
+}
+
+fn plain_delete(key: &DefinitionKey) -> Delete {
+    let (namespace, id) = (key.namespace.clone(), key.id.clone());
+    Delete { namespace, id, incarnation: None, expected_version: None, request: None }
 }
 
 /// Names of all shards, each part in order and at most `share` long: those that are the next ones for sure, at most `limit`, and whether

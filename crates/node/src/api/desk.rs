@@ -100,10 +100,10 @@ impl Replica {
     async fn act(&self, act: &Act, again: bool) -> Result<Told, ApiError> {
         match act {
             Act::Apply(items) => self.apply(items, again).await.map(Told::Applied),
-            Act::Delete { key, incarnation, expected_version } => {
-                self.delete(key, *incarnation, *expected_version, again).await
+            Act::Delete { key, incarnation, expected_version, request_id } => {
+                self.delete(key, *incarnation, *expected_version, request_id, again).await
             }
-            Act::Switch { key, paused, note } => self.switch(key, *paused, note).await,
+            Act::Switch { key, paused, note, request_id } => self.switch(key, *paused, note, request_id).await,
             Act::Trigger { key, request_id, input } => self.trigger(key, request_id, input).await,
             Act::Settle { letters, retry } => self.settle(letters, *retry, again).await,
         }

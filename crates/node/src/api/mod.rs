@@ -11,6 +11,7 @@ mod definitions;
 mod desk;
 mod error;
 mod occurrences;
+mod request;
 mod route;
 mod selector;
 mod status;

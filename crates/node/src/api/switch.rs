@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::ask::{Act, Told, otherwise};
 use super::definitions::status;
 use super::desk::Replica;
+use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, check_key, check_request_id, one};
 use crate::error::EngineError;
 use crate::plans::Plans;
@@ -20,22 +21,29 @@ use crate::plans::Plans;
 const MISSED: u32 = 1_000_000;
 
 impl Api {
-    /// Pauses a definition, with a note for people.
-    pub async fn pause(&self, key: &DefinitionKey, note: &str) -> Result<Switched, ApiError> {
-        self.switch(key, true, note).await
+    /// Pauses a definition, with a note for people, once for each request id (an empty one is made up).
+    pub async fn pause(&self, key: &DefinitionKey, note: &str, request_id: &str) -> Result<Switched, ApiError> {
+        self.switch(key, true, note, request_id).await
     }
 
     /// Resumes it; due times that passed meanwhile are accounted as skipped.
-    pub async fn resume(&self, key: &DefinitionKey, note: &str) -> Result<Switched, ApiError> {
-        self.switch(key, false, note).await
+    pub async fn resume(&self, key: &DefinitionKey, note: &str, request_id: &str) -> Result<Switched, ApiError> {
+        self.switch(key, false, note, request_id).await
     }
 
-    async fn switch(&self, key: &DefinitionKey, paused: bool, note: &str) -> Result<Switched, ApiError> {
+    async fn switch(
+        &self,
+        key: &DefinitionKey,
+        paused: bool,
+        note: &str,
+        request_id: &str,
+    ) -> Result<Switched, ApiError> {
         check_key(key)?;
+        check_request_id(request_id)?;
         if note.len() > limits::NOTE_LEN {
             return Err(one("note", format!("{} bytes; at most {}", note.len(), limits::NOTE_LEN)).into());
         }
-        let act = Act::Switch { key: key.clone(), paused, note: note.to_owned() };
+        let act = Act::Switch { key: key.clone(), paused, note: note.to_owned(), request_id: given_or_new(request_id) };
         match self.ask(self.shard_of(key), act).await? {
             Told::Switched(switched) => Ok(switched),
             _ => Err(otherwise()),
@@ -57,7 +65,7 @@ impl Api {
         }
         // Here, not where it is led: all tries must have the same.
         let made_up = request_id.is_empty();
-        let request_id = if made_up { uuid::Uuid::now_v7().to_string() } else { request_id.to_owned() };
+        let request_id = given_or_new(request_id);
         let act = Act::Trigger { key: key.clone(), request_id: request_id.clone(), input };
         let Told::Triggered { duplicate } = self.ask(self.shard_of(key), act).await? else { return Err(otherwise()) };
         let firing = FiringKey::Manual(request_id);
@@ -68,19 +76,29 @@ impl Api {
 }
 
 impl Replica {
-    /// Asked again after a try that nobody knows the end of, it does no harm: what is paused stays paused, and due times that were passed over
-    /// are accounted by the entry that resumes it, not by one that finds it resumed. Only `changed` may then say no.
-    pub(super) async fn switch(&self, key: &DefinitionKey, paused: bool, note: &str) -> Result<Told, ApiError> {
+    /// Asked again after a try that nobody knows the end of, it does no harm: the shard remembers the request. Where not all nodes know requests
+    /// yet, what is paused stays paused, and due times that were passed over are accounted by the entry that resumes it, not by one that finds
+    /// it resumed; only `changed` may then say no.
+    pub(super) async fn switch(
+        &self,
+        key: &DefinitionKey,
+        paused: bool,
+        note: &str,
+        request_id: &str,
+    ) -> Result<Told, ApiError> {
         self.check_place(key)?;
         let (next, missed) = if paused { (NEVER, 0) } else { self.passed_over(key).await? };
         let (namespace, id) = (key.namespace.clone(), key.id.clone());
-        let pause = Pause { namespace, id, paused, note: note.to_owned(), next, missed };
+        let request = self.request(key, request_id, &Content::Switch { paused, note });
+        let pause = Pause { namespace, id, paused, note: note.to_owned(), next, missed, request };
         let Outcome::Paused(results) = self.command(Body::Pause(vec![pause]), note.len()).await? else {
             return Err(EngineError::Read("a pause entry was answered otherwise".into()).into());
         };
         let changed = match results.first() {
             Some(Pausing::Changed(_)) => true,
             Some(Pausing::Same(_)) => false,
+            Some(Pausing::Repeated { changed }) => *changed,
+            Some(Pausing::Reused) => return Err(reused(key, request_id)),
             Some(Pausing::NotFound) | None => return Err(ApiError::NotFound(key.clone())),
         };
         let name = key.clone();

@@ -63,24 +63,25 @@ impl DefinitionService for Definitions {
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
-        let v1::DeleteRequest { r#ref, expected_version, validate_only, .. } = request.into_inner();
+        let v1::DeleteRequest { r#ref, expected_version, request_id, validate_only } = request.into_inner();
         let key = read_key(r#ref)?;
-        let version = self.0.api.delete(&key, expected_version, validate_only).await.map_err(Fault::from)?;
+        let deleted = self.0.api.delete(&key, expected_version, &request_id, validate_only).await;
+        let version = deleted.map_err(Fault::from)?;
         Ok(self.about(&key, v1::DeleteResponse { version }))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::PauseResponse> {
-        let v1::PauseRequest { r#ref, note } = request.into_inner();
+        let v1::PauseRequest { r#ref, note, request_id } = request.into_inner();
         let key = read_key(r#ref)?;
-        let switched = self.0.api.pause(&key, &note).await.map_err(Fault::from)?;
+        let switched = self.0.api.pause(&key, &note, &request_id).await.map_err(Fault::from)?;
         let status = Some(record::status_to_proto(&switched.status));
         Ok(self.about(&key, v1::PauseResponse { status, changed: switched.changed }))
     }
 
     async fn resume(&self, request: Request<v1::ResumeRequest>) -> Answer<v1::ResumeResponse> {
-        let v1::ResumeRequest { r#ref, note } = request.into_inner();
+        let v1::ResumeRequest { r#ref, note, request_id } = request.into_inner();
         let key = read_key(r#ref)?;
-        let switched = self.0.api.resume(&key, &note).await.map_err(Fault::from)?;
+        let switched = self.0.api.resume(&key, &note, &request_id).await.map_err(Fault::from)?;
         let status = Some(record::status_to_proto(&switched.status));
         Ok(self.about(&key, v1::ResumeResponse { status, changed: switched.changed }))
     }

@@ -81,6 +81,8 @@ pub struct NextBody {
 struct NoteBody {
     #[serde(default)]
     note: String,
+    #[serde(default, alias = "requestId")]
+    request_id: String,
 }
 
 /// Body of a trigger.
@@ -153,7 +155,7 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Answer {
     let expected = expected_version(&headers)?;
-    let version = doors.api.delete(&key, expected, p.dry_run.is_some()).await.map_err(refused)?;
+    let version = doors.api.delete(&key, expected, &p.request_id, p.dry_run.is_some()).await.map_err(refused)?;
     Ok(json(&serde_json::json!({ "version": version })))
 }
 
@@ -190,12 +192,12 @@ pub async fn act(
     let body = if body.is_null() { serde_json::json!({}) } else { body };
     match verb.as_str() {
         "pause" => {
-            let NoteBody { note } = from_value(body)?;
-            Ok(json(&doors.api.pause(&key, &note).await.map_err(refused)?))
+            let NoteBody { note, request_id } = from_value(body)?;
+            Ok(json(&doors.api.pause(&key, &note, &request_id).await.map_err(refused)?))
         }
         "resume" => {
-            let NoteBody { note } = from_value(body)?;
-            Ok(json(&doors.api.resume(&key, &note).await.map_err(refused)?))
+            let NoteBody { note, request_id } = from_value(body)?;
+            Ok(json(&doors.api.resume(&key, &note, &request_id).await.map_err(refused)?))
         }
         "trigger" => {
             let TriggerBody { request_id, input } = from_value(body)?;

@@ -256,7 +256,7 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 /// Whether there is no other node that could hold a lease, or lead the shard.
-fn is_alone(shared: &Shared, group: &Group<Machine>) -> bool {
+pub fn is_alone(shared: &Shared, group: &Group<Machine>) -> bool {
     let members = group.members();
     let me = shared.peers.me();
     !has_met(shared) && members.voters.iter().chain(&members.learners).all(|node| *node == me)

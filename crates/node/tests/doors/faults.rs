@@ -184,7 +184,7 @@ async fn grpc_names_what_is_wrong_and_never_calls_it_internal() {
     let request = v1::TriggerRequest { r#ref: key("x"), input: Some(deep()), ..Default::default() };
     let status = definitions.trigger(request).await.expect_err("too deep");
     check(&status, Code::InvalidArgument, invalid, "nested too deep");
-    let request = v1::PauseRequest { r#ref: key("x"), note: "x".repeat(limits::MESSAGE_BYTES) };
+    let request = v1::PauseRequest { r#ref: key("x"), note: "x".repeat(limits::MESSAGE_BYTES), ..Default::default() };
     let status = definitions.pause(request).await.expect_err("too large");
     check(&status, Code::OutOfRange, reason::TOO_LARGE, "at most 4194304 bytes");
 }

@@ -4,5 +4,6 @@ mod api;
 mod cluster;
 mod events;
 mod faults;
+mod requests;
 mod streams;
 mod support;

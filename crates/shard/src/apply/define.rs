@@ -7,7 +7,8 @@ use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
 use crate::machine::Machine;
 use crate::records::Version;
-use crate::reply::{Defined, Definite, Outcome};
+use crate::reply::{Before, Change, Defined, Definite, Outcome};
+use crate::request::{Answer, Known};
 use crate::slots::Slot;
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Define>) -> Result<Outcome, ReadError> {
@@ -17,12 +18,30 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Defi
             item.next = NEVER;
             item.subscriptions.clear();
         }
-        defined.push(match find(m, txn, &item.namespace, &item.id)? {
-            Some((number, slot)) => configure(m, txn, at, item, number, slot)?,
-            None => create(m, txn, at, item),
+        defined.push(match m.known(txn, at, item.request.as_ref())? {
+            Known::New => define(m, txn, at, item)?,
+            Known::Answered(Answer::Defined(before)) => Defined::Repeated(before),
+            Known::Answered(_) | Known::Other => Defined::Reused,
         });
     }
     Ok(Outcome::Defined(defined))
+}
+
+fn define(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: Define) -> Result<Defined, ReadError> {
+    let (request, next) = (item.request, item.next);
+    let defined = match find(m, txn, &item.namespace, &item.id)? {
+        Some((number, slot)) => configure(m, txn, at, item, number, slot)?,
+        None => create(m, txn, at, item),
+    };
+    let (change, now) = match defined {
+        Defined::Created(now) => (Change::Created, now),
+        Defined::Configured(now) => (Change::Configured, now),
+        Defined::Unchanged(now) => (Change::Unchanged, now),
+        refused => return Ok(refused),
+    };
+    let before = Before { change, version: now.version, next };
+    m.remember(txn, at, request.as_ref(), Answer::Defined(before));
+    Ok(defined)
 }
 
 fn create(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: Define) -> Defined {

@@ -10,17 +10,27 @@ use crate::occurrence::{Key, Reason};
 use crate::query;
 use crate::records::PauseNote;
 use crate::reply::{Applied, Definite, Outcome, Pausing};
+use crate::request::{Answer, Known};
 use crate::slots::Slot;
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Pause>) -> Result<Applied, ReadError> {
     let mut results = Vec::with_capacity(items.len());
     for item in items {
-        results.push(match find(m, txn, &item.namespace, &item.id)? {
-            None => Pausing::NotFound,
-            Some((number, slot)) => change(m, txn, at, &item, number, slot)?,
+        results.push(match m.known(txn, at, item.request.as_ref())? {
+            Known::New => pause(m, txn, at, &item)?,
+            Known::Answered(Answer::Paused { changed }) => Pausing::Repeated { changed },
+            Known::Answered(_) | Known::Other => Pausing::Reused,
         });
     }
     Ok(Outcome::Paused(results).into())
+}
+
+fn pause(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause) -> Result<Pausing, ReadError> {
+    let Some((number, slot)) = find(m, txn, &item.namespace, &item.id)? else { return Ok(Pausing::NotFound) };
+    let paused = change(m, txn, at, item, number, slot)?;
+    let changed = matches!(paused, Pausing::Changed(_));
+    m.remember(txn, at, item.request.as_ref(), Answer::Paused { changed });
+    Ok(paused)
 }
 
 fn change(

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flintwheel_shard::Entry;
-use flintwheel_shard::entry::{Body, DeadAction, Expire, Match};
+use flintwheel_shard::entry::{Body, DeadAction, Define, Expire, Match};
 
 use crate::support::*;
 
@@ -41,6 +41,12 @@ fn an_entry_sees_what_those_beside_it_have_written() {
                 (START, Body::Define(vec![define("c")])),
             ],
         ),
+        ("a request that comes again", {
+            let asked = |document| {
+                Body::Define(vec![Define { request: request("c", "r1", 1), ..changed(define("c"), document) }])
+            };
+            vec![(START, asked("one")), (START, delete("c")), (START, asked("one")), (START + 2 * HOUR, asked("one"))]
+        }),
         ("a key seen", vec![(START, event("k")), (START, event("k")), (START + 60 * SECOND, event("k"))]),
         (
             "fired and acknowledged",

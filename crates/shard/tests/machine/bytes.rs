@@ -2,11 +2,14 @@
 //! changes is a new format version, with the old one still read; it is never just edited.
 
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Trigger,
+    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
+    Trigger,
 };
 use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
 use flintwheel_shard::outbox::Payloads;
 use flintwheel_shard::records::{Counters, DeadLetter, PauseNote, Version};
+use flintwheel_shard::reply::{Before, Change};
+use flintwheel_shard::request::{Answer, Remembered};
 use flintwheel_shard::slots::Slot;
 use flintwheel_shard::{Entry, Table, keys};
 
@@ -42,6 +45,7 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         subscriptions: vec![("type".into(), "matcher".into()), ("other".into(), "".into())],
         incarnation: 0x3344,
         expected_version: Some(0x55),
+        request: None,
     };
     let anew = Define { enabled: false, next: NEVER, subscriptions: vec![], expected_version: None, ..define.clone() };
     let decision =
@@ -50,20 +54,31 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
     let matched = Match { event: 1, number: 2, version: 3, key: "key".into(), digest: [0xD1; 16], window: 4 };
     let refused = AckEnd { record: 2, at: 6, refused: Some("why".into()), note: String::new() };
     let started = AckEnd { record: 1, at: 5, refused: None, note: "late".into() };
+    let request = Some(Request { digest: [0xD3; 16], content: [0xC1; 16], window: 12 });
+    let delete = Delete {
+        namespace: namespace.clone(),
+        id: id.clone(),
+        incarnation: None,
+        expected_version: None,
+        request: None,
+    };
+    let conditional = Delete { incarnation: Some(0x66), expected_version: Some(0x77), ..delete.clone() };
+    let pause = Pause {
+        namespace: namespace.clone(),
+        id: id.clone(),
+        paused: true,
+        note: "note".into(),
+        next: 7,
+        missed: 8,
+        request: None,
+    };
     let bodies = [
-        ("define", Body::Define(vec![define, anew])),
-        ("delete", Body::Delete(vec![Delete { namespace: namespace.clone(), id: id.clone() }])),
-        ("pause", {
-            let pause = Pause {
-                namespace: namespace.clone(),
-                id: id.clone(),
-                paused: true,
-                note: "note".into(),
-                next: 7,
-                missed: 8,
-            };
-            Body::Pause(vec![pause])
-        }),
+        ("define", Body::Define(vec![define.clone(), anew.clone()])),
+        ("delete", Body::Delete(vec![delete.clone()])),
+        ("pause", Body::Pause(vec![pause.clone()])),
+        ("define_request", Body::Define(vec![Define { request, ..define }, anew])),
+        ("delete_request", Body::Delete(vec![Delete { request, ..conditional.clone() }, conditional, delete])),
+        ("pause_request", Body::Pause(vec![Pause { request, ..pause.clone() }, pause])),
         ("fire", Body::Fire(Fire { through: 9, decisions: vec![decision, fired] })),
         ("ingest", Body::Ingest(Ingest { events: vec!["one".into(), "two".into()], matches: vec![matched] })),
         ("trigger", {
@@ -131,6 +146,20 @@ pub fn note() -> PauseNote {
     PauseNote { at: -1, note: "note".into() }
 }
 
+/// One of each answer.
+pub fn remembered() -> Vec<(&'static str, Remembered)> {
+    let defined = |change| Answer::Defined(Before { change, version: 2, next: 3 });
+    let answers = [
+        ("created", defined(Change::Created)),
+        ("configured", defined(Change::Configured)),
+        ("unchanged", defined(Change::Unchanged)),
+        ("deleted", Answer::Deleted { version: 4 }),
+        ("switched", Answer::Paused { changed: true }),
+        ("same", Answer::Paused { changed: false }),
+    ];
+    answers.map(|(name, answer)| (name, Remembered { at: 1, content: [0xC2; 16], answer })).into()
+}
+
 pub fn counters() -> Counters {
     Counters {
         clock: 1,
@@ -177,6 +206,27 @@ fn each_stored_value_has_its_bytes() {
     assert_eq!(DeadLetter::decode(&golden("value.letter")), Ok(letter()));
     assert_eq!(PauseNote::decode(&golden("value.note")), Ok(note()));
     assert_eq!(Counters::decode(&golden("value.counters")), Ok(counters()));
+}
+
+#[test]
+fn each_answer_to_a_request_has_its_bytes() {
+    let cases: Vec<_> = remembered().iter().map(|(name, known)| (format!("request.{name}"), known.encode())).collect();
+    assert_golden(&cases);
+    for (name, known) in remembered() {
+        assert_eq!(Remembered::decode(&golden(&format!("request.{name}"))), Ok(known));
+    }
+}
+
+#[test]
+fn an_entry_of_requests_without_one_was_written_by_nobody() {
+    for (name, kind) in [("define", 10), ("delete", 11), ("pause", 12)] {
+        // Version, kind and time, and no items.
+        let mut empty = golden(&format!("entry.{name}"))[..10].to_vec();
+        empty[1] = kind;
+        empty.extend_from_slice(&0_u32.to_le_bytes());
+        let error = Entry::decode(&empty).expect_err("no request");
+        assert_eq!(error.0, "an entry with requests has none", "{name}");
+    }
 }
 
 #[test]

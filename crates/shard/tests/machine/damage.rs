@@ -3,6 +3,7 @@
 use flintwheel_shard::occurrence::{Chunk, decode_ends, encode_ends};
 use flintwheel_shard::outbox::Payloads;
 use flintwheel_shard::records::{Counters, DeadLetter, PauseNote, Version};
+use flintwheel_shard::request::Remembered;
 use flintwheel_shard::slots::Slot;
 use flintwheel_shard::{ApplyError, Entry, Machine, Table, keys};
 use proptest::collection::vec;
@@ -42,6 +43,9 @@ fn read_all(bytes: &[u8]) {
     if let Ok(counters) = Counters::decode(bytes) {
         assert_eq!(counters.encode(), bytes);
     }
+    if let Ok(known) = Remembered::decode(bytes) {
+        assert_eq!(known.encode(), bytes);
+    }
     let _ = keys::parse_name(bytes);
     let _ = keys::parse_cursor(bytes);
     let _ = keys::parse_subscription(bytes);
@@ -63,14 +67,15 @@ fn sound() -> Vec<Vec<u8>> {
         bytes::note().encode(),
         bytes::counters().encode(),
     ];
-    entries.chain(values).collect()
+    let answers = bytes::remembered().into_iter().map(|(_, known)| known.encode());
+    entries.chain(values).chain(answers).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..12) {
+    fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..15) {
         read_all(&bytes);
         // With a head that is known, so that the rest is looked at.
         bytes.splice(0..bytes.len().min(2), [1, kind]);

@@ -2,7 +2,7 @@
 
 use flintwheel_shard::entry::{Body, Delete, Expire};
 use flintwheel_shard::query;
-use flintwheel_shard::reply::Outcome;
+use flintwheel_shard::reply::{Deleted, Outcome};
 
 use crate::pause::pause;
 use crate::support::*;
@@ -10,11 +10,30 @@ use crate::support::*;
 #[test]
 fn the_outcome_tells_which_were_there() {
     let mut shard = Shard::with(vec![define("a"), define("b")]);
-    let item = |id: &str| Delete { namespace: NAMESPACE.into(), id: id.into() };
-    let elsewhere = Delete { namespace: "ops".into(), ..item("b") };
-    let applied = shard.apply(Body::Delete(vec![item("a"), item("a"), item("none"), elsewhere]));
-    assert_eq!(applied.outcome, Outcome::Deleted(vec![Some(0), None, None, None]));
+    let elsewhere = Delete { namespace: "ops".into(), ..deletion("b") };
+    let applied = shard.apply(Body::Delete(vec![deletion("a"), deletion("a"), deletion("none"), elsewhere]));
+    let gone = Deleted::Gone { number: 0, version: 1 };
+    let expected = vec![gone, Deleted::NotFound, Deleted::NotFound, Deleted::NotFound];
+    assert_eq!(applied.outcome, Outcome::Deleted(expected));
     assert_eq!(shard.machine.slots().iter().map(|(number, _)| number).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn only_what_was_meant_is_removed() {
+    let cases = [
+        (None, Some(1), Deleted::Conflict { actual: 2 }),
+        (Some(8), None, Deleted::NotFound),
+        (Some(8), Some(1), Deleted::NotFound),
+        (Some(7), Some(3), Deleted::Conflict { actual: 2 }),
+        (Some(7), Some(2), Deleted::Gone { number: 0, version: 2 }),
+        (Some(7), Some(2), Deleted::NotFound),
+    ];
+    let mut shard = Shard::with(vec![define("a"), changed(define("a"), "two")]);
+    for (incarnation, expected_version, expected) in cases {
+        let item = Delete { incarnation, expected_version, ..deletion("a") };
+        let outcome = shard.apply(Body::Delete(vec![item])).outcome;
+        assert_eq!(outcome, Outcome::Deleted(vec![expected]), "{incarnation:?} {expected_version:?}");
+    }
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod ingest;
 mod model;
 mod pause;
 mod queries;
+mod request;
 mod support;
 mod trigger;

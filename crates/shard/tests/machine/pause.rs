@@ -11,13 +11,15 @@ use crate::support::*;
 /// Pauses a definition.
 pub fn pause(id: &str, note: &str) -> Body {
     let (namespace, id) = (NAMESPACE.into(), id.into());
-    Body::Pause(vec![Pause { namespace, id, paused: true, note: note.into(), next: NEVER, missed: 0 }])
+    let note = note.into();
+    Body::Pause(vec![Pause { namespace, id, paused: true, note, next: NEVER, missed: 0, request: None }])
 }
 
 /// Resumes a definition.
 pub fn resume(id: &str, next: i64, missed: u32) -> Body {
     let (namespace, id) = (NAMESPACE.into(), id.into());
-    Body::Pause(vec![Pause { namespace, id, paused: false, note: String::new(), next, missed }])
+    let note = String::new();
+    Body::Pause(vec![Pause { namespace, id, paused: false, note, next, missed, request: None }])
 }
 
 fn outcome(shard: &mut Shard, body: Body) -> Pausing {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, Decision, Define, Delete, Entry, Fire, Ingest, Match, NEVER, Trigger,
+    Ack, AckEnd, Body, Decision, Define, Delete, Entry, Fire, Ingest, Match, NEVER, Request, Trigger,
 };
 use flintwheel_shard::occurrence::{Key, Record};
 use flintwheel_shard::outbox::Open;
@@ -62,6 +62,14 @@ impl Memory {
     /// How many keys a table has.
     pub fn count(&self, table: Table) -> usize {
         self.0.keys().filter(|(t, _)| *t == table).count()
+    }
+
+    /// The one key that a table has.
+    pub fn only(&self, table: Table) -> Vec<u8> {
+        let mut keys = self.0.keys().filter(|(t, _)| *t == table);
+        let (_, key) = keys.next().expect("it has one");
+        assert!(keys.next().is_none(), "it has more than one");
+        key.clone()
     }
 
     /// Spoils a value, as a bad disk would.
@@ -204,6 +212,7 @@ pub fn define(id: &str) -> Define {
         subscriptions: Vec::new(),
         incarnation: 7,
         expected_version: None,
+        request: None,
     }
 }
 
@@ -223,7 +232,19 @@ pub fn changed(define: Define, document: &'static str) -> Define {
 }
 
 pub fn delete(id: &str) -> Body {
-    Body::Delete(vec![Delete { namespace: NAMESPACE.into(), id: id.into() }])
+    Body::Delete(vec![deletion(id)])
+}
+
+/// Removes whatever has this name.
+pub fn deletion(id: &str) -> Delete {
+    let (namespace, id) = (NAMESPACE.into(), id.into());
+    Delete { namespace, id, incarnation: None, expected_version: None, request: None }
+}
+
+/// A request about a definition, remembered for an hour.
+pub fn request(id: &str, request_id: &str, content: u8) -> Option<Request> {
+    let digest = digest(u64::MAX, &format!("r:{id} {request_id}"));
+    Some(Request { digest, content: [content; 16], window: 3_600 })
 }
 
 /// Fires a due time that is met in time; the next is an hour later.

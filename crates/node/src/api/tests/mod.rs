@@ -48,8 +48,8 @@ impl Read for Empty {
     }
 }
 
-/// Four nodes, and all shards on the first `replicas` of them; nowhere yet for 0.
-fn meta(replicas: u64) -> Meta {
+/// Four nodes that speak formats up to this one, and all shards on the first `replicas` of them; nowhere yet for 0.
+fn meta(replicas: u64, format: u32) -> Meta {
     let address = |kind: &str, id: u64| format!("{kind}{id}:1");
     let addresses =
         |id| Addresses { peer: address("peer", id), client: address("client", id), http: address("http", id) };
@@ -68,7 +68,7 @@ fn meta(replicas: u64) -> Meta {
         zone: None,
         capacity: None,
         program: "test".into(),
-        formats: Formats { least: 1, most: 1 },
+        formats: Formats { least: 1, most: format },
     };
     let settings =
         Settings { cluster: [1; 16], shards: SHARDS, replication: 3, repair_after: 300_000_000, most_moves: 2 };
@@ -92,7 +92,7 @@ async fn stranger(directory: &Path, transport: Arc<dyn Transport>, replicas: u64
     let options = OpenOptions { founding: Founding::Member, ..OpenOptions::new(data, SHARDS) };
     let groups = Arc::new(Groups::<Machine>::open(options).await.expect("opens"));
     let known = Arc::new(Directory::default());
-    known.set(1, meta(replicas));
+    known.set(1, meta(replicas, 1));
     let peers = Arc::new(Peers::new(ME, transport, known));
     let route = Route { sink: Sink::Null, temporal_namespace: "null".into(), task_queue: "q".into() };
     let dispatchers = Dispatchers::new("flintwheel".into(), Routes::new(route, HashMap::new()));

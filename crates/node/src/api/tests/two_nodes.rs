@@ -8,9 +8,12 @@ use flintwheel_client::{
     Applied, ApplyOptions, ApplyOutcome, DeadLetterFilter, DeadLetterSelection, ListQuery, OccurrenceQuery, Outcome,
     PageRequest,
 };
+use flintwheel_model::definition::Trigger;
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
 use flintwheel_raft::CallError;
 use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,8 +32,12 @@ struct Two {
     far: Api,
     /// Each change is made, and its first answer lost.
     lossy: Arc<AtomicBool>,
+    /// Happens after the next change whose answer is lost, before it is asked for again.
+    meanwhile: Meanwhile,
     _directory: TempDir,
 }
+
+type Meanwhile = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
 
 impl Two {
     async fn start() -> Self {
@@ -41,7 +48,8 @@ impl Two {
         let engine = Engine::start(&settings, "near".into()).await.expect("starts");
         let desk = Arc::new(Desk(engine.api().clone()));
         let lossy = Arc::new(AtomicBool::new(false));
-        let lose = Arc::clone(&lossy);
+        let meanwhile = Meanwhile::default();
+        let (lose, between) = (Arc::clone(&lossy), Arc::clone(&meanwhile));
         let transport = calls(move |node, message: Bytes| {
             if node != 1 {
                 return futures::future::ready(Err(CallError::Unreachable("away".into()))).boxed();
@@ -50,14 +58,32 @@ impl Two {
             let first_try = question["shard"]["ask"]["act"] != Value::Null && question["shard"]["again"] == false;
             let lost = first_try && lose.load(Ordering::Relaxed);
             let answer = desk.answer(super::ME, message);
+            let between = Arc::clone(&between);
             async move {
                 let answer = answer.await.map_err(CallError::Unreachable)?;
+                let others = if lost { between.lock().take() } else { None };
+                if let Some(others) = others {
+                    others.await;
+                }
                 if lost { Err(CallError::Unreachable("lost".into())) } else { Ok([&[0][..], &answer].concat().into()) }
             }
             .boxed()
         });
         let far = stranger(&directory.path().join("far"), transport, 1).await;
-        Self { engine, far, lossy, _directory: directory }
+        Self { engine, far, lossy, meanwhile, _directory: directory }
+    }
+
+    /// Where all nodes speak formats up to this one, as far as the one that leads knows.
+    async fn speaking(format: u32) -> Self {
+        let two = Self::start().await;
+        two.near().shared.peers.directory().set(1, super::meta(1, format));
+        two
+    }
+
+    /// What somebody else does after the next change, whose answer is lost.
+    fn then<F: Future<Output = ()> + Send + 'static>(&self, others: impl FnOnce(Api) -> F) {
+        self.lossy.store(true, Ordering::Relaxed);
+        *self.meanwhile.lock() = Some(others(self.near().clone()).boxed());
     }
 
     fn near(&self) -> &Api {
@@ -87,6 +113,18 @@ fn daily() -> Value {
 
 fn key(id: &str) -> DefinitionKey {
     DefinitionKey::new("default", id)
+}
+
+fn hourly() -> Value {
+    json!({"trigger": {"schedule": {"cron": "@hourly"}}})
+}
+
+fn trigger(spec: Value) -> Trigger {
+    definition("a", spec).spec.trigger
+}
+
+fn requested(request_id: &str) -> ApplyOptions {
+    ApplyOptions { request_id: request_id.into(), ..ApplyOptions::default() }
 }
 
 fn expecting(expected_version: u64) -> ApplyOptions {
@@ -123,7 +161,7 @@ async fn a_node_without_replicas_answers_as_the_one_that_has_them() {
     assert_eq!(outcomes(two.near().batch_apply(&many).await), [ApplyOutcome::Unchanged; 30]);
     assert_eq!(outcomes(two.far.batch_apply(&many).await), [ApplyOutcome::Unchanged; 30]);
 
-    two.far.pause(&key("dx"), "why not").await.expect("paused");
+    two.far.pause(&key("dx"), "why not", "").await.expect("paused");
     assert!(two.far.get(&key("dx"), None, None).await.expect("there").status.paused.is_some());
     for (query, count) in [
         (ListQuery::default(), 30),
@@ -189,12 +227,12 @@ async fn faults_are_told_through_another_node_as_they_are() {
     let broken = || definition("c", json!({"trigger": {"schedule": {"cron": "61 * * * *"}}}));
     for api in [far, near] {
         assert_eq!(api.get(&key("b"), None, None).await, Err(ApiError::NotFound(key("b"))));
-        assert_eq!(api.delete(&key("b"), None, false).await, Err(ApiError::NotFound(key("b"))));
-        assert_eq!(api.pause(&key("b"), "").await, Err(ApiError::NotFound(key("b"))));
+        assert_eq!(api.delete(&key("b"), None, "", false).await, Err(ApiError::NotFound(key("b"))));
+        assert_eq!(api.pause(&key("b"), "", "").await, Err(ApiError::NotFound(key("b"))));
         assert_eq!(api.trigger(&key("b"), "", None).await, Err(ApiError::NotFound(key("b"))));
         let conflict = Err(ApiError::Conflict { key: key("a"), expected: 7, actual: 1 });
         assert_eq!(api.apply(&definition("a", daily()), &expecting(7)).await.map(drop), conflict);
-        assert_eq!(api.delete(&key("a"), Some(7), true).await.map(drop), conflict);
+        assert_eq!(api.delete(&key("a"), Some(7), "", true).await.map(drop), conflict);
         for refused in [past(), broken()] {
             let answer = api.apply(&refused, &plain).await;
             assert!(matches!(answer, Err(ApiError::Invalid(_))), "{answer:?}");
@@ -203,12 +241,18 @@ async fn faults_are_told_through_another_node_as_they_are() {
     two.close().await;
 }
 
+/// With requests that are remembered, and where a node of the version before keeps the others from it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_whose_answer_was_lost_is_asked_again_and_made_once() {
-    let two = Two::start().await;
+    made_once(Two::start().await).await;
+    for format in [1, 2] {
+        made_once(Two::speaking(format).await).await;
+    }
+}
+
+async fn made_once(two: Two) {
     two.lossy.store(true, Ordering::Relaxed);
     let far = &two.far;
-    let hourly = || json!({"trigger": {"schedule": {"cron": "@hourly"}}});
     for (spec, expected, outcome) in [(daily(), 0, ApplyOutcome::Created), (hourly(), 1, ApplyOutcome::Configured)] {
         let applied = far.apply(&definition("a", spec), &expecting(expected)).await.expect("applied");
         assert_eq!((applied.outcome, applied.old_version, applied.new_version), (outcome, expected, expected + 1));
@@ -216,14 +260,161 @@ async fn a_change_whose_answer_was_lost_is_asked_again_and_made_once() {
     // What somebody else made of the version that was expected is not ours.
     let conflict = far.apply(&definition("a", daily()), &expecting(1)).await;
     assert_eq!(conflict.map(drop), Err(ApiError::Conflict { key: key("a"), expected: 1, actual: 2 }));
-    assert!(far.pause(&key("a"), "x").await.expect("paused").status.paused.is_some());
-    assert!(far.resume(&key("a"), "").await.expect("resumed").status.paused.is_none());
+    assert!(far.pause(&key("a"), "x", "").await.expect("paused").status.paused.is_some());
+    assert!(far.resume(&key("a"), "", "").await.expect("resumed").status.paused.is_none());
     assert!(!far.trigger(&key("a"), "", None).await.expect("fires").duplicate);
     let query =
         OccurrenceQuery { namespace: "default".into(), definition_id: "a".into(), ..OccurrenceQuery::default() };
     let fired = two.near().occurrences(&query, &PageRequest::default()).await.expect("read").items;
     assert_eq!(fired.len(), 1, "{fired:?}");
-    assert_eq!(far.delete(&key("a"), Some(2), false).await, Ok(2));
-    assert_eq!(far.delete(&key("a"), None, false).await, Err(ApiError::NotFound(key("a"))));
+    assert_eq!(far.delete(&key("a"), Some(2), "", false).await, Ok(2));
+    assert_eq!(far.delete(&key("a"), None, "", false).await, Err(ApiError::NotFound(key("a"))));
     two.close().await;
+}
+
+/// Outcome, version before, version now.
+fn versions(applied: Result<Applied, ApiError>) -> (ApplyOutcome, u64, u64) {
+    let applied = applied.expect("applied");
+    (applied.outcome, applied.old_version, applied.new_version)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_asked_again_undoes_nothing_that_others_have_done_meanwhile() {
+    let two = Two::start().await;
+    let (far, near) = (&two.far, two.near());
+    let plain = ApplyOptions::default;
+    let apply = |spec: fn() -> Value| {
+        move |near: Api| async move { _ = near.apply(&definition("a", spec()), &plain()).await.expect("applied") }
+    };
+    let delete = |near: Api| async move { _ = near.delete(&key("a"), None, "", false).await.expect("deleted") };
+
+    two.then(apply(hourly));
+    assert_eq!(versions(far.apply(&definition("a", daily()), &plain()).await), (ApplyOutcome::Created, 0, 1));
+    let stored = near.get(&key("a"), None, None).await.expect("there");
+    assert_eq!((stored.definition.spec.trigger, stored.status.version), (trigger(hourly()), 2));
+
+    two.then(apply(hourly));
+    assert_eq!(versions(far.apply(&definition("a", daily()), &expecting(2)).await), (ApplyOutcome::Configured, 2, 3));
+    assert_eq!(near.get(&key("a"), None, None).await.expect("there").status.version, 4);
+
+    two.then(|near| async move { _ = near.resume(&key("a"), "", "").await.expect("resumed") });
+    let paused = far.pause(&key("a"), "x", "").await.expect("paused");
+    assert!(paused.changed && paused.status.paused.is_none(), "it was, and is not any more: {paused:?}");
+
+    two.then(delete);
+    assert_eq!(versions(far.apply(&definition("a", daily()), &plain()).await), (ApplyOutcome::Configured, 4, 5));
+    assert_eq!(near.get(&key("a"), None, None).await, Err(ApiError::NotFound(key("a"))));
+
+    near.apply(&definition("a", daily()), &plain()).await.expect("applied");
+    two.then(apply(hourly));
+    assert_eq!(far.delete(&key("a"), None, "", false).await, Ok(1));
+    let successor = near.get(&key("a"), None, None).await.expect("there");
+    assert_eq!((successor.definition.spec.trigger, successor.status.version), (trigger(hourly()), 1));
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_request_is_answered_as_before_by_any_node() {
+    let two = Two::start().await;
+    let (far, near) = (&two.far, two.near());
+    let first = far.apply(&definition("a", daily()), &requested("r1")).await.expect("applied");
+    near.apply(&definition("a", hourly()), &requested("r2")).await.expect("applied");
+    for api in [near, far] {
+        assert_eq!(api.apply(&definition("a", daily()), &requested("r1")).await, Ok(first.clone()));
+    }
+    assert_eq!(near.get(&key("a"), None, None).await.expect("there").status.version, 2);
+
+    assert!(far.pause(&key("a"), "x", "r3").await.expect("paused").changed);
+    near.resume(&key("a"), "", "r4").await.expect("resumed");
+    let again = near.pause(&key("a"), "x", "r3").await.expect("known");
+    assert!(again.changed && again.status.paused.is_none());
+    assert_eq!(far.delete(&key("a"), None, "r5", false).await, Ok(2));
+    assert_eq!(near.delete(&key("a"), None, "r5", false).await, Ok(2), "it is gone, and was there");
+    assert_eq!(near.delete(&key("a"), None, "r5", true).await, Err(ApiError::NotFound(key("a"))), "tried only");
+    near.apply(&definition("a", daily()), &ApplyOptions::default()).await.expect("applied");
+    assert_eq!(near.delete(&key("a"), None, "r5", false).await, Ok(2));
+    assert_eq!(near.get(&key("a"), None, None).await.expect("there").status.version, 1);
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_for_a_time_that_has_passed_since_is_answered_as_before() {
+    let two = Two::start().await;
+    let over = |answer: &Result<Applied, ApiError>| matches!(answer, Err(ApiError::Invalid(why)) if why.to_string().contains("all of them are in the past"));
+    let mut seconds = 1;
+    let (once, first) = loop {
+        let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(seconds);
+        let soon = soon.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let once = definition("a", json!({"trigger": {"schedule": {"at": [soon]}}}));
+        let first = two.far.apply(&once, &requested("r1")).await;
+        if !over(&first) {
+            break (once, first.expect("applied"));
+        }
+        // A machine that is so slow gets more time.
+        seconds *= 2;
+    };
+    assert!(first.next_due.is_some(), "{first:?}");
+    two.near().delete(&key("a"), None, "", false).await.expect("deleted");
+    while !over(&two.far.apply(&once, &ApplyOptions { validate_only: true, ..requested("r2") }).await) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(two.far.apply(&once, &requested("r1")).await, Ok(first));
+    assert!(over(&two.far.apply(&once, &requested("r2")).await), "another one is too late");
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_id_that_cannot_be_one_is_refused_by_name() {
+    let two = Two::start().await;
+    let api = &two.far;
+    api.apply(&definition("a", daily()), &requested("r1")).await.expect("applied");
+    let long = "x".repeat(129);
+    for (request_id, told) in [
+        (&*long, "129 bytes; at most 128"),
+        ("a\nb", "without control characters"),
+        ("r1", "\"r1\" was given to another request about default/a within the last hour"),
+    ] {
+        let answers = [
+            api.apply(&definition("a", hourly()), &requested(request_id)).await.map(drop),
+            api.apply(&definition("a", daily()), &ApplyOptions { request_id: request_id.into(), ..expecting(1) })
+                .await
+                .map(drop),
+            api.delete(&key("a"), None, request_id, false).await.map(drop),
+            api.pause(&key("a"), "", request_id).await.map(drop),
+            api.resume(&key("a"), "", request_id).await.map(drop),
+        ];
+        for answer in answers {
+            let Err(ApiError::Invalid(faults)) = answer else { panic!("{request_id}: {answer:?}") };
+            assert_eq!(faults.0.len(), 1);
+            let fault = &faults.0[0];
+            assert!(fault.field == "request_id" && fault.message.contains(told), "{fault:?}");
+        }
+    }
+    let stored = two.near().get(&key("a"), None, None).await.expect("there");
+    assert_eq!((stored.definition.spec.trigger, stored.status.version), (trigger(daily()), 1));
+    // The longest, with letters of all kinds.
+    let longest = "ä".repeat(64);
+    api.apply(&definition("a", hourly()), &requested(&longest)).await.expect("applied");
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_remembered_until_all_nodes_know_how() {
+    for (format, remembered) in [(1, false), (2, true)] {
+        let two = Two::speaking(format).await;
+        let near = two.near();
+        for (spec, request_id) in [(daily(), "r1"), (hourly(), "r2"), (daily(), "r1")] {
+            near.apply(&definition("a", spec), &requested(request_id)).await.expect("applied");
+        }
+        assert!(near.pause(&key("a"), "", "r3").await.expect("paused").changed);
+        near.resume(&key("a"), "", "r4").await.expect("resumed");
+        near.pause(&key("a"), "", "r3").await.expect("paused, or known");
+        let now = near.get(&key("a"), None, None).await.expect("there").status;
+        let undone = (now.version, now.paused.is_some());
+        assert_eq!(undone, if remembered { (2, false) } else { (3, true) }, "format {format}");
+        near.delete(&key("a"), None, "r5", false).await.expect("deleted");
+        let again = near.delete(&key("a"), None, "r5", false).await;
+        assert_eq!(again.is_ok(), remembered, "{again:?}");
+        two.close().await;
+    }
 }

@@ -122,12 +122,12 @@ fn questions_are_read_as_they_were_asked() {
         (Look::Standing.into(), json!({"look": "standing"})),
         (Act::Apply(vec![applying()]).into(), json!({"act": {"apply": [item()]}})),
         (
-            Act::Delete { key: key(), incarnation: 1, expected_version: Some(2) }.into(),
-            json!({"act": {"delete": {"key": named, "incarnation": 1, "expected_version": 2}}}),
+            Act::Delete { key: key(), incarnation: 1, expected_version: Some(2), request_id: "r".into() }.into(),
+            json!({"act": {"delete": {"key": named, "incarnation": 1, "expected_version": 2, "request_id": "r"}}}),
         ),
         (
-            Act::Switch { key: key(), paused: true, note: "x".into() }.into(),
-            json!({"act": {"switch": {"key": named, "paused": true, "note": "x"}}}),
+            Act::Switch { key: key(), paused: true, note: "x".into(), request_id: "r".into() }.into(),
+            json!({"act": {"switch": {"key": named, "paused": true, "note": "x", "request_id": "r"}}}),
         ),
         (
             Act::Trigger { key: key(), request_id: "r".into(), input: "{\"a\":1}".into() }.into(),
@@ -143,6 +143,23 @@ fn questions_are_read_as_they_were_asked() {
         holds(&question, &json!({"shard": {"shard": 3, "ask": form, "again": true, "stale": false}}));
     }
     holds(&Question::<Ask>::Node, &json!("node"));
+}
+
+#[test]
+fn what_a_node_of_the_version_before_asks_is_read() {
+    let named = json!({"namespace": "n", "id": "i"});
+    for (old, request) in [
+        (json!({"delete": {"key": named, "incarnation": 1, "expected_version": null}}), "/delete/request_id"),
+        (json!({"switch": {"key": named, "paused": true, "note": "x"}}), "/switch/request_id"),
+    ] {
+        let act: Act = read(old.to_string().as_bytes()).expect("is read");
+        let mut now = serde_json::to_value(&act).expect("JSON");
+        let added = now.pointer_mut(request).map(Value::take);
+        assert_eq!(added, Some(json!("")), "{request}");
+        let (kind, field) = request[1..].split_once('/').expect("two names");
+        now[kind].as_object_mut().expect("an object").remove(field);
+        assert_eq!(now, old);
+    }
 }
 
 #[test]
@@ -232,6 +249,7 @@ fn answers_are_read_as_they_were_told() {
                 "outboxes": [{"namespace": "n", "pending": 5, "oldest": 6}]}}),
         ),
         (Told::Deleted, json!("deleted")),
+        (Told::Removed { version: 7 }, json!({"removed": {"version": 7}})),
         (
             Told::Switched(Switched { status: status(), changed: true }),
             json!({"switched": {"status": shown_status, "changed": true}}),

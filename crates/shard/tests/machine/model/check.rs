@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use flintwheel_shard::entry::{Body, Request};
 use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence, Subscribed};
-use flintwheel_shard::reply::Applied;
+use flintwheel_shard::reply::{Applied, Defined, Deleted, Outcome, Pausing};
 use flintwheel_shard::slots::NOT_YET;
-use flintwheel_shard::{REFUSED, Table};
+use flintwheel_shard::{Entry, REFUSED, Table};
 
 use super::naive::{Happened, Model};
 use super::ops::window_of;
@@ -217,4 +218,36 @@ pub fn promises(model: &Model, shard: &Shard) {
             assert!(o.decided - before >= window, "fired twice within its window: {o:?}");
         }
     }
+}
+
+/// When each request was last carried out, by its digest.
+pub type CarriedOut = BTreeMap<[u8; 16], i64>;
+
+/// No request is carried out twice within its window: read from the replies, without the model's judgement.
+pub fn requests(known: &mut CarriedOut, clock: i64, entry: &Entry, outcome: &Outcome) {
+    for request in carried_out(entry, outcome) {
+        if let Some(before) = known.insert(request.digest, clock) {
+            let window = i64::from(request.window) * 1_000_000;
+            assert!(clock - before >= window, "carried out twice within its window: {request:?}");
+        }
+    }
+}
+
+fn carried_out(entry: &Entry, outcome: &Outcome) -> Vec<Request> {
+    let each: Vec<(Option<Request>, bool)> = match (&entry.body, outcome) {
+        (Body::Define(items), Outcome::Defined(results)) => {
+            let done = |r: &_| matches!(r, Defined::Created(_) | Defined::Configured(_) | Defined::Unchanged(_));
+            items.iter().zip(results).map(|(item, result)| (item.request, done(result))).collect()
+        }
+        (Body::Delete(items), Outcome::Deleted(results)) => {
+            let done = |r: &_| matches!(r, Deleted::Gone { .. });
+            items.iter().zip(results).map(|(item, result)| (item.request, done(result))).collect()
+        }
+        (Body::Pause(items), Outcome::Paused(results)) => {
+            let done = |r: &_| matches!(r, Pausing::Changed(_) | Pausing::Same(_));
+            items.iter().zip(results).map(|(item, result)| (item.request, done(result))).collect()
+        }
+        _ => Vec::new(),
+    };
+    each.into_iter().filter(|(_, done)| *done).filter_map(|(request, _)| request).collect()
 }

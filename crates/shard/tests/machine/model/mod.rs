@@ -25,6 +25,7 @@ fn tell(steps: &[Step]) -> Told {
     let (mut shard, mut model) = (Shard::default(), Model::default());
     let mut told = Told { entries: Vec::new(), replies: Vec::new(), states: Vec::new() };
     let mut proposed: Vec<Entry> = Vec::new();
+    let mut carried_out = check::CarriedOut::new();
     for step in steps {
         shard.at += step.elapsed;
         let Some(entry) = step.op.entry(shard.at, &model, &proposed) else { continue };
@@ -37,6 +38,7 @@ fn tell(steps: &[Step]) -> Told {
         check::memory(&model, &shard);
         check::tables(&model, &shard);
         check::promises(&model, &shard);
+        check::requests(&mut carried_out, model.clock, &entry, &reply.outcome);
         proposed.push(entry);
         told.entries.push(bytes);
         told.replies.push(reply);

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flintwheel_shard::entry::{
-    Ack, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Trigger,
+    Ack, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request, Trigger,
 };
 use flintwheel_shard::occurrence::{End, Key, Reason};
-use flintwheel_shard::reply::{Defined, Definite, Ingested, Outcome, Pausing, Triggered};
+use flintwheel_shard::reply::{Before, Change, Defined, Definite, Deleted, Ingested, Outcome, Pausing, Triggered};
 
 use crate::support::HOUR;
 
@@ -53,6 +53,22 @@ pub struct Happened {
     pub dropped: bool,
 }
 
+/// A request that was carried out, and its answer.
+#[derive(Clone, Debug)]
+pub struct Done {
+    pub at: i64,
+    pub request: Request,
+    pub answer: Told,
+}
+
+/// What was told of one change.
+#[derive(Clone, Copy, Debug)]
+pub enum Told {
+    Defined(Defined, i64),
+    Deleted(Deleted),
+    Paused(Pausing),
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub clock: i64,
@@ -62,6 +78,8 @@ pub struct Model {
     pub made: BTreeMap<(u64, u32), Made>,
     /// Digests of definition and key: when each was last taken.
     pub seen: BTreeMap<[u8; 16], i64>,
+    /// All requests that were ever carried out, in their order.
+    pub done: Vec<Done>,
     pub happened: Vec<Happened>,
     /// Dead letters: sequence, and which occurrence.
     pub letters: BTreeMap<u64, usize>,
@@ -76,9 +94,9 @@ impl Model {
     pub fn apply(&mut self, entry: &Entry) -> Outcome {
         self.clock = self.clock.max(entry.at);
         match &entry.body {
-            Body::Define(items) => Outcome::Defined(items.iter().map(|item| self.define(item)).collect()),
-            Body::Delete(items) => Outcome::Deleted(items.iter().map(|item| self.delete(item)).collect()),
-            Body::Pause(items) => Outcome::Paused(items.iter().map(|item| self.pause(item)).collect()),
+            Body::Define(items) => Outcome::Defined(items.iter().map(|item| self.define_once(item)).collect()),
+            Body::Delete(items) => Outcome::Deleted(items.iter().map(|item| self.delete_once(item)).collect()),
+            Body::Pause(items) => Outcome::Paused(items.iter().map(|item| self.pause_once(item)).collect()),
             Body::Fire(fire) => self.fire(fire),
             Body::Ingest(ingest) => {
                 Outcome::Ingested(ingest.matches.iter().map(|matched| self.ingest(ingest, matched)).collect())
@@ -109,6 +127,72 @@ impl Model {
     /// Firings that have not ended.
     pub fn pending(&self) -> impl Iterator<Item = &Happened> {
         self.happened.iter().filter(|h| h.end == End::Pending)
+    }
+
+    fn define_once(&mut self, item: &Define) -> Defined {
+        if let Some(done) = self.done_before(item.request) {
+            let (told, next) = match done.answer {
+                Told::Defined(told, next) if Some(done.request) == item.request => (told, next),
+                _ => return Defined::Reused,
+            };
+            let before = |change, now: Definite| Defined::Repeated(Before { change, version: now.version, next });
+            return match told {
+                Defined::Created(now) => before(Change::Created, now),
+                Defined::Configured(now) => before(Change::Configured, now),
+                Defined::Unchanged(now) => before(Change::Unchanged, now),
+                other => panic!("{other:?} is not carried out"),
+            };
+        }
+        let told = self.define(item);
+        if matches!(told, Defined::Created(_) | Defined::Configured(_) | Defined::Unchanged(_)) {
+            let next = if item.enabled { item.next } else { NEVER };
+            self.carried_out(item.request, Told::Defined(told, next));
+        }
+        told
+    }
+
+    fn delete_once(&mut self, item: &Delete) -> Deleted {
+        if let Some(done) = self.done_before(item.request) {
+            return match done.answer {
+                Told::Deleted(Deleted::Gone { version, .. }) if Some(done.request) == item.request => {
+                    Deleted::Repeated { version }
+                }
+                _ => Deleted::Reused,
+            };
+        }
+        let told = self.delete(item);
+        if matches!(told, Deleted::Gone { .. }) {
+            self.carried_out(item.request, Told::Deleted(told));
+        }
+        told
+    }
+
+    fn pause_once(&mut self, item: &Pause) -> Pausing {
+        if let Some(done) = self.done_before(item.request) {
+            return match done.answer {
+                Told::Paused(told) if Some(done.request) == item.request => {
+                    Pausing::Repeated { changed: matches!(told, Pausing::Changed(_)) }
+                }
+                _ => Pausing::Reused,
+            };
+        }
+        let told = self.pause(item);
+        if told != Pausing::NotFound {
+            self.carried_out(item.request, Told::Paused(told));
+        }
+        told
+    }
+
+    /// What was carried out under the request's id, within its window.
+    fn done_before(&self, request: Option<Request>) -> Option<Done> {
+        let request = request?;
+        let window = i64::from(request.window) * 1_000_000;
+        let same_id = self.done.iter().filter(|done| done.request.digest == request.digest);
+        same_id.filter(|done| self.clock - done.at < window).next_back().cloned()
+    }
+
+    fn carried_out(&mut self, request: Option<Request>, answer: Told) {
+        self.done.extend(request.map(|request| Done { at: self.clock, request, answer }));
     }
 
     fn define(&mut self, item: &Define) -> Defined {
@@ -165,11 +249,19 @@ impl Model {
         self.made.insert((number, definition.version), made);
     }
 
-    fn delete(&mut self, item: &Delete) -> Option<u64> {
-        let number = self.number(&item.namespace, &item.id)?;
-        let definition = self.definitions.remove(&number).expect("was found by name");
-        self.made.get_mut(&(number, definition.version)).expect("is kept").retired = Some(self.clock);
-        Some(number)
+    fn delete(&mut self, item: &Delete) -> Deleted {
+        let Some(number) = self.number(&item.namespace, &item.id) else { return Deleted::NotFound };
+        let version = self.definitions[&number].version;
+        let made = self.made.get_mut(&(number, version)).expect("is kept");
+        if item.incarnation.is_some_and(|incarnation| incarnation != made.incarnation) {
+            return Deleted::NotFound;
+        }
+        if item.expected_version.is_some_and(|expected| expected != version) {
+            return Deleted::Conflict { actual: version };
+        }
+        made.retired = Some(self.clock);
+        self.definitions.remove(&number);
+        Deleted::Gone { number, version }
     }
 
     fn pause(&mut self, item: &Pause) -> Pausing {

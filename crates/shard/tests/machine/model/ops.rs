@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Trigger,
+    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
+    Trigger,
 };
 use flintwheel_shard::occurrence::Reason;
 use proptest::collection::vec;
@@ -24,12 +25,13 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub enum Op {
     Define(Vec<DefineOp>),
-    Delete(Vec<u8>),
+    Delete(Vec<DeleteOp>),
     Pause {
         name: u8,
         paused: bool,
         missed: u32,
         later: i64,
+        request: Option<u8>,
     },
     Fire(Vec<FireOp>),
     Ingest(Vec<MatchOp>),
@@ -42,6 +44,8 @@ pub enum Op {
     },
     /// An entry of before, proposed again as it was.
     Again(Index),
+    /// The requests of an entry of before, tried again by a leader who looks at another clock.
+    Retry(Index),
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +55,16 @@ pub struct DefineOp {
     enabled: bool,
     next: Option<i64>,
     expected: Option<u32>,
+    request: Option<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeleteOp {
+    name: u8,
+    /// Of the incarnation that is there, or of none.
+    incarnation: Option<bool>,
+    expected: Option<u32>,
+    request: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,9 +110,9 @@ fn op() -> impl Strategy<Value = Op> {
     let ago = select(vec![-HOUR, 0, HOUR, 3 * HOUR, 30 * HOUR]);
     prop_oneof![
         4 => vec(define(), 1..4).prop_map(Op::Define),
-        1 => vec(0_u8..NAMES, 1..3).prop_map(Op::Delete),
-        2 => (0_u8..NAMES, any::<bool>(), 0_u32..4, later)
-            .prop_map(|(name, paused, missed, later)| Op::Pause { name, paused, missed, later }),
+        2 => vec(delete(), 1..3).prop_map(Op::Delete),
+        2 => (0_u8..NAMES, any::<bool>(), 0_u32..4, later, request())
+            .prop_map(|(name, paused, missed, later, request)| Op::Pause { name, paused, missed, later, request }),
         6 => vec(fire(), 1..6).prop_map(Op::Fire),
         6 => vec(matched(), 1..6).prop_map(Op::Ingest),
         3 => vec((0_u8..NAMES, 0_u8..3), 1..4).prop_map(Op::Trigger),
@@ -106,14 +120,39 @@ fn op() -> impl Strategy<Value = Op> {
         2 => vec((any::<Index>(), any::<bool>()), 1..4).prop_map(Op::Dead),
         2 => (ago.clone(), ago).prop_map(|(account, versions)| Op::Expire { account, versions }),
         2 => any::<Index>().prop_map(Op::Again),
+        3 => any::<Index>().prop_map(Op::Retry),
     ]
 }
 
 fn define() -> impl Strategy<Value = DefineOp> {
     let next = proptest::option::weighted(0.7, select(vec![-HOUR, 0, 1, HOUR]));
     let expected = proptest::option::weighted(0.2, 0_u32..3);
-    (0_u8..NAMES, 0_u8..3, prop::bool::weighted(0.8), next, expected)
-        .prop_map(|(name, document, enabled, next, expected)| DefineOp { name, document, enabled, next, expected })
+    (0_u8..NAMES, 0_u8..3, prop::bool::weighted(0.8), next, expected, request()).prop_map(
+        |(name, document, enabled, next, expected, request)| DefineOp {
+            name,
+            document,
+            enabled,
+            next,
+            expected,
+            request,
+        },
+    )
+}
+
+fn delete() -> impl Strategy<Value = DeleteOp> {
+    let incarnation = proptest::option::weighted(0.5, prop::bool::weighted(0.8));
+    let expected = proptest::option::weighted(0.2, 0_u32..3);
+    (0_u8..NAMES, incarnation, expected, request()).prop_map(|(name, incarnation, expected, request)| DeleteOp {
+        name,
+        incarnation,
+        expected,
+        request,
+    })
+}
+
+/// Few, so that most of them come again, with the same content or with other.
+fn request() -> impl Strategy<Value = Option<u8>> {
+    proptest::option::weighted(0.6, 0_u8..3)
 }
 
 fn fire() -> impl Strategy<Value = FireOp> {
@@ -162,6 +201,20 @@ fn name(name: u8) -> (String, String) {
     (format!("n{}", name % 2), format!("d{name}"))
 }
 
+/// A request about the definition of a name. The content is in its bytes as it is.
+fn asked(n: u8, request: Option<u8>, content: [u8; 3]) -> Option<Request> {
+    let request = request?;
+    let digest = digest(NAMED, &format!("r:{n}:{request}"));
+    let window = [60, 61, 3_600][usize::from(request)];
+    let mut bytes = [0; 16];
+    bytes[..3].copy_from_slice(&content);
+    Some(Request { digest, content: bytes, window })
+}
+
+fn or_none(expected: Option<u32>) -> u8 {
+    expected.map_or(u8::MAX, |version| version as u8)
+}
+
 impl Op {
     /// The entry, as it is proposed where the model stands.
     pub fn entry(&self, at: i64, model: &Model, before: &[Entry]) -> Option<Entry> {
@@ -170,13 +223,12 @@ impl Op {
                 let numbered = items.iter().enumerate();
                 Body::Define(numbered.map(|(index, item)| item.define(at, before.len() * 10 + index)).collect())
             }
-            Self::Delete(names) => {
-                let names = names.iter().map(|n| name(*n));
-                Body::Delete(names.map(|(namespace, id)| Delete { namespace, id }).collect())
-            }
-            Self::Pause { name: n, paused, missed, later } => {
+            Self::Delete(items) => Body::Delete(items.iter().map(|item| item.delete(model)).collect()),
+            Self::Pause { name: n, paused, missed, later, request } => {
                 let ((namespace, id), note) = (name(*n), format!("note {}", before.len()));
-                Body::Pause(vec![Pause { namespace, id, paused: *paused, note, next: at + later, missed: *missed }])
+                let request = asked(*n, *request, [b'p', u8::from(*paused), 0]);
+                let (paused, next, missed) = (*paused, at + later, *missed);
+                Body::Pause(vec![Pause { namespace, id, paused, note, next, missed, request }])
             }
             Self::Fire(items) => Body::Fire(Fire { through: at, decisions: decisions(items, at, model) }),
             Self::Ingest(items) => Body::Ingest(Ingest {
@@ -190,6 +242,7 @@ impl Op {
                 Body::Expire(Expire { account_before: at - account, versions_before: at - versions })
             }
             Self::Again(pick) => return (!before.is_empty()).then(|| pick.get(before).clone()),
+            Self::Retry(pick) => retry(pick, at, before)?,
         };
         Some(Entry { at, body })
     }
@@ -209,8 +262,44 @@ impl DefineOp {
             subscriptions: types.iter().map(matcher).collect(),
             incarnation: incarnation as u64,
             expected_version: self.expected,
+            request: asked(self.name, self.request, [b'd', self.document, or_none(self.expected)]),
         }
     }
+}
+
+impl DeleteOp {
+    fn delete(&self, model: &Model) -> Delete {
+        let (namespace, id) = name(self.name);
+        let there = model.number(&namespace, &id).map(|number| {
+            let version = model.definitions[&number].version;
+            model.made[&(number, version)].incarnation
+        });
+        let incarnation = self.incarnation.map(|right| there.filter(|_| right).unwrap_or(u64::MAX));
+        let request = asked(self.name, self.request, [b'x', 0, or_none(self.expected)]);
+        Delete { namespace, id, incarnation, expected_version: self.expected, request }
+    }
+}
+
+/// Of one of the entries that hold requests, with what a leader computes anew each time.
+fn retry(pick: &Index, at: i64, before: &[Entry]) -> Option<Body> {
+    let requested = |entry: &&Entry| match &entry.body {
+        Body::Define(items) => items.iter().any(|item| item.request.is_some()),
+        Body::Pause(items) => items.iter().any(|item| item.request.is_some()),
+        Body::Delete(items) => items.iter().any(|item| item.request.is_some()),
+        _ => false,
+    };
+    let entries: Vec<&Entry> = before.iter().filter(requested).collect();
+    let mut body = if entries.is_empty() { return None } else { pick.get(&entries).body.clone() };
+    match &mut body {
+        Body::Define(items) => {
+            for item in items.iter_mut().filter(|item| item.next != NEVER) {
+                (item.next, item.incarnation) = (at + SECOND, item.incarnation + 1_000_000);
+            }
+        }
+        Body::Pause(items) => items.iter_mut().for_each(|item| (item.next, item.missed) = (at + SECOND, 1)),
+        _ => {}
+    }
+    Some(body)
 }
 
 /// One of the definitions there are, or number 0.

@@ -13,6 +13,9 @@ use crate::process::free_port;
 
 /// For replicas to be where they belong.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The same for a thousand shards, with so many moves at once.
+const LONG_PATIENCE: Duration = Duration::from_secs(900);
+const MANY_MOVES: u32 = 64;
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(200);
 
@@ -31,6 +34,21 @@ impl Cluster {
             node.start_again().await?;
         }
         cluster.settle().await?;
+        Ok(cluster)
+    }
+
+    /// The same for very many shards: with so many moves at once that it is over soon.
+    pub async fn start_large(dir: &Path, sink: &Sink, nodes: usize, shards: u32) -> Result<Self> {
+        let mut cluster =
+            Self::new(dir, sink, nodes, shards, |peers, index| if index == 0 { &[] } else { &peers[..1] })?;
+        for (index, node) in cluster.nodes.iter_mut().enumerate() {
+            node.start_again().await?;
+            if index == 0 {
+                let settings = format!("{{\"most_moves\": {MANY_MOVES}}}");
+                http::send(node.http(), "PATCH", "/v1/cluster/settings", Some(&settings)).await?.ok()?;
+            }
+        }
+        cluster.settle_within(LONG_PATIENCE).await?;
         Ok(cluster)
     }
 
@@ -81,6 +99,10 @@ impl Cluster {
 
     /// Waits until nothing moves, every shard has as many voters as it can have, and leaders are even.
     pub async fn settle(&self) -> Result<ClusterState> {
+        self.settle_within(PATIENCE).await
+    }
+
+    async fn settle_within(&self, patience: Duration) -> Result<ClusterState> {
         let begun = Instant::now();
         loop {
             let state = self.state().await;
@@ -90,7 +112,7 @@ impl Cluster {
             };
             match (state, why) {
                 (Ok(state), None) => return Ok(state),
-                (_, Some(why)) if begun.elapsed() > PATIENCE => bail!("the cluster is not at rest: {why}"),
+                (_, Some(why)) if begun.elapsed() > patience => bail!("the cluster is not at rest: {why}"),
                 _ => tokio::time::sleep(STEP).await,
             }
         }

@@ -95,6 +95,14 @@ impl Process {
         Ok(kib * 1024)
     }
 
+    /// Bytes of memory that it holds now, its part of what it shares with others.
+    pub fn own_bytes(&self) -> Result<u64> {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()))?;
+        let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in /proc")?;
+        let kib: u64 = kib.trim().trim_end_matches(" kB").parse().context("Pss is no number")?;
+        Ok(kib * 1024)
+    }
+
     /// Processor time that it has used so far, user and system.
     pub fn cpu_time(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;

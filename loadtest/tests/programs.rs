@@ -67,7 +67,7 @@ fn the_command_line_names_the_proofs_and_refuses_others() {
     let list = Command::new(PROGRAM).args(["prove", "list"]).output().expect("run");
     let names: Vec<&str> =
         std::str::from_utf8(&list.stdout).expect("text").lines().map(|line| &line[..12]).map(str::trim).collect();
-    assert_eq!(names, ["crash", "outage", "dispatch", "firing", "ingest", "footprint", "lag", "failover", "rolling"]);
+    assert_eq!(names, ["crash", "outage", "dispatch", "firing", "ingest", "footprint", "lag", "failover", "rolling", "idle"]);
     let odd = Command::new(PROGRAM).args(["prove", "nothing"]).output().expect("run");
     assert_eq!(odd.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&odd.stderr).contains("no such proof; there are crash, outage"));

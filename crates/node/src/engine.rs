@@ -27,7 +27,7 @@ use crate::membership::{Admission, Card, New, Part, Registrar};
 use crate::metrics::Metrics;
 use crate::peers::{Directory, Doorman, Link, Peers};
 use crate::placement::{self, Placement};
-use crate::shared::{Place, Shared};
+use crate::shared::Shared;
 use crate::{clocks, hand_over, ingress, interest, room};
 
 /// Who makes a cluster gets this id.
@@ -325,12 +325,20 @@ async fn expire(shared: Arc<Shared>, retention: i64) {
     let mut every = tokio::time::interval(EXPIRE);
     loop {
         every.tick().await;
-        let before = shared.clock.now() - retention;
-        let expire = Expire { account_before: before, versions_before: before };
-        let led = (0..shared.shards()).filter(|shard| shared.place(*shard) == Place::Here);
-        for shard in led {
-            if let Err(error) = shared.command(shard, Body::Expire(expire), 0).await {
-                tracing::warn!(shard, %error, "old data was not dropped; tried again in a minute");
+        let now = shared.clock.now();
+        let expire = Expire { account_before: now - retention, versions_before: now - retention };
+        for group in (0..shared.shards()).filter_map(|shard| shared.led(shard)) {
+            let shard = group.shard();
+            // Where there is nothing to drop, the shard is left asleep.
+            let due = move || group.read(|machine, state| machine.expires(state, now, expire));
+            let due = tokio::task::spawn_blocking(due).await.map_err(|e| e.to_string());
+            let due = due.and_then(|due| due.map_err(|e| e.to_string())?.map_err(|e| e.to_string()));
+            let dropped = match due {
+                Ok(true) => shared.command(shard, Body::Expire(expire), 0).await.map(drop).map_err(|e| e.to_string()),
+                other => other.map(drop),
+            };
+            if let Err(error) = dropped {
+                tracing::warn!(shard, error, "old data was not dropped; tried again in a minute");
             }
         }
     }

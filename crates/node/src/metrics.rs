@@ -47,6 +47,8 @@ pub struct Metrics {
     clock_held: Gauge,
     clock_ahead: Gauge<f64, AtomicU64>,
     disk_low: Gauge,
+    led: Gauge,
+    asleep: Gauge,
     memory: Family<Part, Gauge>,
     overdue: Vec<AtomicI64>,
 }
@@ -72,6 +74,8 @@ impl Metrics {
             clock_held: Gauge::default(),
             clock_ahead: Gauge::default(),
             disk_low: Gauge::default(),
+            led: Gauge::default(),
+            asleep: Gauge::default(),
             memory: Family::default(),
             overdue: (0..shards).map(|_| AtomicI64::new(0)).collect(),
             registry: Mutex::default(),
@@ -115,6 +119,8 @@ impl Metrics {
             "Whether the wall clock has jumped ahead and is not believed",
             self.clock_held.clone(),
         );
+        r.register("shards_led", "Shards that this node leads and takes work for", self.led.clone());
+        r.register("shards_asleep", "Replicas of this node whose shard has nothing to do", self.asleep.clone());
         r.register_with_unit(
             "clock_ahead",
             "How far this node's clock is ahead of a majority of the others, where they contradict it",
@@ -197,6 +203,8 @@ impl Metrics {
         self.clock_held.set(now.clock_held.into());
         self.disk_low.set(i64::from(now.disk as u8));
         self.clock_ahead.set(now.clock_ahead.unwrap_or(0) as f64 / 1e6);
+        self.led.set(now.led.into());
+        self.asleep.set(now.asleep.into());
         let Memory { resident, log_buffers, state_buffers, block_cache } = now.memory;
         let parts = [
             ("resident", resident),
@@ -261,6 +269,8 @@ pub struct Snapshot {
     pub led: u32,
     /// Shards of which it has a replica, and does not know who leads them.
     pub unled: u32,
+    /// Shards of which it has a replica, without work for a while.
+    pub asleep: u32,
     /// What it is made of.
     pub memory: Memory,
 }

@@ -21,8 +21,9 @@ pub(crate) fn raft_config() -> Result<Arc<Config>, ConfigError> {
         enable_pre_vote: Some(true),
         // A restarted leader may have lost what it had only in memory: it stands for election like everyone.
         enable_leader_restore: Some(false),
-        // A leader without a quorum falls silent for a while, so that others can elect (at least twice the longest timeout).
-        quorum_loss_probe_interval: Some(1_500),
+        // A leader without a quorum falls silent for a while, so that others can elect. `sleep` sees to that: this would also silence a leader
+        // that has only slept.
+        quorum_loss_probe_interval: None,
         // Snapshots are marks of a flush of all groups together: `maintain` makes them.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: KEEP,

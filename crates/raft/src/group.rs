@@ -5,6 +5,7 @@ use crate::group_log::GroupLog;
 use crate::leadership::Leadership;
 use crate::machine::Machine;
 use crate::propose::{InFlight, propose};
+use crate::sleep::Doze;
 use crate::snapshot::Exports;
 use crate::state::GroupState;
 use crate::state_machine::StateMachine;
@@ -32,6 +33,7 @@ pub(crate) struct Inner<M: Replicated> {
     pub(crate) exports: Arc<Exports>,
     pub(crate) in_flight: InFlight,
     pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) doze: Doze<M>,
 }
 
 /// Where a group stands. Positions are indexes of log entries, `None` before the first.
@@ -66,9 +68,7 @@ impl<M: Replicated> Group<M> {
     /// Proposes an entry. When the future yields the machine's reply, the entry is durable and applied. Several may be under way: they
     /// are applied in the order of the calls, whether or not anybody waits for the futures.
     pub fn propose(&self, entry: Bytes) -> impl Future<Output = Result<M::Reply, ProposeError>> + Send + use<M> {
-        // openraft asserts that nobody asks a core that is just ending.
-        let raft = self.inner.raft.as_ref().filter(|_| self.inner.machine.stopped().is_none());
-        propose(raft, &self.inner.machine, &self.inner.in_flight, entry)
+        propose(&self.inner, entry)
     }
 
     /// Looks at the machine and the committed state, which fit together: no entry is applied meanwhile. Be short: applying waits for
@@ -107,7 +107,14 @@ impl<M: Replicated> Group<M> {
         if metrics.membership_config.membership().voter_ids().all(|voter| voter == metrics.id) {
             return Some(now);
         }
-        metrics.last_quorum_acked.and_then(|seen| now.checked_sub(seen.into_inner().elapsed()))
+        let acked = metrics.last_quorum_acked.and_then(|seen| now.checked_sub(seen.into_inner().elapsed()));
+        // Where it sleeps, what the nodes have answered each other counts for it.
+        acked.max(self.inner.sleeping_majority(term).map(tokio::time::Instant::into_std))
+    }
+
+    /// Whether it has had nothing to do for a while, and costs nothing until it has.
+    pub fn is_asleep(&self) -> bool {
+        self.inner.sleeps()
     }
 
     /// Where the group stands now.

@@ -24,6 +24,8 @@ pub(crate) mod tag {
     pub(crate) const FOUNDED: u8 = b'f';
     /// How often the node's program has started; of [`NODE`](super::NODE).
     pub(crate) const EPOCH: u8 = b'e';
+    /// Written to see whether the disk does what it is asked; of [`NODE`](super::NODE).
+    pub(crate) const PROBE: u8 = b'd';
     /// How many shards the cluster has; of [`NODE`](super::NODE).
     pub(crate) const SHARDS: u8 = b's';
 }

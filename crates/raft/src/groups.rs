@@ -143,6 +143,7 @@ impl<M: Replicated> Groups<M> {
         let _alone = self.hosting.lock().await;
         let Some(group) = self.replicas.remove(shard) else { return Ok(()) };
         group.inner.in_flight.close();
+        group.inner.depart();
         let machine = group.inner.machine.clone();
         machine.leave();
         if let Some(raft) = &group.inner.raft
@@ -188,7 +189,8 @@ impl<M: Replicated> Groups<M> {
 
     /// What answers the messages of other nodes.
     pub fn receiver(&self) -> Receiver<M> {
-        Receiver { replicas: self.replicas.clone(), incoming: self.shared.incoming.clone() }
+        let (incoming, sleepers) = (self.shared.incoming.clone(), self.shared.sleepers.clone());
+        Receiver { replicas: self.replicas.clone(), incoming, sleepers }
     }
 
     /// The number of shards of the cluster.

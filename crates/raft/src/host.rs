@@ -35,6 +35,7 @@ impl Host {
         let (shared, threads) = opened.map_err(task_failed)??;
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(TASK_THREADS).thread_name("raft").enable_all().build()?;
+        shared.sleepers.start(runtime.handle(), shared.writer.clone());
         Ok(Self { shared, runtime: Some(runtime), threads })
     }
 

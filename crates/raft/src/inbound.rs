@@ -4,6 +4,7 @@ use crate::group::Group;
 use crate::groups::Replicas;
 use crate::message::{Answer, Offer, Request};
 use crate::receive_snapshot::{Incoming, ReceiveError};
+use crate::sleep::{PAIR, Sleepers};
 use crate::snapshot::{Data, remove};
 use crate::state_machine::StateMachine;
 use crate::transport::Inbound;
@@ -21,11 +22,13 @@ use std::sync::Arc;
 pub struct Receiver<M: Replicated> {
     pub(crate) replicas: Arc<Replicas<M>>,
     pub(crate) incoming: Arc<Incoming>,
+    pub(crate) sleepers: Arc<Sleepers>,
 }
 
 impl<M: Replicated> Clone for Receiver<M> {
     fn clone(&self) -> Self {
-        Self { replicas: self.replicas.clone(), incoming: self.incoming.clone() }
+        let (replicas, incoming, sleepers) = (self.replicas.clone(), self.incoming.clone(), self.sleepers.clone());
+        Self { replicas, incoming, sleepers }
     }
 }
 
@@ -33,8 +36,12 @@ impl<M: Replicated> Inbound for Receiver<M> {
     fn answer(&self, from: u64, group: u32, message: Bytes) -> BoxFuture<'static, Bytes> {
         let this = self.clone();
         async move {
+            if group == PAIR {
+                let answer = this.sleepers.answer(from, &message);
+                return answer.unwrap_or_else(|| Answer::Failed("a beat can't be read".to_owned()).encode(group));
+            }
             let answered = match Request::decode(group, &message) {
-                Ok(request) => this.take(group, request).await,
+                Ok(request) => this.take(from, group, request).await,
                 Err(error) => Err(format!("a message from node {from} can't be read: {error}")),
             };
             if let Err(why) = &answered {
@@ -50,24 +57,41 @@ impl<M: Replicated> Inbound for Receiver<M> {
 type Failure = String;
 
 impl<M: Replicated> Receiver<M> {
-    async fn take(&self, number: u32, request: Request) -> Result<Answer, Failure> {
+    async fn take(&self, from: u64, number: u32, request: Request) -> Result<Answer, Failure> {
         let group = self.replicas.find(number).ok_or_else(|| format!("this node has no replica of shard {number}"))?;
         let raft = running(&group)?;
         let failed = |error: &dyn std::fmt::Display| format!("its replica of shard {number} does not answer: {error}");
         match request {
-            Request::Append(request) => raft.append_entries(request).await.map(Answer::Append).map_err(|e| failed(&e)),
-            Request::Vote(request) => raft.vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
-            Request::PreVote(request) => raft.pre_vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
+            Request::Append(request) => {
+                let _heard = group.inner.hear_append(&request.vote, request.entries.is_empty());
+                raft.append_entries(request).await.map(Answer::Append).map_err(|e| failed(&e))
+            }
+            Request::Vote(request) => match group.inner.hear_vote(request.leadership_transfer) {
+                Ok(_heard) => raft.vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
+                Err(refusal) => Ok(Answer::Vote(refusal)),
+            },
+            Request::PreVote(request) => match group.inner.hear_vote(false) {
+                Ok(_heard) => raft.pre_vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
+                Err(refusal) => Ok(Answer::Vote(refusal)),
+            },
             Request::TakeLead { from, to, last } => {
+                let _heard = group.inner.hear();
                 let request = TransferLeaderRequest::new(from, to, last);
                 raft.handle_transfer_leader(request).await.map(Answer::TakeLead).map_err(|e| failed(&e))
+            }
+            Request::Sleep { token, vote, last } => {
+                let agreed = group.inner.agree(from, token, vote, last).await;
+                agreed.map_err(|why| format!("its replica of shard {number} does not sleep: {why}"))
             }
             Request::Offer(offer) => self.offer(number, offer, raft).await,
             Request::Piece { offer, file, offset, bytes } => {
                 self.on_disk(move |incoming| incoming.piece(number, offer, file, offset, &bytes)).await?;
                 Ok(Answer::Taken)
             }
-            Request::Install { offer, vote } => self.install(number, offer, vote, raft).await,
+            Request::Install { offer, vote } => {
+                let _heard = group.inner.hear();
+                self.install(number, offer, vote, raft).await
+            }
         }
     }
 

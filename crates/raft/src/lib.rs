@@ -27,6 +27,7 @@ mod open;
 mod propose;
 mod receive_snapshot;
 mod send_snapshot;
+mod sleep;
 mod snapshot;
 mod state;
 mod state_machine;
@@ -45,6 +46,7 @@ pub use link::{Identity, LaneStats, LinkStats, Links, PROTOCOL_VERSIONS, PeerDoo
 pub use maintain::Maintained;
 pub use members::{ChangeError, Members};
 pub use open::{Founding, Limits, META, OpenOptions};
+pub use sleep::PAIR;
 pub use state::GroupState;
 pub use transport::{CallError, Inbound, Lane, NoTransport, Peer, Transport};
 

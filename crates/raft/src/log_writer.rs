@@ -3,9 +3,9 @@
 //! The queue is first in, first out, so votes and entries of a group reach the disk in the order in which they were asked for. The
 //! next batch gathers while the disk syncs; there is no timer. Committed positions and removals ride along with the next sync.
 
-use crate::codec::{encode_entry, encode_position, encode_vote, place};
+use crate::codec::{encode_entry, encode_number, encode_position, encode_vote, place};
 use crate::fatal::FatalHook;
-use crate::group_log::{GroupLog, tag};
+use crate::group_log::{GroupLog, NODE, tag};
 use crate::types::{Entry, LogId, Types, Vote};
 use flintwheel_store::{LogBatch, LogDb, StoreError};
 use openraft::storage::IOFlushed;
@@ -36,6 +36,8 @@ pub(crate) enum Op {
     Erase { group: u32, done: oneshot::Sender<()> },
     /// How far the group's log is committed.
     Committed { group: u32, id: Option<LogId> },
+    /// Nothing but to see whether the disk does what it is asked, and who waits for that.
+    Probe { done: oneshot::Sender<()> },
 }
 
 /// How a batch becomes durable: [`LogDb::commit`], or a test's failing disk.
@@ -89,6 +91,13 @@ impl LogWriter {
     pub(crate) async fn erase(&self, group: u32) -> io::Result<()> {
         let (done, durable) = oneshot::channel();
         self.send(Op::Erase { group, done }).await?;
+        durable.await.map_err(|_| stopped())
+    }
+
+    /// Returns when the disk has taken what was queued.
+    pub(crate) async fn probe(&self) -> io::Result<()> {
+        let (done, durable) = oneshot::channel();
+        self.send(Op::Probe { done }).await?;
         durable.await.map_err(|_| stopped())
     }
 
@@ -168,6 +177,10 @@ impl<'db> Pending<'db> {
             }
             Op::Committed { group, id: Some(id) } => self.put_position(group, tag::COMMITTED, &id),
             Op::Committed { group, id: None } => self.batch.remove_meta(group, tag::COMMITTED),
+            Op::Probe { done } => {
+                self.batch.put_meta(NODE, tag::PROBE, &encode_number(place(NODE, tag::PROBE.into()), 0));
+                self.waiting.push(done);
+            }
         }
     }
 

@@ -71,6 +71,12 @@ impl<M: Replicated> Machine<M> {
         self.applied.lock().clone()
     }
 
+    /// Whether anything is applied that a crash without the log would take back.
+    pub(crate) fn has_unflushed(&self) -> bool {
+        let applied = self.applied.lock().last;
+        applied != self.flushed.lock().last
+    }
+
     /// What is applied and would survive a crash without the log.
     pub(crate) fn flushed(&self) -> Applied {
         self.flushed.lock().clone()

@@ -73,7 +73,7 @@ impl<M: Replicated> Groups<M> {
     }
 
     fn has_changed(&self) -> bool {
-        self.iter().any(|group| group.inner.machine.applied().last != group.inner.machine.flushed().last)
+        self.iter().any(|group| group.inner.machine.has_unflushed())
     }
 }
 

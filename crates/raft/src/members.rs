@@ -95,7 +95,9 @@ impl<M: Replicated> Group<M> {
         if !self.members().voters.contains(&to) {
             return Err(ChangeError::Refused(format!("node {to} is no voter of the shard: it can't lead it")));
         }
-        self.raft()?.trigger().transfer_leader(to).await.map_err(|fatal| self.ended(&fatal))
+        let raft = self.raft()?;
+        self.inner.awake_to_give_away();
+        raft.trigger().transfer_leader(to).await.map_err(|fatal| self.ended(&fatal))
     }
 
     /// Confirms with a majority that this node leads, and waits until its machine has all that was committed before the call. What
@@ -103,6 +105,10 @@ impl<M: Replicated> Group<M> {
     pub fn confirm(&self) -> impl Future<Output = Result<(), ChangeError>> + Send + use<M> {
         let group = self.clone();
         async move {
+            // It would keep whoever still hears it from electing.
+            if group.inner.is_hushed() {
+                return Err(ChangeError::NotLeader { leader: None });
+            }
             match group.raft()?.ensure_linearizable(ReadPolicy::ReadIndex).await {
                 Ok(_) => Ok(()),
                 Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
@@ -124,7 +130,9 @@ impl<M: Replicated> Group<M> {
     }
 
     async fn change(&self, members: ChangeMembers<u64, BasicNode>, retain: bool) -> Result<(), ChangeError> {
-        match self.raft()?.change_membership(members, retain).await {
+        let raft = self.raft()?;
+        self.inner.awake().await;
+        match raft.change_membership(members, retain).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(error)) => Err(refused(error)),
             Err(RaftError::Fatal(fatal)) => Err(self.ended(&fatal)),

@@ -46,6 +46,12 @@ pub(crate) enum Request {
         offer: u64,
         vote: Vote,
     },
+    /// The leader by this vote, whose log ends there, asks the receiver to sleep with it.
+    Sleep {
+        token: u64,
+        vote: Vote,
+        last: LogId,
+    },
 }
 
 /// A snapshot: what it stands for, and the files that it consists of.
@@ -73,6 +79,10 @@ pub(crate) enum Answer {
     Installed {
         vote: Vote,
     },
+    /// It sleeps, in this start of its program.
+    Slept {
+        boot: u64,
+    },
     /// It can't be done here and now; for people.
     Failed(String),
 }
@@ -84,6 +94,7 @@ const TAKE_LEAD: u8 = 19;
 const OFFER: u8 = 20;
 const PIECE: u8 = 21;
 const INSTALL: u8 = 22;
+const SLEEP: u8 = 23;
 
 const APPENDED: u8 = 32;
 const VOTED: u8 = 33;
@@ -92,6 +103,7 @@ const WANTED: u8 = 35;
 const TAKEN: u8 = 36;
 const INSTALLED: u8 = 37;
 const FAILED: u8 = 38;
+const SLEPT: u8 = 39;
 
 /// Where messages of a group are "stored", as the seed of their checksums.
 fn seed(group: u32) -> u64 {
@@ -120,6 +132,11 @@ impl Request {
                 Self::Piece { offer, file, offset, bytes: piece }
             }
             INSTALL => Self::Install { offer: take_number(from)?, vote: take_vote(from)? },
+            SLEEP => Self::Sleep {
+                token: take_number(from)?,
+                vote: take_vote(from)?,
+                last: take_option(from)?.ok_or(DecodeError::Malformed)?,
+            },
             _ => return Err(DecodeError::Malformed),
         };
         if from.is_empty() { Ok(request) } else { Err(DecodeError::Malformed) }
@@ -134,6 +151,7 @@ impl Request {
             Self::Offer(_) => OFFER,
             Self::Piece { .. } => PIECE,
             Self::Install { .. } => INSTALL,
+            Self::Sleep { .. } => SLEEP,
         }
     }
 
@@ -158,6 +176,11 @@ impl Request {
             Self::Install { offer, vote } => {
                 put_number(into, *offer);
                 put_vote(into, vote);
+            }
+            Self::Sleep { token, vote, last } => {
+                put_number(into, *token);
+                put_vote(into, vote);
+                put_option(into, Some(last));
             }
         }
     }
@@ -228,6 +251,7 @@ impl Answer {
             }
             TAKEN => Self::Taken,
             INSTALLED => Self::Installed { vote: take_vote(from)? },
+            SLEPT => Self::Slept { boot: take_number(from)? },
             FAILED => Self::Failed(take_text(from, u64::MAX)?),
             _ => return Err(DecodeError::Malformed),
         };
@@ -242,6 +266,7 @@ impl Answer {
             Self::Wanted { .. } => WANTED,
             Self::Taken => TAKEN,
             Self::Installed { .. } => INSTALLED,
+            Self::Slept { .. } => SLEPT,
             Self::Failed(_) => FAILED,
         }
     }
@@ -262,6 +287,7 @@ impl Answer {
             }
             Self::Taken => {}
             Self::Installed { vote } => put_vote(into, vote),
+            Self::Slept { boot } => put_number(into, *boot),
             Self::Failed(why) => put_text(into, why),
         }
     }

@@ -52,6 +52,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("offer", Request::Offer(offer())),
         ("piece", Request::Piece { offer: 1, file: 2, offset: 300, bytes: Bytes::from_static(b"data") }),
         ("install", Request::Install { offer: 1, vote: vote(5) }),
+        ("sleep", Request::Sleep { token: 300, vote: vote(5), last: id(5, 12) }),
     ]
 }
 
@@ -71,6 +72,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("wanted", Answer::Wanted { offer: 1, have: vec![0, 300] }),
         ("taken", Answer::Taken),
         ("installed", Answer::Installed { vote: vote(5) }),
+        ("slept", Answer::Slept { boot: 300 }),
         ("failed", Answer::Failed("no".to_owned())),
     ]
 }

@@ -5,6 +5,7 @@
 use crate::machine::Machine;
 use crate::message::{Answer, Request};
 use crate::send_snapshot;
+use crate::sleep::Sleepers;
 use crate::snapshot::{Data, Exports};
 use crate::transport::{CallError, Lane, Peer, Transport};
 use crate::types::{Types, Vote};
@@ -30,6 +31,7 @@ pub(crate) struct Network<M> {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) machine: Arc<Machine<M>>,
     pub(crate) exports: Arc<Exports>,
+    pub(crate) sleepers: Arc<Sleepers>,
 }
 
 /// The way to one of them.
@@ -44,7 +46,9 @@ pub(crate) struct Replica<M> {
 impl<M: Replicated> Network<M> {
     fn client(&self, target: u64, node: &BasicNode, lane: Lane) -> Replica<M> {
         let (transport, machine, exports) = (self.transport.clone(), self.machine.clone(), self.exports.clone());
-        Replica { transport, machine, exports, peer: Peer { node: target, address: node.addr.as_str().into() }, lane }
+        let peer = Peer { node: target, address: node.addr.as_str().into() };
+        self.sleepers.meet(&peer);
+        Replica { transport, machine, exports, peer, lane }
     }
 }
 

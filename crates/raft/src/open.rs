@@ -14,6 +14,7 @@ use crate::machine::Machine;
 use crate::network::Network;
 use crate::propose::InFlight;
 use crate::receive_snapshot::{Incoming, Staged};
+use crate::sleep::{Doze, Sleeper, Sleepers};
 use crate::snapshot::{Exports, Outgoing};
 use crate::state::columns;
 use crate::state_machine::StateMachine;
@@ -25,8 +26,9 @@ use openraft::{BasicNode, Raft};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// How to open the groups of a node.
@@ -76,6 +78,8 @@ pub struct Limits {
     pub apply_threads: usize,
     /// Bytes of snapshots that the node sends in a second, at most.
     pub snapshot_bytes_per_second: u64,
+    /// How long a group must have had nothing to do before it sleeps. [`Duration::MAX`]: it never does.
+    pub sleep_after: Duration,
 }
 
 impl Default for Limits {
@@ -89,6 +93,8 @@ impl Default for Limits {
             apply_threads: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8)),
             // Leaves room for the log on a gigabit, and a shard of a gigabyte is there in 20 s.
             snapshot_bytes_per_second: 64 << 20,
+            // Awake again it is within a round trip; but what is asked of a shard every few seconds had better find it awake.
+            sleep_after: Duration::from_secs(5),
         }
     }
 }
@@ -146,6 +152,7 @@ pub(crate) struct Shared {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) incoming: Arc<Incoming>,
+    pub(crate) sleepers: Arc<Sleepers>,
 }
 
 /// What ends when the last [`Shared`] is dropped.
@@ -162,6 +169,7 @@ impl Shared {
         threads.push(thread);
         let snapshots = options.data.path().join("snapshots");
         let outgoing = Outgoing::open(snapshots.join("out"), options.limits.snapshot_bytes_per_second)?;
+        let node = options.data.identity().node;
         let shared = Self {
             log,
             state,
@@ -169,12 +177,13 @@ impl Shared {
             pool,
             fatal: options.fatal.clone(),
             limits: options.limits,
-            node: options.data.identity().node,
+            node,
             shards,
             address: options.address.clone(),
             transport: options.transport.clone(),
             outgoing: Arc::new(outgoing),
             incoming: Arc::new(Incoming::open(snapshots)?),
+            sleepers: Sleepers::new(node, options.transport.clone(), options.limits.sleep_after),
         };
         Ok((shared, threads))
     }
@@ -274,7 +283,13 @@ pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Res
         (Err(error), None) => return Err(OpenError::Shard { shard, reason: error.to_string() }),
     };
     let in_flight = InFlight::new(shared.limits.in_flight_bytes, shared.limits.entry_bytes);
-    Ok(Group { inner: Arc::new(Inner { raft, machine, log, exports, in_flight, leadership }) })
+    let inner = Arc::new_cyclic(|me: &Weak<Inner<M>>| {
+        let doze = Doze::new(me.clone(), shared.sleepers.clone(), Handle::current());
+        Inner { raft, machine, log, exports, in_flight, leadership, doze }
+    });
+    let sleeper: Weak<Inner<M>> = Arc::downgrade(&inner);
+    shared.sleepers.enter(shard, sleeper as Weak<dyn Sleeper>);
+    Ok(Group { inner })
 }
 
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -296,7 +311,7 @@ async fn start<M: Replicated>(
         writer: shared.writer.clone(),
     };
     let (transport, exports) = (shared.transport.clone(), exports.clone());
-    let network = Network { transport, machine: machine.clone(), exports };
+    let network = Network { transport, machine: machine.clone(), exports, sleepers: shared.sleepers.clone() };
     let raft = Raft::new(shared.node, raft_config()?, network, store, state_machine).await?;
     let mut leadership = seen.subscribe();
     tokio::spawn(follow(raft.clone(), machine.clone(), seen));

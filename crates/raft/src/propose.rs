@@ -1,13 +1,13 @@
 //! Proposing entries: at once, in the order of the calls, and within a limit of bytes under way.
 
 use crate::error::{ProposeError, Stopped};
-use crate::machine::Machine;
+use crate::group::Inner;
 use crate::state_machine::StateMachine;
 use crate::types::{Command, Types};
 use bytes::Bytes;
 use flintwheel_shard::Replicated;
 use futures::FutureExt;
-use openraft::errors::ClientWriteError;
+use openraft::errors::{ClientWriteError, ForwardToLeader};
 use openraft::raft::ClientWriteResult;
 use openraft::raft::responder::Responder;
 use openraft::{OptionalSend, Raft};
@@ -86,13 +86,11 @@ impl<T: OptionalSend + 'static> Responder<Types, T> for Answer<T> {
 
 /// Proposes `entry`. Its place in the order is taken by this call; the future only waits for the answer, and dropping it takes nothing back.
 pub(crate) fn propose<M: Replicated>(
-    raft: Option<&Raft<Types, StateMachine<M>>>,
-    machine: &Arc<Machine<M>>,
-    in_flight: &InFlight,
+    group: &Inner<M>,
     entry: Bytes,
 ) -> impl Future<Output = Result<M::Reply, ProposeError>> + Send + use<M> {
-    let sent = send(raft, in_flight, entry);
-    let machine = machine.clone();
+    let sent = send(group, entry);
+    let machine = group.machine.clone();
     async move {
         match sent?.await {
             Ok(Ok(answer)) => Ok(answer.data.into().expect("a command is answered with its machine's reply")),
@@ -106,18 +104,32 @@ pub(crate) fn propose<M: Replicated>(
 }
 
 fn send<M: Replicated>(
-    raft: Option<&Raft<Types, StateMachine<M>>>,
-    in_flight: &InFlight,
+    group: &Inner<M>,
     entry: Bytes,
 ) -> Result<oneshot::Receiver<ClientWriteResult<Types>>, ProposeError> {
     let (to, answer) = oneshot::channel();
-    let responder = Answer { to, _permit: in_flight.admit(entry.len())? };
-    // Sending only waits while the group's queue is full, which the limit above prevents, or when the group has ended: then the answer's
-    // channel closes. So one poll does it, and what was called first is first in the queue. (Unconstrained: tokio may else defer it.)
-    if let Some(raft) = raft {
-        let _ = tokio::task::unconstrained(raft.client_write_ff(Command(entry), Some(responder))).now_or_never();
+    let responder = Answer { to, _permit: group.in_flight.admit(entry.len())? };
+    // openraft asserts that nobody asks a core that is just ending.
+    if let Some(raft) = group.raft.as_ref().filter(|_| group.machine.stopped().is_none()) {
+        group.put(raft, entry, responder);
     }
     Ok(answer)
+}
+
+/// Hands an entry to openraft. Sending only waits while the group's queue is full, which the limit on what is under way prevents, or when the
+/// group has ended: then the answer's channel closes. So one poll does it, and what was called first is first in the queue. (Unconstrained:
+/// tokio may else defer it.)
+pub(crate) fn enter<M: Replicated>(
+    raft: &Raft<Types, StateMachine<M>>,
+    entry: Bytes,
+    answer: Answer<ClientWriteResult<Types>>,
+) {
+    let _ = tokio::task::unconstrained(raft.client_write_ff(Command(entry), Some(answer))).now_or_never();
+}
+
+/// Answers an entry that was not proposed, because this node is not known to lead.
+pub(crate) fn refuse(answer: Answer<ClientWriteResult<Types>>) {
+    answer.on_complete(Err(ClientWriteError::ForwardToLeader(ForwardToLeader::empty())));
 }
 
 #[cfg(test)]

@@ -79,6 +79,11 @@ impl Dedupe {
         txn.put(Table::Dedupe, keys::dedupe(class as u8, bucket, digest), value);
     }
 
+    /// Whether there is anything for [`Dedupe::expire`] to drop.
+    pub fn has_expired(&self, at: i64) -> bool {
+        (0..CLASSES).any(|class| self.since[class] < bucket_of(class, at).saturating_sub(1))
+    }
+
     /// Drops the buckets that no window reaches any more.
     pub fn expire(&mut self, txn: &mut Txn<'_>, at: i64) {
         for class in 0..CLASSES {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::apply;
 use crate::codec::DecodeError;
-use crate::entry::{Body, Entry};
+use crate::entry::{Body, Entry, Expire};
 use crate::keys;
 use crate::kv::{Read, ReadError, Table, Txn};
 use crate::occurrence::Chunk;
@@ -54,6 +54,12 @@ impl Machine {
     /// The namespaces that have a lane, by lane.
     pub fn lanes(&self) -> &[String] {
         &self.lanes.names
+    }
+
+    /// Whether an entry that drops what is old, proposed at that time, would drop anything. Reads little; call it where the disk may be
+    /// waited for.
+    pub fn expires(&self, state: &dyn Read, at: i64, expire: Expire) -> Result<bool, ReadError> {
+        apply::expire::is_due(self, state, at, expire)
     }
 
     /// The lane of a namespace, given out at its first definition.

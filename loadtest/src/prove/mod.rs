@@ -5,6 +5,7 @@ mod dispatch;
 mod failover;
 mod firing;
 mod footprint;
+mod idle;
 mod ingest;
 mod lag;
 mod outage;
@@ -37,6 +38,8 @@ pub enum Proof {
     Failover,
     /// All nodes of a cluster restarted, one after the other, under load: how late starts are
     Rolling,
+    /// A thousand shards on three nodes without work: what they cost, and how soon those of a dead node have leaders
+    Idle,
 }
 
 impl std::fmt::Display for Proof {
@@ -76,6 +79,7 @@ pub async fn run(proof: Proof, scale: Scale) -> Result<Report> {
         Proof::Lag => lag::run(scale).await,
         Proof::Failover => failover::run(scale).await,
         Proof::Rolling => rolling::run(scale).await,
+        Proof::Idle => idle::run(scale).await,
     }
 }
 

@@ -93,7 +93,7 @@ impl Api {
 
     /// Whether this node takes work: it knows who leads each shard of which it has a replica, and the clock is believed. `Err` says why not.
     pub fn ready(&self) -> Result<(), String> {
-        let now = self.snapshot();
+        let now = self.counts();
         if now.unled > 0 {
             let mine = self.shared.groups.iter().count();
             return Err(format!("of {mine} shards with a replica here, {} have no leader that is known", now.unled));

@@ -22,13 +22,19 @@ use crate::peers::Subject;
 const GLANCE: Duration = Duration::from_secs(1);
 
 impl Api {
-    /// Counts over the shards that this node leads, and whether it knows who leads those of which it has a replica.
+    /// Counts over the shards that this node leads, whether it knows who leads those of which it has a replica, and its memory.
     pub fn snapshot(&self) -> Snapshot {
+        Snapshot { memory: self.memory(), ..self.counts() }
+    }
+
+    /// The same without memory, which has to be asked of kernel and databases.
+    pub(super) fn counts(&self) -> Snapshot {
         let clock_ahead = self.shared.peers.clocks().astray(self.node.id);
         let (clock_held, disk) = (self.shared.clock.is_held(), self.shared.peers.rooms().own());
         let mut sum = Snapshot { clock_held, clock_ahead, disk, ..Snapshot::default() };
         for group in self.shared.groups.iter() {
             let leadership = group.watch_leader().borrow().clone();
+            sum.asleep += u32::from(group.is_asleep());
             if !matches!(leadership, Leadership::Leader { .. }) {
                 let known = matches!(leadership, Leadership::Follower { leader: Some(_) });
                 sum.unled += u32::from(!known);
@@ -44,7 +50,6 @@ impl Api {
             sum.led += u32::from(led);
             sum.unled += u32::from(!led);
         }
-        sum.memory = self.memory();
         sum.ready = sum.unled == 0 && !sum.clock_held && sum.clock_ahead.is_none();
         sum
     }

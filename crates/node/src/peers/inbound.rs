@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flintwheel_cluster::Meta;
-use flintwheel_raft::{Inbound, META, Receiver};
+use flintwheel_raft::{Inbound, META, PAIR, Receiver};
 use flintwheel_shard::Machine;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -26,7 +26,8 @@ impl Inbound for Doorman {
         if group == META {
             return self.meta.answer(from, group, message);
         }
-        if group < FIRST {
+        // Beats are of all groups, and any receiver answers them.
+        if group < FIRST || group == PAIR {
             return self.shards.answer(from, group, message);
         }
         let answer = match Subject::of_group(group) {

@@ -2,13 +2,15 @@
 //!
 //! `FLINTWHEEL_CHAOS=FIRST..END` runs these seeds instead of the one. The order of faults is the seed's; how threads take turns is not.
 
-use super::nodes::Cluster;
+use super::nodes::{Cluster, Wire};
 use super::toy::Toy;
+use crate::{Leadership, Limits};
 use bytes::Bytes;
 use flintwheel_shard::{Read, Table};
+use flintwheel_store::LogDb;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const NODES: u64 = 3;
@@ -22,6 +24,10 @@ const ANSWER: Duration = Duration::from_millis(700);
 struct Run {
     seed: u64,
     cluster: Cluster,
+    /// Between two bursts: long enough for the group to fall asleep, or none.
+    rest: Duration,
+    /// When a node was first seen to lead in a term.
+    led: BTreeMap<u64, Instant>,
     /// What was acknowledged: the number of an entry, and the digest up to it.
     acknowledged: BTreeMap<u64, u64>,
     down: Option<u64>,
@@ -56,6 +62,21 @@ impl Run {
         }
     }
 
+    /// Who says when nobody had been elected after it must not be wrong, awake or asleep: leases hang on it.
+    fn watch(&mut self) {
+        for groups in self.cluster.nodes.values() {
+            let Some(group) = groups.find(0) else { continue };
+            let Leadership::Leader { term } = group.status().leadership else { continue };
+            let now = Instant::now();
+            self.led.entry(term).or_insert(now);
+            let later = self.led.range(term + 1..).map(|(_, seen)| *seen).min();
+            if let (Some(seen), Some(later)) = (group.quorum_seen(term), later) {
+                let wrong = seen.saturating_duration_since(later);
+                assert!(wrong.is_zero(), "seed {}: the leader of term {term} is wrong by {wrong:?}", self.seed);
+            }
+        }
+    }
+
     async fn flush(&self) {
         for groups in self.cluster.nodes.values() {
             groups.flush().await.unwrap();
@@ -72,6 +93,8 @@ impl Run {
     /// With `patient`, a fault lasts until there is a leader in spite of it; else the next step may come before anybody noticed.
     async fn write(&mut self, bursts: u64, patient: bool) {
         for _ in 0..bursts {
+            tokio::time::sleep(self.rest).await;
+            self.watch();
             let Some(leader) = (if patient { Some(self.cluster.leader().await) } else { self.cluster.leader_now() })
             else {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -82,6 +105,7 @@ impl Run {
             let answers = (self.proposed..self.proposed + BURST).map(|n| group.propose(entry(n)));
             let answers = tokio::time::timeout(ANSWER, futures::future::join_all(answers)).await;
             self.proposed += BURST;
+            self.watch();
             for Toy { count, digest, .. } in answers.into_iter().flatten().flatten() {
                 let before = self.acknowledged.insert(count, digest);
                 assert!(before.is_none_or(|before| before == digest), "seed {}: entry {count} has changed", self.seed);
@@ -105,9 +129,9 @@ impl Run {
     }
 }
 
-async fn run(seed: u64) {
-    let cluster = Cluster::of(NODES).await;
-    let mut run = Run { seed, cluster, acknowledged: BTreeMap::new(), down: None, proposed: 0 };
+async fn run(seed: u64, cluster: Cluster, rest: Duration) {
+    let (led, acknowledged) = (BTreeMap::new(), BTreeMap::new());
+    let mut run = Run { seed, cluster, rest, led, acknowledged, down: None, proposed: 0 };
     for step in 0..STEPS {
         run.step(step).await;
         let patient = run.number(step, 2, 2) == 0;
@@ -135,6 +159,15 @@ fn seeds() -> Range<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_or_changed_by_faults_at_random() {
     for seed in seeds() {
-        run(seed).await;
+        run(seed, Cluster::of(NODES).await, Duration::ZERO).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_or_changed_by_faults_among_sleepers() {
+    for seed in seeds() {
+        let limits = Limits { sleep_after: Duration::from_millis(30), ..Limits::default() };
+        let cluster = Cluster::with(Wire::Board, NODES, limits, LogDb::commit).await;
+        run(seed, cluster, Duration::from_millis(350)).await;
     }
 }

@@ -9,6 +9,7 @@ mod maintenance;
 mod nodes;
 mod pipeline;
 mod restart;
+mod sleep;
 mod suite;
 mod toy;
 mod writer;

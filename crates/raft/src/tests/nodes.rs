@@ -2,11 +2,12 @@
 
 use super::toy::{self, Toy};
 use crate::{
-    CallError, ChangeError, Founding, Group, Groups, Identity, Inbound, Lane, Links, OpenOptions, PROTOCOL_VERSIONS,
-    Peer, PeerDoor, Receiver, Transport, peer_server,
+    CallError, ChangeError, Founding, Group, Groups, Identity, Inbound, Lane, Leadership, Limits, Links, OpenOptions,
+    PROTOCOL_VERSIONS, Peer, PeerDoor, Receiver, Transport, peer_server,
 };
+use crate::log_writer::Commit;
 use bytes::Bytes;
-use flintwheel_store::DataDir;
+use flintwheel_store::{DataDir, LogDb};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
@@ -90,6 +91,8 @@ pub(super) enum Wire {
 
 pub(super) struct Cluster {
     wire: Wire,
+    limits: Limits,
+    commit: Commit,
     addresses: BTreeMap<u64, String>,
     /// Of nodes with real connections: what their doors run on.
     doors: BTreeMap<u64, Runtime>,
@@ -105,8 +108,12 @@ impl Cluster {
     }
 
     pub(super) async fn over(wire: Wire, count: u64) -> Self {
+        Self::with(wire, count, Limits::default(), LogDb::commit).await
+    }
+
+    pub(super) async fn with(wire: Wire, count: u64, limits: Limits, commit: Commit) -> Self {
         let (addresses, doors, roots, nodes) = Default::default();
-        let mut cluster = Self { wire, addresses, doors, board: Arc::default(), roots, nodes };
+        let mut cluster = Self { wire, limits, commit, addresses, doors, board: Arc::default(), roots, nodes };
         for node in 1..=count {
             cluster.roots.insert(node, tempfile::tempdir().unwrap());
             cluster.start(node).await;
@@ -126,12 +133,12 @@ impl Cluster {
     pub(super) async fn start(&mut self, node: u64) {
         let data = DataDir::open(self.roots[&node].path(), node, None).unwrap();
         let founding = if node == 1 { Founding::Alone } else { Founding::Member };
-        let options = OpenOptions { founding, ..OpenOptions::new(data, 1) };
+        let options = OpenOptions { founding, limits: self.limits, ..OpenOptions::new(data, 1) };
         let groups = match self.wire {
             Wire::Board => {
                 let transport = Arc::new(Line { from: node, board: self.board.clone() });
-                let groups = Groups::open(OpenOptions { transport, address: self.peer(node).address, ..options });
-                let groups = groups.await.unwrap();
+                let options = OpenOptions { transport, address: self.peer(node).address, ..options };
+                let groups = Groups::open_with(options, self.commit).await.unwrap();
                 self.board.nodes.lock().insert(node, groups.receiver());
                 groups
             }
@@ -147,8 +154,8 @@ impl Cluster {
         self.addresses.insert(node, listener.local_addr().unwrap().to_string());
         let identity = Identity { cluster: [7; 16], node, versions: PROTOCOL_VERSIONS };
         let transport = Arc::new(Links::new(identity.clone(), Handle::current()));
-        let groups = Groups::open(OpenOptions { transport, address: self.peer(node).address, ..options });
-        let groups = groups.await.unwrap();
+        let options = OpenOptions { transport, address: self.peer(node).address, ..options };
+        let groups = Groups::open_with(options, self.commit).await.unwrap();
         let receiver = PeerDoor::new(identity, Arc::new(groups.receiver()), |_| Ok(()));
         let server = peer_server().add_service(receiver.service());
         door.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
@@ -202,6 +209,20 @@ impl Cluster {
     /// The node that leads and is not cut off.
     pub(super) async fn leader(&self) -> u64 {
         self.found(|| self.leader_now()).await
+    }
+
+    /// The node that leads, and in which term.
+    pub(super) async fn term(&self) -> (u64, u64) {
+        let term = |node: u64| match self.nodes[&node].group(0).status().leadership {
+            Leadership::Leader { term } => Some((node, term)),
+            _ => None,
+        };
+        self.found(|| self.leader_now().and_then(term)).await
+    }
+
+    /// Where the data of a node is.
+    pub(super) fn root(&self, node: u64) -> &std::path::Path {
+        self.roots[&node].path()
     }
 
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {

@@ -14,6 +14,17 @@ use crate::scan::{self, corrupt};
 /// Versions removed by one entry: the rest wait for the next, so that apply stays short.
 const VERSIONS: usize = 10_000;
 
+/// Whether an entry proposed at that time would drop anything. A shard with nothing to drop need not be woken for it.
+pub(crate) fn is_due(m: &Machine, state: &dyn Read, at: i64, expire: Expire) -> Result<bool, ReadError> {
+    if m.counters.dedupe.has_expired(at) {
+        return Ok(true);
+    }
+    let held = held_since(m, state)?;
+    let end = hour_of(expire.versions_before.min(held)).to_be_bytes();
+    Ok(account_floor(m, state, expire.account_before.min(held))?.is_some()
+        || !scan::first(state, Table::Retired, (&[], &end), 1, |_, _| Ok(()))?.is_empty())
+}
+
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, expire: Expire) -> Result<(), ReadError> {
     m.counters.dedupe.expire(txn, at);
     let held = held_since(m, txn)?;
@@ -23,20 +34,26 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, expire: Expire)
 
 /// When the oldest chunk was decided that has a firing in the outbox, or that a dead letter may open again. It is kept, with all that came
 /// after it, and so are the versions that it fires: those were not superseded before.
-fn held_since(m: &Machine, txn: &Txn<'_>) -> Result<i64, ReadError> {
-    let letters = scan::all(txn, Table::Dead, |_, value| DeadLetter::chunk_of(value))?;
+fn held_since(m: &Machine, state: &dyn Read) -> Result<i64, ReadError> {
+    let letters = scan::all(state, Table::Dead, |_, value| DeadLetter::chunk_of(value))?;
     let Some(seq) = m.outbox.oldest().into_iter().chain(letters).min() else { return Ok(i64::MAX) };
-    let chunk = query::chunk(txn, seq)?.ok_or_else(|| ReadError(format!("chunk {seq} is held and has no account")))?;
+    let chunk = query::chunk(state, seq)?.ok_or_else(|| ReadError(format!("chunk {seq} is held and has no account")))?;
     Ok(chunk.at)
+}
+
+/// The first account chunk to be kept, if that is one more than are kept now.
+fn account_floor(m: &Machine, state: &dyn Read, before: i64) -> Result<Option<u64>, ReadError> {
+    let hour = hour_of(before);
+    // A shard that has decided nothing since then keeps nothing.
+    let all_go = hour > m.counters.account_hour;
+    let floor = if all_go { Some(m.counters.next_chunk) } else { first_chunk_from(state, hour)? };
+    Ok(floor.filter(|floor| *floor > m.counters.account_floor))
 }
 
 /// Drops whole hours.
 fn expire_account(m: &mut Machine, txn: &mut Txn<'_>, before: i64) -> Result<(), ReadError> {
-    let (hour, newest_hour) = (hour_of(before), m.counters.account_hour);
-    // A shard that has decided nothing since then keeps nothing.
-    let floor = if hour > newest_hour { Some(m.counters.next_chunk) } else { first_chunk_from(txn, hour)? };
-    let known = m.counters.account_floor;
-    let Some(floor) = floor.filter(|floor| *floor > known) else { return Ok(()) };
+    let Some(floor) = account_floor(m, txn, before)? else { return Ok(()) };
+    let (hour, newest_hour, known) = (hour_of(before), m.counters.account_hour, m.counters.account_floor);
     txn.delete_range(Table::Account, keys::account(known), keys::account(floor));
     for reason in Reason::ALL.map(Reason::code).into_iter().chain([REFUSED]) {
         txn.delete_range(Table::Misses, keys::miss(reason, known), keys::miss(reason, floor));

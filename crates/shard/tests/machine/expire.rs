@@ -8,8 +8,15 @@ use flintwheel_shard::reply::{Ingested, OutboxRef, Outcome};
 
 use crate::support::*;
 
+/// Also that it is known beforehand whether there is anything to drop.
 fn expire(shard: &mut Shard, account_before: i64, versions_before: i64) {
-    shard.apply(Body::Expire(Expire { account_before, versions_before }));
+    let expire = Expire { account_before, versions_before };
+    let is_due = |shard: &Shard| shard.machine.expires(&shard.state, shard.at, expire).expect("reads");
+    let kept = |shard: &Shard| Table::ALL.map(|table| shard.state.count(table));
+    let (due, before) = (is_due(shard), kept(shard));
+    shard.apply(Body::Expire(expire));
+    assert!(due || kept(shard) == before, "{expire:?} has dropped something");
+    assert!(!is_due(shard), "{expire:?} has left something");
 }
 
 /// Drops all that may be dropped now.

@@ -95,7 +95,9 @@ impl<M: Replicated> Inner<M> {
         match &asleep.part {
             Part::Follows => self.doze.sleepers.pairs.is_alive(asleep.vote.leader_id.node_id, now),
             Part::Leads { .. } => {
-                self.majority(asleep).is_some_and(|since| now.saturating_duration_since(since) < LEASE)
+                let majority = self.majority(asleep);
+                let heard = majority.is_some_and(|since| now.saturating_duration_since(since) < LEASE);
+                heard && self.doze.sleepers.is_well()
             }
         }
     }

@@ -27,6 +27,8 @@ const FORGET: u32 = 600;
 const PROBE: Duration = Duration::from_millis(500);
 /// A disk that has not answered for so long is not well.
 const SLOW: Duration = Duration::from_millis(400);
+/// A leader whose disk has not answered for so long falls silent also for groups that are awake.
+const STALLED: Duration = Duration::from_secs(1);
 /// Groups that ask their followers to sleep at a time.
 const AT_A_TIME: usize = 64;
 
@@ -176,7 +178,13 @@ impl Sleepers {
         }
     }
 
-    fn is_well(&self) -> bool {
+    /// Whether the disk does what it is asked.
+    pub(super) fn is_well(&self) -> bool {
         self.probing.lock().is_none_or(|since| since.elapsed() < SLOW)
+    }
+
+    /// Whether the disk has done nothing for so long that this node should lead no more.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.probing.lock().is_some_and(|since| since.elapsed() >= STALLED)
     }
 }

@@ -113,11 +113,14 @@ impl<M: Replicated> Inner<M> {
     pub(super) fn make_sure(&self, current: &mut Current, queue: Queue) {
         current.state = State::Waking(queue);
         self.spawn(|group| async move {
-            if let Some(raft) = &group.raft {
-                let leads = raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_ok();
-                raft.runtime_config().tick(true);
-                group.made_sure(raft, leads);
+            let Some(raft) = &group.raft else { return };
+            let asks = !group.doze.sleepers.is_stalled();
+            if !asks {
+                group.silence(raft, true);
             }
+            let leads = asks && raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_ok();
+            raft.runtime_config().tick(true);
+            group.made_sure(raft, leads);
         });
     }
 
@@ -169,7 +172,8 @@ impl<M: Replicated> Inner<M> {
         self.spawn(|group| async move { group.put_to_sleep(plan, token, turn).await });
     }
 
-    /// openraft's own probing would silence a leader that has only slept.
+    /// Silences a leader that has lost its majority, by turns, or whose disk stands still. (openraft's own probing would silence one that has only
+    /// slept, and knows no disk.)
     fn hush(
         &self,
         raft: &Raft<Types, StateMachine<M>>,
@@ -187,11 +191,16 @@ impl<M: Replicated> Inner<M> {
             current.leads = Some((term, since));
             let acked = metrics.last_quorum_acked.and_then(|acked| now.checked_sub(acked.into_inner().elapsed()));
             let alone = metrics.membership_config.membership().voter_ids().all(|voter| voter == metrics.id);
-            !alone && is_silent(acked.map_or(since, |acked| acked.max(since)), now)
+            let known = acked.map_or(since, |acked| acked.max(since));
+            !alone && (is_silent(known, now) || self.doze.sleepers.is_stalled())
         } else {
             current.leads = None;
             false
         };
+        self.silence(raft, hushed);
+    }
+
+    fn silence(&self, raft: &Raft<Types, StateMachine<M>>, hushed: bool) {
         if self.doze.hushed.swap(hushed, Ordering::Relaxed) != hushed {
             raft.runtime_config().heartbeat(!hushed);
         }

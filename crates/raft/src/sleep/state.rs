@@ -29,7 +29,7 @@ pub(crate) struct Doze<M: Replicated> {
     current: Mutex<Current>,
     /// It is awake, or was found not to lead.
     pub(super) settled: Notify,
-    /// It leads, but has not heard of a majority for a while: it asks nobody for now.
+    /// It leads, but has not heard of a majority for a while, or its disk stands still: it asks nobody for now.
     pub(super) hushed: AtomicBool,
 }
 
@@ -137,8 +137,14 @@ impl<M: Replicated> Inner<M> {
         matches!(self.doze.lock().state, State::Asleep(_))
     }
 
+    /// Whether it is not to ask a majority whether it leads: whoever hears it would not elect another one.
     pub(crate) fn is_hushed(&self) -> bool {
-        self.doze.hushed.load(Ordering::Relaxed)
+        let counts_on_others = |state: &State| match state {
+            State::Asleep(Asleep { part: Part::Leads { with, .. }, .. }) => !with.is_empty(),
+            _ => false,
+        };
+        let is_hushed = self.doze.hushed.load(Ordering::Relaxed);
+        is_hushed || (self.doze.sleepers.is_stalled() && counts_on_others(&self.doze.lock().state))
     }
 }
 

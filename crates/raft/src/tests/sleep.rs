@@ -194,10 +194,18 @@ fn commit_or_hang(db: &LogDb, batch: LogBatch<'_>) -> Result<(), StoreError> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_disk_stands_still_is_replaced_though_its_network_lives() {
-    let cluster = Cluster::with(Wire::Board, 3, limits(), commit_or_hang).await;
+    for sleep_after in [limits().sleep_after, Duration::MAX] {
+        replaced_when_its_disk_stands_still(Limits { sleep_after, ..limits() }).await;
+    }
+}
+
+async fn replaced_when_its_disk_stands_still(limits: Limits) {
+    let cluster = Cluster::with(Wire::Board, 3, limits, commit_or_hang).await;
     cluster.write(3).await;
     let (old, term) = cluster.term().await;
-    asleep(&cluster, &[1, 2, 3]).await;
+    if limits.sleep_after < Duration::MAX {
+        asleep(&cluster, &[1, 2, 3]).await;
+    }
     *HUNG.lock().unwrap() = Some(cluster.root(old).to_owned());
     let later = |node: &u64| match cluster.nodes[node].group(0).status().leadership {
         Leadership::Leader { term: later } => later > term,
@@ -247,10 +255,14 @@ async fn who_does_not_know_beats_keeps_its_groups_awake() {
         }
         _ => message,
     }));
-    let (leader, term) = cluster.term().await;
+    // Those who sleep already hear nothing of their leader any more, and elect.
+    cluster.until(|| cluster.nodes.values().all(|groups| !groups.group(0).is_asleep())).await;
     cluster.write(3).await;
+    cluster.settled(3).await;
+    let (leader, term) = cluster.term().await;
     // Longer than it takes to be away.
-    cluster.until(|| beats.load(Ordering::Relaxed) > 6 * 25).await;
+    let enough = beats.load(Ordering::Relaxed) + 6 * 25;
+    cluster.until(|| beats.load(Ordering::Relaxed) > enough).await;
     assert!(cluster.nodes.values().all(|groups| !groups.group(0).is_asleep()));
     assert_eq!(cluster.term().await, (leader, term));
     *cluster.board.meddle.lock() = None;

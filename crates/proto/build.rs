@@ -4,8 +4,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// What clients see; reflection shows it.
-const PUBLIC: [&str; 10] = [
+const PUBLIC: [&str; 11] = [
     "flintwheel/v1/admin_service.proto",
+    "flintwheel/v1/backup_service.proto",
     "flintwheel/v1/cluster_service.proto",
     "flintwheel/v1/common.proto",
     "flintwheel/v1/dead_letter_service.proto",

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod apply;
+mod backup;
 mod cluster;
 mod completion;
 mod config_view;
@@ -85,6 +86,8 @@ enum Command {
     Shard(shard::Args),
     /// Drain nodes, remove them, replace them
     Node(node::Args),
+    /// Copy what a cluster holds, verify copies, bring one into a new cluster
+    Backup(backup::Args),
     /// Look at the configuration of a server
     Config(config_view::Args),
     /// Print the JSON Schema of a definition, for editors
@@ -120,6 +123,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Cluster(args) => cluster::run(args).await,
         Command::Shard(args) => shard::run(args).await,
         Command::Node(args) => node::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
         Command::Schema => schema::run(),
         Command::Completion(args) => completion::run(&args),
         Command::Version(args) => version::run(args).await,

@@ -14,6 +14,7 @@ use crate::options::Options;
 use crate::transport::{Transport, Transports};
 
 mod admin;
+mod backup;
 mod batch;
 mod cluster;
 mod dead;
@@ -21,6 +22,7 @@ mod definitions;
 mod events;
 mod runs;
 
+pub use backup::ShardExport;
 pub use batch::{BATCH_ITEMS, Progress};
 pub use definitions::NextOf;
 pub use events::{PublishResult, RejectedEvent};

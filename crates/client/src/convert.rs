@@ -3,6 +3,7 @@
 //! Nothing is lost on the way in either direction: what the other side can't hold is a violation that names its field.
 //! Whether a definition makes sense is not judged here but by `model::validate`.
 
+pub mod backup;
 pub mod cluster;
 pub mod cluster_state;
 pub mod dead;

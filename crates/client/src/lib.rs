@@ -13,7 +13,7 @@ mod options;
 mod routes;
 mod transport;
 
-pub use client::{BATCH_ITEMS, Client, NextOf, Progress, PublishResult, RejectedEvent};
+pub use client::{BATCH_ITEMS, Client, NextOf, Progress, PublishResult, RejectedEvent, ShardExport};
 pub use error::{Code, Error, reason};
 pub use options::{ApiKey, DEFAULT_ADDRESS, Options, Tls};
 pub use publisher::{Publisher, PublisherOptions, Ticket};

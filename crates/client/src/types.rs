@@ -2,6 +2,7 @@
 //!
 //! Serialized as `-o json` prints it: snake_case, times in RFC 3339.
 
+mod backup;
 mod cluster;
 mod cluster_state;
 mod dead;
@@ -11,6 +12,7 @@ mod occurrence;
 mod record;
 mod run;
 
+pub use backup::{BackupSource, ExportBegun, ExportedRows, RestoreBegun, ShardRestore};
 pub use cluster::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
 pub use cluster_state::{
     ClusterNode, ClusterSettings, ClusterShard, ClusterState, Granted, META_SHARD, MoveReason, MoveStep, NodeState,

@@ -10,6 +10,9 @@ use crate::plans::{PlanId, Timing};
 /// million missed ones holds nobody up.
 const CHAIN: u32 = 256;
 
+/// Due times of one definition that are passed over at once where whoever restored it holds them too old: a fraction of a millisecond.
+const PASSED_OVER: u32 = 4096;
+
 /// A definition that is due: what the wheel holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Armed {
@@ -23,9 +26,12 @@ pub struct Armed {
     pub plan: PlanId,
 }
 
-/// Appends what becomes of a due definition; returns its next nominal time, or [`NEVER`].
-pub fn decide(armed: &Armed, timing: &Timing, now: i64, out: &mut Vec<Decision>) -> i64 {
+/// Appends what becomes of a due definition; returns its next nominal time, or [`NEVER`]. What was due before `skip_before` does not fire.
+pub fn decide(armed: &Armed, timing: &Timing, now: i64, skip_before: i64, out: &mut Vec<Decision>) -> i64 {
     let due = timing.due(armed.nominal);
+    if due < skip_before {
+        return pass_over(armed, timing, skip_before, out);
+    }
     let next = timing.plan.next(armed.nominal).unwrap_or(NEVER);
     let late = now - due;
     let window = i64::try_from(timing.misfire.window.micros()).unwrap_or(i64::MAX);
@@ -35,6 +41,16 @@ pub fn decide(armed: &Armed, timing: &Timing, now: i64, out: &mut Vec<Decision>)
         return next;
     }
     catch_up(armed, timing, now, out)
+}
+
+fn pass_over(armed: &Armed, timing: &Timing, before: i64, out: &mut Vec<Decision>) -> i64 {
+    let (mut next, mut count) = (armed.nominal, 0);
+    while next != NEVER && timing.due(next) < before && count < PASSED_OVER {
+        next = timing.plan.next(next).unwrap_or(NEVER);
+        count += 1;
+    }
+    out.push(decision(armed, armed.nominal, armed.nominal, next, Some(Reason::Restored), count));
+    next
 }
 
 fn catch_up(armed: &Armed, timing: &Timing, now: i64, out: &mut Vec<Decision>) -> i64 {
@@ -85,9 +101,18 @@ mod tests {
     const SCHEDULE_FIELD: &str = "s";
 
     fn decided(mode: MisfireMode, window: u64, now_secs: i64) -> (Vec<(i64, Option<Reason>, u32)>, i64) {
+        decided_since(mode, window, now_secs, i64::MIN)
+    }
+
+    fn decided_since(
+        mode: MisfireMode,
+        window: u64,
+        now_secs: i64,
+        skip_before: i64,
+    ) -> (Vec<(i64, Option<Reason>, u32)>, i64) {
         let armed = Armed { number: 1, nominal: 600 * SECOND, generation: 1, plan: 0 };
         let mut out = Vec::new();
-        let next = decide(&armed, &timing(mode, window), now_secs * SECOND, &mut out);
+        let next = decide(&armed, &timing(mode, window), now_secs * SECOND, skip_before, &mut out);
         assert!(out.windows(2).all(|w| w[0].next == w[1].nominal), "each decision begins where the one before ends");
         assert_eq!(out.last().map(|d| d.next), Some(next));
         (out.into_iter().map(|d| (d.nominal / SECOND, d.skip, d.count)).collect(), next / SECOND)
@@ -120,6 +145,19 @@ mod tests {
         assert_eq!((none[0], next), ((600, Some(Reason::Misfire), 4), 900));
         let (windowed, _) = decided(MisfireMode::All, 100, 890);
         assert_eq!(windowed, vec![(600, Some(Reason::Late), 4), fire(840)]);
+    }
+
+    #[test]
+    fn what_was_due_before_a_restore_counts_from_is_passed_over_whatever_the_policy() {
+        for mode in [MisfireMode::All, MisfireMode::Latest, MisfireMode::None] {
+            for (before, count, next) in [(601, 1, 660), (720, 2, 720), (721, 3, 780), (100_000, 1657, 100_020)] {
+                let decided = decided_since(mode, 86_400, 840, before * SECOND);
+                assert_eq!(decided, (vec![(600, Some(Reason::Restored), count)], next), "{mode:?} {before}");
+            }
+            assert_eq!(decided_since(mode, 86_400, 600, 600 * SECOND), (vec![(600, None, 1)], 660));
+        }
+        let long = decided_since(MisfireMode::All, 86_400, 840, i64::MAX);
+        assert_eq!(long, (vec![(600, Some(Reason::Restored), PASSED_OVER)], 600 + 60 * i64::from(PASSED_OVER)));
     }
 
     #[test]

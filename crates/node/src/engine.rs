@@ -152,6 +152,7 @@ impl Engine {
         while self.tasks.join_next().await.is_some() {}
         supervisor::stop(&self.supervisor, &self.api.shared).await;
         self.api.set_operator(None);
+        self.api.shared.exports.close();
         self.api.shared.peers.close();
         drop(self.api);
         let flushed = self.groups.flush().await;

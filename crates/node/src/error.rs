@@ -29,6 +29,12 @@ pub enum EngineError {
         /// What the last one that was tried said, or did not.
         why: String,
     },
+    /// A backup is being brought in.
+    #[error("a backup is being restored into shard {shard}: nothing else is done there until all of it is")]
+    Restoring {
+        /// Which one.
+        shard: u32,
+    },
     /// The shard can't go on here: its log holds what this program does not know, or its disk failed.
     #[error("the shard has stopped: {0}")]
     ShardStopped(String),
@@ -58,7 +64,11 @@ fn node_names(nodes: &[u64]) -> String {
 impl EngineError {
     /// Whether the same request may succeed shortly.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Restarting { .. } | Self::NotLed | Self::NotReached { .. } | Self::Busy | Self::Stopping)
+        match self {
+            Self::Restarting { .. } | Self::NotLed | Self::NotReached { .. } | Self::Busy => true,
+            Self::Stopping | Self::Restoring { .. } => true,
+            Self::ShardStopped(_) | Self::Read(_) => false,
+        }
     }
 }
 

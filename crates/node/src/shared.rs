@@ -14,6 +14,7 @@ use crate::actors::shard::{Command, IngestJob, ShardMessage};
 use crate::clock::Clock;
 use crate::dispatch::Dispatchers;
 use crate::error::EngineError;
+use crate::exports::Exports;
 use crate::interest::Interest;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The ways to the dispatchers.
     pub dispatchers: Dispatchers,
+    /// What is being read for backups.
+    pub exports: Arc<Exports>,
     doors: Vec<Door>,
     /// The node closes: an actor that ends is not started anew.
     pub stopping: AtomicBool,
@@ -90,6 +93,7 @@ impl Shared {
             clock,
             metrics,
             dispatchers,
+            exports: Arc::default(),
             doors,
             stopping: AtomicBool::new(false),
             sooner: Notify::new(),

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// The one key of Raft's own column.
-const APPLIED: &[u8] = b"applied";
+pub(crate) const APPLIED: &[u8] = b"applied";
 
 /// One group's machine, shared by who applies, who reads and who flushes.
 pub(crate) struct Machine<M> {

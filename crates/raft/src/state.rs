@@ -1,7 +1,9 @@
 //! A shard's tables as columns of the state database, and reading them.
 
+use crate::codec::{decode_applied, place as seed};
+use crate::machine::APPLIED;
 use flintwheel_shard::{Read, ReadError, Table, Visit, Write};
-use flintwheel_store::{Column, ColumnSpec, Purpose, StateBatch, StateDb, StoreError};
+use flintwheel_store::{Column, ColumnSpec, Pinned, Purpose, StateBatch, StateDb, StoreError};
 use std::sync::Arc;
 
 /// Raft's own column: what is applied. It comes first, the tables follow in the order of their numbers.
@@ -72,6 +74,32 @@ pub struct GroupState {
 impl GroupState {
     pub(crate) fn new(db: Arc<StateDb>, group: u32) -> Self {
         Self { db, group }
+    }
+
+    /// Looks at the state as it is at one instant, while entries go on being applied, and at the index of the last entry that is in it. Take
+    /// minutes, not hours: what is overwritten meanwhile stays on the disk until then. Blocks.
+    pub fn pinned<R>(&self, look: impl FnOnce(&dyn Read, Option<u64>) -> R) -> Result<R, ReadError> {
+        let state = PinnedState { pinned: self.db.pin(), group: self.group };
+        let applied = state.pinned.get(self.group, RAFT, APPLIED).map_err(read_error)?;
+        let decode = |bytes: Vec<u8>| decode_applied(seed(self.group, 0), &bytes);
+        let applied = applied.map(decode).transpose().map_err(|e| ReadError(format!("what is applied: {e}")))?;
+        Ok(look(&state, applied.and_then(|applied| applied.last).map(|id| id.index())))
+    }
+}
+
+/// The state of one shard at one instant.
+struct PinnedState<'a> {
+    pinned: Pinned<'a>,
+    group: u32,
+}
+
+impl Read for PinnedState<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        self.pinned.get(self.group, column(table), key).map_err(read_error)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), ReadError> {
+        self.pinned.scan(self.group, column(table), from, to, visit).map_err(read_error)
     }
 }
 

@@ -147,6 +147,15 @@ impl<'a> Decoder<'a> {
         Ok(self.array::<1>()?[0])
     }
 
+    /// Yes or no, in one byte.
+    pub fn flag(&mut self) -> Result<bool, DecodeError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(DecodeError(format!("{other} is not a flag"))),
+        }
+    }
+
     /// Four bytes.
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_le_bytes)
@@ -198,6 +207,11 @@ impl<'a> Decoder<'a> {
             1 => each(self).map(Some),
             other => Err(DecodeError(format!("{other} is not a presence flag"))),
         }
+    }
+
+    /// Whether all has been read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All has been read.

@@ -84,6 +84,15 @@ impl Dedupe {
         (0..CLASSES).any(|class| self.since[class] < bucket_of(class, at).saturating_sub(1))
     }
 
+    /// Remembers a key that was seen elsewhere at this time; `false` where there is no such class.
+    pub fn restore(&mut self, txn: &mut Txn<'_>, class: u8, at: i64, digest: &[u8; 16]) -> bool {
+        let Some(since) = self.since.get_mut(usize::from(class)) else { return false };
+        let bucket = bucket_of(class.into(), at);
+        *since = (*since).min(bucket);
+        txn.put(Table::Dedupe, keys::dedupe(class, bucket, digest), at.to_le_bytes().to_vec());
+        true
+    }
+
     /// Drops the buckets that no window reaches any more.
     pub fn expire(&mut self, txn: &mut Txn<'_>, at: i64) {
         for class in 0..CLASSES {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::codec::{DecodeError, Decoder, Encoder, decode_entry, encode_entry};
 use crate::occurrence::Reason;
+use crate::rows::Row;
 
 /// Of the whole encoding; the first byte of each entry.
 const VERSION: u8 = 1;
@@ -46,6 +47,8 @@ pub enum Body {
     Dead(Vec<DeadAction>),
     /// Old time buckets dropped.
     Expire(Expire),
+    /// A backup brought in.
+    Restore(Restore),
 }
 
 /// A definition as it shall be.
@@ -227,6 +230,39 @@ pub struct Expire {
     pub versions_before: i64,
 }
 
+/// One step of bringing a backup in. Until the last one the shard does nothing else: no half of a backup fires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restore {
+    /// The first one; refused where there is or was anything.
+    Begin {
+        /// Which backup.
+        backup: [u8; 16],
+        /// Nothing that was due before this fires; in microseconds since the epoch.
+        skip_before: i64,
+    },
+    /// Some of its rows.
+    Rows {
+        /// Which backup.
+        backup: [u8; 16],
+        /// How many rows of this shard came before: those that are here already are passed over.
+        from: u64,
+        /// In the order of the backup.
+        rows: Vec<Row>,
+    },
+    /// Takes the first step back, where no row has come.
+    Cancel {
+        /// Which backup.
+        backup: [u8; 16],
+    },
+    /// All is here: from now on the shard is as any other.
+    Finish {
+        /// Which backup.
+        backup: [u8; 16],
+        /// How many rows there must be.
+        rows: u64,
+    },
+}
+
 impl Entry {
     /// As it stands in the log.
     pub fn encode(&self) -> Bytes {
@@ -263,6 +299,7 @@ impl Body {
             Self::Ack(_) => 7,
             Self::Dead(_) => 8,
             Self::Expire(_) => 9,
+            Self::Restore(_) => 13,
         }
     }
 
@@ -302,6 +339,7 @@ impl Body {
                 e.i64(expire.account_before);
                 e.i64(expire.versions_before);
             }
+            Self::Restore(restore) => restore.encode(e),
         }
     }
 
@@ -314,11 +352,12 @@ impl Body {
             5 => Self::Ingest(Ingest::decode(d)?),
             6 => Self::Trigger(d.list(Trigger::decode)?),
             7 => Self::Ack(d.list(Ack::decode)?),
-            8 => Self::Dead(d.list(|d| Ok(DeadAction { seq: d.u64()?, retry: flag(d)? }))?),
+            8 => Self::Dead(d.list(|d| Ok(DeadAction { seq: d.u64()?, retry: d.flag()? }))?),
             9 => Self::Expire(Expire { account_before: d.i64()?, versions_before: d.i64()? }),
             10 => Self::Define(d.list(|d| Define::decode(d, true))?).with_requests()?,
             11 => Self::Delete(d.list(|d| Delete::decode(d, true))?).with_requests()?,
             12 => Self::Pause(d.list(|d| Pause::decode(d, true))?).with_requests()?,
+            13 => Self::Restore(Restore::decode(d)?),
             other => return Err(DecodeError(format!("entry kind {other} is not known to this program"))),
         })
     }
@@ -338,11 +377,41 @@ impl Request {
     }
 }
 
-fn flag(d: &mut Decoder) -> Result<bool, DecodeError> {
-    match d.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(DecodeError(format!("{other} is not a flag"))),
+impl Restore {
+    fn encode(&self, e: &mut Encoder) {
+        match self {
+            Self::Begin { backup, skip_before } => {
+                e.u8(1);
+                e.raw(backup);
+                e.i64(*skip_before);
+            }
+            Self::Rows { backup, from, rows } => {
+                e.u8(2);
+                e.raw(backup);
+                e.u64(*from);
+                e.list(rows, |e, row| row.put(e));
+            }
+            Self::Cancel { backup } => {
+                e.u8(3);
+                e.raw(backup);
+            }
+            Self::Finish { backup, rows } => {
+                e.u8(4);
+                e.raw(backup);
+                e.u64(*rows);
+            }
+        }
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        let (step, backup) = (d.u8()?, d.array()?);
+        Ok(match step {
+            1 => Self::Begin { backup, skip_before: d.i64()? },
+            2 => Self::Rows { backup, from: d.u64()?, rows: d.list(Row::take)? },
+            3 => Self::Cancel { backup },
+            4 => Self::Finish { backup, rows: d.u64()? },
+            other => return Err(DecodeError(format!("step {other} of a restore is not known to this program"))),
+        })
     }
 }
 
@@ -369,7 +438,7 @@ impl Define {
             namespace: d.text()?,
             id: d.text()?,
             document: Bytes::copy_from_slice(d.bytes()?),
-            enabled: flag(d)?,
+            enabled: d.flag()?,
             next: d.i64()?,
             subscriptions: d.list(|d| Ok((d.text()?, Bytes::copy_from_slice(d.bytes()?))))?,
             incarnation: d.u64()?,
@@ -421,7 +490,7 @@ impl Pause {
         Ok(Self {
             namespace: d.text()?,
             id: d.text()?,
-            paused: flag(d)?,
+            paused: d.flag()?,
             note: d.text()?,
             next: d.i64()?,
             missed: d.u32()?,

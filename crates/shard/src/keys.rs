@@ -39,6 +39,12 @@ pub fn definition(number: u64, version: u32) -> Vec<u8> {
     [number.to_be_bytes().as_slice(), &version.to_be_bytes()].concat()
 }
 
+/// Number and version of a `Definitions` key.
+pub fn parse_definition(key: &[u8]) -> Result<(u64, u32), DecodeError> {
+    let mut d = Decoder::new(key);
+    Ok((d.array().map(u64::from_be_bytes)?, d.array().map(u32::from_be_bytes)?))
+}
+
 /// `Cursors`: one definition.
 pub fn cursor(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
@@ -81,6 +87,14 @@ pub fn dedupe_bucket(class: u8, bucket: u32) -> Vec<u8> {
     key
 }
 
+/// Class and digest of a `Dedupe` key.
+pub fn parse_dedupe(key: &[u8]) -> Result<(u8, [u8; 16]), DecodeError> {
+    let mut d = Decoder::new(key);
+    let class = d.u8()?;
+    d.raw(4)?;
+    Ok((class, d.array()?))
+}
+
 /// `Outbox`: one chunk of a lane.
 pub fn outbox(lane: u32, seq: u64) -> Vec<u8> {
     [lane.to_be_bytes().as_slice(), &seq.to_be_bytes()].concat()
@@ -102,6 +116,13 @@ pub fn account_ends(seq: u64) -> Vec<u8> {
     [seq.to_be_bytes().as_slice(), &[1]].concat()
 }
 
+/// The sequence of an `Account` key that holds occurrences; none where it holds how they ended.
+pub fn parse_account(key: &[u8]) -> Result<Option<u64>, DecodeError> {
+    let mut d = Decoder::new(key);
+    let seq = d.array().map(u64::from_be_bytes)?;
+    Ok((d.u8()? == 0).then_some(seq))
+}
+
 /// `Dead`: one dead letter.
 pub fn dead(seq: u64) -> Vec<u8> {
     seq.to_be_bytes().to_vec()
@@ -117,6 +138,11 @@ pub fn parse_retired(key: &[u8]) -> Result<(u64, u32), DecodeError> {
     let mut d = Decoder::new(key);
     d.raw(4)?;
     Ok((d.array().map(u64::from_be_bytes)?, d.array().map(u32::from_be_bytes)?))
+}
+
+/// The hour of a `Retired` key.
+pub fn parse_retired_hour(key: &[u8]) -> Result<u32, DecodeError> {
+    Decoder::new(key).array().map(u32::from_be_bytes)
 }
 
 /// `Misses`: a chunk that holds something which did not fire, for this reason.
@@ -147,4 +173,22 @@ pub fn account_hour(hour: u32) -> Vec<u8> {
 /// `Meta`: why a definition is paused.
 pub fn pause_note(number: u64) -> Vec<u8> {
     [b"p".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// `Meta`: the backup that was brought in.
+pub const RESTORATION: &[u8] = b"r";
+
+/// `Meta`: all origins begin with this.
+pub const ORIGINS: &[u8] = b"o";
+
+/// `Meta`: under which number a restored definition's dedupe keys were made.
+pub fn origin(number: u64) -> Vec<u8> {
+    [ORIGINS, &number.to_be_bytes()].concat()
+}
+
+/// The number of an origin's key.
+pub fn parse_origin(key: &[u8]) -> Result<u64, DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(ORIGINS.len())?;
+    d.array().map(u64::from_be_bytes)
 }

@@ -7,6 +7,7 @@ mod apply;
 pub mod codec;
 mod dedupe;
 pub mod entry;
+pub mod export;
 pub mod keys;
 pub mod kv;
 mod machine;
@@ -17,6 +18,7 @@ pub mod records;
 pub mod replicated;
 pub mod reply;
 pub mod request;
+pub mod rows;
 mod scan;
 pub mod slots;
 

@@ -11,7 +11,7 @@ use crate::kv::{Read, ReadError, Table, Txn};
 use crate::occurrence::Chunk;
 use crate::outbox::{Open, Outbox, Payloads};
 use crate::query;
-use crate::records::Counters;
+use crate::records::{Counters, Origin, Restoration};
 use crate::replicated::{ApplyError, Replicated};
 use crate::reply::{Applied, Outcome};
 use crate::scan::{self, corrupt};
@@ -28,6 +28,9 @@ pub struct Machine {
     pub(crate) counters: Counters,
     lanes: Lanes,
     paused: usize,
+    restoration: Option<Restoration>,
+    /// Of restored definitions, by number.
+    origins: Vec<Option<Origin>>,
 }
 
 impl Machine {
@@ -49,6 +52,66 @@ impl Machine {
     /// Definitions that are paused.
     pub fn paused(&self) -> usize {
         self.paused
+    }
+
+    /// The backup that was brought in, or is being.
+    pub fn restoration(&self) -> Option<Restoration> {
+        self.restoration
+    }
+
+    /// Whether a backup is being brought in: until all is here, nothing else is done.
+    pub fn is_held(&self) -> bool {
+        self.restoration.is_some_and(|restoration| !restoration.finished)
+    }
+
+    /// Nothing that was due before this fires, in microseconds since the epoch: whoever restored the shard said so.
+    pub fn skip_before(&self) -> i64 {
+        self.restoration.map_or(i64::MIN, |restoration| restoration.skip_before)
+    }
+
+    /// Under which number a definition's dedupe keys are made, where that is not its own.
+    pub fn origin(&self, number: u64) -> Option<Origin> {
+        *self.origins.get(usize::try_from(number).ok()?)?
+    }
+
+    /// Whether any definition was restored.
+    pub fn has_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// Whether it never had a definition.
+    pub fn is_unused(&self) -> bool {
+        self.counters.next_number == 0 && self.counters.next_chunk == Counters::default().next_chunk
+    }
+
+    pub(crate) fn set_restoration(&mut self, txn: &mut Txn<'_>, restoration: Option<Restoration>) {
+        self.restoration = restoration;
+        match restoration {
+            Some(restoration) => txn.put(Table::Meta, keys::RESTORATION.to_vec(), restoration.encode()),
+            None => txn.delete(Table::Meta, keys::RESTORATION.to_vec()),
+        }
+    }
+
+    pub(crate) fn set_origin(&mut self, txn: &mut Txn<'_>, number: u64, origin: Origin) {
+        txn.put(Table::Meta, keys::origin(number), origin.encode());
+        self.keep_origin(number, origin);
+    }
+
+    /// Of a definition that goes.
+    pub(crate) fn forget_origin(&mut self, txn: &mut Txn<'_>, number: u64) {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        if self.origins.get_mut(place).and_then(Option::take).is_some() {
+            txn.delete(Table::Meta, keys::origin(number));
+        }
+    }
+
+    /// Numbers are counted up from zero, and those of restored definitions come first: the list is dense.
+    fn keep_origin(&mut self, number: u64, origin: Origin) {
+        let place = usize::try_from(number).expect("definition numbers are counted up from zero");
+        if self.origins.len() <= place {
+            self.origins.resize(place + 1, None);
+        }
+        self.origins[place] = Some(origin);
     }
 
     /// The namespaces that have a lane, by lane.
@@ -111,6 +174,10 @@ impl Machine {
     }
 
     fn apply_body(&mut self, txn: &mut Txn<'_>, at: i64, body: Body) -> Result<Applied, ApplyError> {
+        // Old data may go at any time; what is brought in meanwhile is not older than what is kept.
+        if self.is_held() && !matches!(body, Body::Restore(_) | Body::Expire(_)) {
+            return Ok(Outcome::Held.into());
+        }
         Ok(match body {
             Body::Define(items) => apply::define::apply(self, txn, at, items)?.into(),
             Body::Delete(items) => apply::delete::apply(self, txn, at, &items)?.into(),
@@ -127,6 +194,7 @@ impl Machine {
                 apply::expire::apply(self, txn, at, expire)?;
                 Outcome::Done.into()
             }
+            Body::Restore(restore) => apply::restore::apply(self, txn, restore)?,
         })
     }
 }
@@ -166,6 +234,7 @@ impl Replicated for Machine {
         }
         machine.load_slots(state)?;
         machine.load_outbox(state)?;
+        machine.load_restored(state)?;
         Ok(machine)
     }
 
@@ -190,6 +259,20 @@ impl Machine {
             }
             self.paused += usize::from(slot.is_paused());
             self.slots.set(number, slot);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn load_restored(&mut self, state: &dyn Read) -> Result<(), ReadError> {
+        let restoration = state.get(Table::Meta, keys::RESTORATION)?;
+        self.restoration = restoration.map(|bytes| Restoration::decode(&bytes).map_err(corrupt)).transpose()?;
+        let numbers = self.counters.next_number;
+        scan::each(state, Table::Meta, (keys::ORIGINS, &keys::after(keys::ORIGINS)), |key, value| {
+            let number = keys::parse_origin(key)?;
+            if number >= numbers {
+                return Err(DecodeError(format!("the origin of definition {number}: there are {numbers}")));
+            }
+            self.keep_origin(number, Origin::decode(value)?);
             Ok(ControlFlow::Continue(()))
         })
     }

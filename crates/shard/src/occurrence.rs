@@ -22,11 +22,13 @@ pub enum Reason {
     Misfire = 3,
     /// The definition was paused.
     Paused = 4,
+    /// It came with a backup, and whoever restored that said that nothing so old fires.
+    Restored = 5,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Late, Self::Superseded, Self::Misfire, Self::Paused];
+    pub const ALL: [Self; 5] = [Self::Late, Self::Superseded, Self::Misfire, Self::Paused, Self::Restored];
 
     /// As it stands on disk; 0 is "none".
     pub fn code(self) -> u8 {
@@ -49,6 +51,7 @@ impl Reason {
             Self::Superseded => "superseded",
             Self::Misfire => "misfire",
             Self::Paused => "paused",
+            Self::Restored => "restored",
         }
     }
 }
@@ -120,7 +123,7 @@ pub(crate) fn check_version(version: u8, what: &str) -> Result<(), DecodeError> 
 }
 
 impl Record {
-    fn encode(e: &mut Encoder, record: &Self) {
+    pub(crate) fn encode(e: &mut Encoder, record: &Self) {
         e.u64(record.number);
         e.u32(record.version);
         e.u64(record.previous);
@@ -143,7 +146,7 @@ impl Record {
         }
     }
 
-    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
         let (number, version, previous) = (d.u64()?, d.u32()?, d.u64()?);
         let skip = Reason::from_code(d.u8()?)?;
         let key = match d.u8()? {
@@ -187,29 +190,46 @@ pub enum End {
     },
 }
 
+impl End {
+    pub(crate) fn encode(e: &mut Encoder, end: &Self) {
+        match end {
+            Self::Pending => e.u8(0),
+            Self::Started { at, note } => {
+                e.u8(1);
+                e.i64(*at);
+                e.text(note);
+            }
+            Self::Failed { at, reason } => {
+                e.u8(2);
+                e.i64(*at);
+                e.text(reason);
+            }
+            Self::Skipped => e.u8(3),
+            Self::Dropped { at, reason } => {
+                e.u8(4);
+                e.i64(*at);
+                e.text(reason);
+            }
+        }
+    }
+
+    pub(crate) fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(match d.u8()? {
+            0 => Self::Pending,
+            1 => Self::Started { at: d.i64()?, note: d.text()? },
+            2 => Self::Failed { at: d.i64()?, reason: d.text()? },
+            3 => Self::Skipped,
+            4 => Self::Dropped { at: d.i64()?, reason: d.text()? },
+            other => return Err(DecodeError(format!("end {other} is not known"))),
+        })
+    }
+}
+
 /// All ends of a chunk, by record.
 pub fn encode_ends(ends: &[End]) -> Vec<u8> {
     let mut e = Encoder::with_capacity(8 + ends.len() * 14);
     e.u8(VERSION);
-    e.list(ends, |e, end| match end {
-        End::Pending => e.u8(0),
-        End::Started { at, note } => {
-            e.u8(1);
-            e.i64(*at);
-            e.text(note);
-        }
-        End::Failed { at, reason } => {
-            e.u8(2);
-            e.i64(*at);
-            e.text(reason);
-        }
-        End::Skipped => e.u8(3),
-        End::Dropped { at, reason } => {
-            e.u8(4);
-            e.i64(*at);
-            e.text(reason);
-        }
-    });
+    e.list(ends, End::encode);
     e.finish()
 }
 
@@ -217,16 +237,7 @@ pub fn encode_ends(ends: &[End]) -> Vec<u8> {
 pub fn decode_ends(bytes: &[u8]) -> Result<Vec<End>, DecodeError> {
     let mut d = Decoder::new(bytes);
     check_version(d.u8()?, "account ends")?;
-    let ends = d.list(|d| {
-        Ok(match d.u8()? {
-            0 => End::Pending,
-            1 => End::Started { at: d.i64()?, note: d.text()? },
-            2 => End::Failed { at: d.i64()?, reason: d.text()? },
-            3 => End::Skipped,
-            4 => End::Dropped { at: d.i64()?, reason: d.text()? },
-            other => return Err(DecodeError(format!("end {other} is not known"))),
-        })
-    })?;
+    let ends = d.list(End::decode)?;
     d.end()?;
     Ok(ends)
 }

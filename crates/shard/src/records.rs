@@ -148,6 +148,79 @@ impl PauseNote {
     }
 }
 
+/// `Meta`: under which number the dedupe keys of a restored definition were made. They are digests over the number that it had in its first
+/// cluster; what came from different shards is told apart by a mask over the digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its number there.
+    pub number: u64,
+    /// Of all restores since.
+    pub mask: [u8; 16],
+}
+
+impl Origin {
+    /// A digest over the number there, as it is found here.
+    #[must_use]
+    pub fn masked(&self, mut digest: [u8; 16]) -> [u8; 16] {
+        digest.iter_mut().zip(self.mask).for_each(|(byte, mask)| *byte ^= mask);
+        digest
+    }
+
+    /// As it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::default();
+        e.u8(VERSION);
+        e.u64(self.number);
+        e.raw(&self.mask);
+        e.finish()
+    }
+
+    /// From disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "origin")?;
+        let origin = Self { number: d.u64()?, mask: d.array()? };
+        d.end()?;
+        Ok(origin)
+    }
+}
+
+/// `Meta`: a backup that was brought in, or is being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restoration {
+    /// Which one.
+    pub backup: [u8; 16],
+    /// Nothing that was due before this fires. In microseconds since the epoch.
+    pub skip_before: i64,
+    /// Rows that are here.
+    pub rows: u64,
+    /// Whether that is all.
+    pub finished: bool,
+}
+
+impl Restoration {
+    /// As it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut e = Encoder::default();
+        e.u8(VERSION);
+        e.raw(&self.backup);
+        e.i64(self.skip_before);
+        e.u64(self.rows);
+        e.u8(self.finished.into());
+        e.finish()
+    }
+
+    /// From disk.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut d = Decoder::new(bytes);
+        check_version(d.u8()?, "restoration")?;
+        let restoration =
+            Self { backup: d.array()?, skip_before: d.i64()?, rows: d.u64()?, finished: d.flag()? };
+        d.end()?;
+        Ok(restoration)
+    }
+}
+
 /// `Meta`: positions and counts of the shard, written with each entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {

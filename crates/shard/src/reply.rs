@@ -48,6 +48,10 @@ pub enum Outcome {
     Triggered(Vec<Triggered>),
     /// Of `Dead`: whether it was there.
     Dead(Vec<bool>),
+    /// Of `Restore`.
+    Restored(Restored),
+    /// Of anything else while a backup is brought in: nothing was done.
+    Held,
 }
 
 /// What became of a definition.
@@ -184,4 +188,51 @@ pub enum Triggered {
     },
     /// There is no such definition.
     NotFound,
+}
+
+/// What became of a step of a restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is done, or was before.
+    At {
+        /// Rows that are here.
+        rows: u64,
+        /// Whether it is finished.
+        finished: bool,
+    },
+    /// It was not: nothing has changed, but that rows before one that is at fault are here.
+    Refused(RestoreRefusal),
+}
+
+/// Why a step of a restore was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreRefusal {
+    /// There is something.
+    #[error("it has, or has had, definitions: a backup is restored into a new cluster")]
+    NotEmpty,
+    /// Another backup is being brought in, or was.
+    #[error("another backup is being restored into it, or was: a backup is restored into a new cluster")]
+    Another,
+    /// The first step is missing.
+    #[error("no restore has begun")]
+    NotBegun,
+    /// It is finished.
+    #[error("this backup has been restored: what happens now is the cluster's own business")]
+    Finished,
+    /// Rows are missing in between, or at the end.
+    #[error("it has {rows} rows of the backup, and was told of {told}")]
+    Gap {
+        /// What is here.
+        rows: u64,
+        /// What should be.
+        told: u64,
+    },
+    /// A row can't be brought in.
+    #[error("row {row} of the backup {why}")]
+    Row {
+        /// Its place among those of this shard.
+        row: u64,
+        /// What is wrong with it.
+        why: String,
+    },
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flintwheel_raft::Group;
-use flintwheel_shard::entry::{Ack, Body, Decision, Entry, Fire, Ingest, Match, NEVER};
-use flintwheel_shard::reply::{Defined, Ingested, Outcome, Pausing};
+use flintwheel_shard::entry::{Ack, Body, Decision, Entry, Fire, Ingest, Match, NEVER, Restore};
+use flintwheel_shard::reply::{Defined, Ingested, Outcome, Pausing, Restored};
 use flintwheel_shard::{Applied, Machine, query};
 use flintwheel_wheel::Wheel;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::actors::coming::{Coming, Found};
 use crate::decide::{Armed, decide};
+use crate::dedupe;
 use crate::error::EngineError;
 use crate::interest;
 use crate::plans::Plans;
@@ -253,7 +254,9 @@ impl State {
 
     fn cursors(&self, wanted: impl Fn(i64) -> bool) -> Result<Vec<Found>, EngineError> {
         let found = self.group.read(|machine, _| {
-            let armed = machine.slots().iter().filter(|(_, slot)| slot.is_armed() && wanted(slot.next));
+            // Until all of a backup is there, nothing of it fires.
+            let slots = machine.slots().iter().filter(|_| !machine.is_held());
+            let armed = slots.filter(|(_, slot)| slot.is_armed() && wanted(slot.next));
             armed.map(|(number, slot)| Found { number, generation: slot.generation, nominal: slot.next }).collect()
         });
         Ok(found?)
@@ -317,6 +320,7 @@ impl State {
         let (mut taken, mut decisions) = (Vec::new(), Vec::new());
         let (plans, due) = (&self.plans, &mut self.due);
         self.group.read(|machine, _| {
+            let skip_before = machine.skip_before();
             while decisions.len() < DECISIONS
                 && let Some(armed) = due.pop_front()
             {
@@ -325,7 +329,7 @@ impl State {
                     slot.is_armed() && slot.generation == armed.generation && slot.next == armed.nominal
                 });
                 if fresh {
-                    let next = decide(&armed, plans.get(armed.plan), now, &mut decisions);
+                    let next = decide(&armed, plans.get(armed.plan), now, skip_before, &mut decisions);
                     taken.push(Armed { nominal: next, ..armed });
                 }
             }
@@ -335,7 +339,9 @@ impl State {
 
     fn propose_ingests(&mut self) {
         while self.ingests_in_flight < IN_FLIGHT && !self.ingest.is_empty() {
-            let (jobs, body) = self.take_ingest();
+            let (jobs, mut body) = self.take_ingest();
+            // A shard that has stopped takes nothing: who proposes is told.
+            let _ = self.group.read(|machine, _| dedupe::as_restored(machine, &mut body.matches));
             self.ingests_in_flight += 1;
             self.propose(self.shared.clock.now(), &Body::Ingest(body), Proposed::Ingest { jobs });
         }
@@ -385,7 +391,10 @@ impl State {
         });
     }
 
-    fn done(&mut self, done: Done) -> Result<(), EngineError> {
+    fn done(&mut self, mut done: Done) -> Result<(), EngineError> {
+        if matches!(&done.result, Ok(Applied { outcome: Outcome::Held, .. })) {
+            done.result = Err(EngineError::Restoring { shard: self.shard });
+        }
         if let Ok(applied) = &done.result {
             self.shared.dispatchers.notify(&self.shared, self.shard, &applied.chunks);
         }
@@ -439,6 +448,11 @@ impl State {
                         self.arm_from_cursor(now.number)?;
                     }
                 }
+            }
+            (Body::Restore(Restore::Finish { .. }), Outcome::Restored(Restored::At { finished: true, .. })) => {
+                self.filled_to = i64::MIN;
+                self.refill(self.shared.clock.now())?;
+                self.shared.dispatchers.restarted(self.shard);
             }
             _ => {}
         }

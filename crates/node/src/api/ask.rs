@@ -11,7 +11,7 @@ use flintwheel_client::{
     Occurrence, OccurrenceQuery, Rates, Switched,
 };
 use flintwheel_model::violation::Violations;
-use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use flintwheel_model::{ActivityDefinition, DefinitionKey, base64};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::value::RawValue;
@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use super::{ApiError, one};
 use crate::admission::{Admitted, admit};
 use crate::error::EngineError;
+use crate::exports::Begun;
 
 /// Bytes of a question or an answer. The lane takes 8 MiB; all parts are cut far below.
 pub(super) const MESSAGE_BYTES: usize = 7 * 1024 * 1024;
@@ -131,6 +132,8 @@ pub(super) enum Look {
     },
     /// The shard's part of the status.
     Standing,
+    /// Which backup was brought in, or is being.
+    Restoration,
 }
 
 /// What is changed. Each can be asked again when nobody knows what became of it: the comments at their handlers say why.
@@ -179,7 +182,63 @@ pub(super) enum Act {
         /// Send again.
         retry: bool,
     },
+    /// The shard read for a backup. Changes nothing, and is bound to the node where it begins.
+    Export(Export),
+    /// A step of a restore.
+    Restore {
+        /// Which backup.
+        backup: BackupId,
+        /// What.
+        step: RestoreStep,
+    },
 }
+
+/// A part of an export.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Export {
+    /// Begins one.
+    Begin,
+    /// Goes on with it.
+    Page {
+        /// Which one.
+        session: u64,
+        /// From 0; the newest may be asked for again.
+        page: u32,
+    },
+}
+
+/// A step of a restore.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RestoreStep {
+    /// The first.
+    Begin {
+        /// Nothing that was due before this fires; in microseconds since the epoch.
+        skip_before: i64,
+    },
+    /// Rows, of which so many came before.
+    Rows {
+        /// How many.
+        from: u64,
+        /// Encoded, each with its length.
+        rows: Packed,
+    },
+    /// Takes the first step back.
+    Cancel,
+    /// The last.
+    Finish {
+        /// How many rows there must be.
+        rows: u64,
+    },
+}
+
+/// Of a backup.
+pub(super) type BackupId = [u8; 16];
+
+/// Bytes, which travel in base64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Packed(pub(super) Bytes);
 
 /// What was asked is told, or why it is not.
 #[derive(Serialize, Deserialize)]
@@ -258,6 +317,19 @@ pub(super) enum Told {
     Settled(Vec<bool>),
     /// How a node stands.
     Node(NodePart),
+    /// An export begins.
+    Export(Begun),
+    /// Rows of an export.
+    Rows {
+        /// Encoded, each with its length.
+        rows: Packed,
+        /// How many.
+        count: u32,
+        /// Nothing follows.
+        last: bool,
+    },
+    /// Which backup was brought in, or is being.
+    Restoration(Restoration),
 }
 
 /// One definition to be applied.
@@ -332,6 +404,21 @@ pub(super) struct Waiting {
     pub(super) pending: u64,
     /// When the oldest was decided, in microseconds since the epoch.
     pub(super) oldest: Option<i64>,
+}
+
+/// Which backup was brought into a shard, or is being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Restoration {
+    /// None where there is none.
+    pub(super) backup: Option<BackupId>,
+    /// Nothing that was due before this fires; in microseconds since the epoch.
+    pub(super) skip_before: i64,
+    /// Rows that are there.
+    pub(super) rows: u64,
+    /// Whether all is there.
+    pub(super) finished: bool,
+    /// The shard never had a definition.
+    pub(super) unused: bool,
 }
 
 /// One node's part of the status.
@@ -415,6 +502,20 @@ impl Document {
     fn read(&self) -> Result<ActivityDefinition, ApiError> {
         serde_json::from_slice(&self.0)
             .map_err(|e| EngineError::Read(format!("a stored definition can't be read: {e}")).into())
+    }
+}
+
+impl Serialize for Packed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&base64::encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = base64::decode(&text).ok_or_else(|| de::Error::custom("it is no base64"))?;
+        Ok(Self(bytes.into()))
     }
 }
 

@@ -94,6 +94,7 @@ impl Replica {
             Look::Account { query, before, wanted, look } => self.account(&query, before, wanted, look),
             Look::Dead { filter, from, limit } => self.dead(&filter, from, limit),
             Look::Standing => self.standing(),
+            Look::Restoration => self.restoration(),
         }
     }
 
@@ -106,6 +107,8 @@ impl Replica {
             Act::Switch { key, paused, note, request_id } => self.switch(key, *paused, note, request_id).await,
             Act::Trigger { key, request_id, input } => self.trigger(key, request_id, input).await,
             Act::Settle { letters, retry } => self.settle(letters, *retry, again).await,
+            Act::Export(export) => self.export(export).await,
+            Act::Restore { backup, step } => self.restore(*backup, step).await,
         }
     }
 

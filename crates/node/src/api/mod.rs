@@ -5,6 +5,7 @@
 
 mod apply;
 mod ask;
+mod backup;
 mod cluster;
 mod dead;
 mod definitions;

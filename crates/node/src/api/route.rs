@@ -124,8 +124,8 @@ impl Api {
         let within = TRY.min(until.saturating_duration_since(Instant::now()));
         let answer = self.shared.peers.call(node, Subject::Ask, message, within).await;
         let missed = match answer.and_then(understood) {
-            // What passes may pass at another node already: where this one stops, for one.
-            Ok(reply) => match settle(reply, |error| error.is_passing() && *error != EngineError::Busy)? {
+            // Where the other node stops, for one.
+            Ok(reply) => match settle(reply, passes_elsewhere)? {
                 Ok(told) => return Ok(Ok(told)),
                 Err(missed) => missed,
             },
@@ -157,6 +157,11 @@ fn settle(reply: Reply, passes: impl Fn(&EngineError) -> bool) -> Result<Result<
         Reply::Failed(ApiError::Engine(why)) if passes(&why) => Ok(Err(Missed { why, unsure: true, hint: None })),
         Reply::Failed(error) => Err(error),
     }
+}
+
+/// What passes may pass at another node already, but for what is so wherever the shard is led.
+fn passes_elsewhere(error: &EngineError) -> bool {
+    error.is_passing() && !matches!(error, EngineError::Busy | EngineError::Restoring { .. })
 }
 
 /// What a call that failed means.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flintwheel_client::{DefinitionStatus, Switched, Triggered};
-use flintwheel_model::ids::{dedupe_digest, workflow_id};
+use flintwheel_model::ids::workflow_id;
 use flintwheel_model::{DefinitionKey, FiringKey, limits};
 use flintwheel_shard::entry::{Body, NEVER, Pause, Trigger};
 use flintwheel_shard::query;
@@ -14,6 +14,7 @@ use super::definitions::status;
 use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, check_key, check_request_id, one};
+use crate::dedupe;
 use crate::error::EngineError;
 use crate::plans::Plans;
 
@@ -139,7 +140,8 @@ impl Replica {
         let name = key.clone();
         let find = move |replica: &Self| Ok(query::number(&replica.group.state(), &name.namespace, &name.id)?);
         let number = self.read(find).await?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        let digest = dedupe_digest(number, &FiringKey::Manual(request_id.to_owned()));
+        let key_of_it = FiringKey::Manual(request_id.to_owned());
+        let digest = self.group.read(|machine, _| dedupe::digest(machine, number, &key_of_it))?;
         let trigger = Trigger {
             namespace: key.namespace.clone(),
             id: key.id.clone(),

@@ -231,9 +231,9 @@ impl State {
         // What another node leads, that one dispatches.
         let Some(group) = self.shared.led(shard) else { return VecDeque::new() };
         let open = group.read(|machine, _| {
-            let Some(lane) = machine.lanes().iter().position(|name| *name == self.namespace) else {
-                return VecDeque::new();
-            };
+            let lane = machine.lanes().iter().position(|name| *name == self.namespace);
+            // Until all of a backup is there, nothing of it is sent.
+            let Some(lane) = lane.filter(|_| !machine.is_held()) else { return VecDeque::new() };
             let lane = lane as u32;
             let open = machine.outbox().range(lane, 0).take(KNOWN);
             open.map(|(seq, open)| (shard, OutboxRef { lane, seq, records: open.records })).collect()

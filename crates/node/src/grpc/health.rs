@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flintwheel_proto::v1::admin_service_server::AdminServiceServer;
+use flintwheel_proto::v1::backup_service_server::BackupServiceServer;
 use flintwheel_proto::v1::cluster_service_server::ClusterServiceServer;
 use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
@@ -14,6 +15,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::Admin;
+use super::backup::Backups;
 use super::cluster::Cluster;
 use super::dead::DeadLetters;
 use super::definition::Definitions;
@@ -23,12 +25,13 @@ use crate::api::Api;
 /// How often the node is asked whether it takes work.
 const EVERY: Duration = Duration::from_millis(250);
 /// The name of the node as a whole is empty.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "",
     DefinitionServiceServer::<Definitions>::NAME,
     EventServiceServer::<Events>::NAME,
     DeadLetterServiceServer::<DeadLetters>::NAME,
     AdminServiceServer::<Admin>::NAME,
+    BackupServiceServer::<Backups>::NAME,
     ClusterServiceServer::<Cluster>::NAME,
 ];
 

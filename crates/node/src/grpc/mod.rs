@@ -3,6 +3,7 @@
 //! Each service translates: messages to the types of `client` and `model`, faults to statuses with details. It decides nothing.
 
 mod admin;
+mod backup;
 mod cluster;
 mod dead;
 mod definition;
@@ -16,6 +17,7 @@ pub use waiting::init_only_routes;
 use flintwheel_model::limits::MESSAGE_BYTES;
 use flintwheel_proto::FILE_DESCRIPTOR_SET;
 use flintwheel_proto::v1::admin_service_server::AdminServiceServer;
+use flintwheel_proto::v1::backup_service_server::BackupServiceServer;
 use flintwheel_proto::v1::cluster_service_server::ClusterServiceServer;
 use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
@@ -38,12 +40,15 @@ pub fn routes(doors: &Doors, extra: Routes, stopping: &CancellationToken) -> Rou
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
     let admin = AdminServiceServer::new(admin::Admin(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
+    let backups = BackupServiceServer::new(backup::Backups { doors: doors.clone(), stopping: stopping.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES);
     let cluster = ClusterServiceServer::new(cluster::Cluster(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
     let routes = extra
         .add_service(definitions)
         .add_service(events)
         .add_service(dead)
         .add_service(admin)
+        .add_service(backups)
         .add_service(cluster)
         .add_service(health::service(doors.api.clone(), stopping.clone()));
     let router = reflection(routes).into_axum_router();

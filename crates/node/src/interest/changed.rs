@@ -1,7 +1,8 @@
 //! What an entry has changed of its shard's subscriptions, and whether nodes that don't know it yet make a difference to who proposed it.
 
-use flintwheel_shard::entry::Body;
-use flintwheel_shard::reply::{Defined, Definite, Deleted, Outcome};
+use flintwheel_shard::entry::{Body, Restore};
+use flintwheel_shard::reply::{Defined, Definite, Deleted, Outcome, Restored};
+use flintwheel_shard::rows::{CursorRow, Row};
 
 use super::wire::Change;
 
@@ -34,15 +35,32 @@ pub fn changes(body: &Body, outcome: &Outcome) -> Option<Vec<Change>> {
             };
             Some(items.iter().zip(results).filter_map(change).collect())
         }
+        (Body::Restore(Restore::Rows { rows, .. }), Outcome::Restored(_)) => Some(restored(rows)),
+        // Who is told that all is there may count on all nodes to match it.
+        (Body::Restore(Restore::Finish { .. }), Outcome::Restored(Restored::At { .. })) => Some(Vec::new()),
         _ => None,
     }
+}
+
+/// What a backup brings. Told again, it changes nothing. Rows that were refused are of definitions that will never be there: what matches
+/// them is matched again.
+fn restored(rows: &[Row]) -> Vec<Change> {
+    let cursors = rows.iter().filter_map(|row| if let Row::Cursor(row) = row { Some(row) } else { None });
+    let change = |row: &CursorRow| Change {
+        number: row.number,
+        version: row.slot.version,
+        namespace: row.namespace.clone(),
+        subscriptions: row.subscriptions.clone(),
+    };
+    cursors.filter(|row| !row.subscriptions.is_empty()).map(change).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use flintwheel_shard::entry::{Define, Delete, NEVER};
-    use flintwheel_shard::reply::{Before, Change as Made};
+    use flintwheel_shard::reply::{Before, Change as Made, RestoreRefusal};
+    use flintwheel_shard::slots::Slot;
 
     use super::*;
 
@@ -96,5 +114,24 @@ mod tests {
         let gone = changes(&Body::Delete(["a", "b", "c"].map(delete).into()), &Outcome::Deleted(results));
         assert_eq!(gone.map(|all| all.iter().map(|change| change.number).collect::<Vec<_>>()), Some(vec![7]));
         assert_eq!(changes(&Body::Pause(Vec::new()), &Outcome::Paused(Vec::new())), None);
+    }
+
+    #[test]
+    fn what_a_backup_brings_is_told_as_it_comes_and_its_end_waits_for_all_nodes() {
+        let mut slot = Slot::new(0);
+        (slot.generation, slot.version) = (1, 4);
+        let cursor = |number, subscriptions| {
+            let (namespace, id) = ("n".into(), "d".into());
+            Row::Cursor(CursorRow { number, namespace, id, slot, origin: None, subscriptions, pause: None })
+        };
+        let rows = vec![cursor(1, vec![("t".into(), Bytes::new())]), cursor(2, Vec::new())];
+        let restored = Outcome::Restored(Restored::At { rows: 2, finished: false });
+        let found = changes(&Body::Restore(Restore::Rows { backup: [0; 16], from: 0, rows }), &restored);
+        let found: Vec<_> = found.into_iter().flatten().map(|change| (change.number, change.version)).collect();
+        assert_eq!(found, [(1, 4)]);
+        let finish = Body::Restore(Restore::Finish { backup: [0; 16], rows: 2 });
+        assert_eq!(changes(&finish, &restored), Some(Vec::new()));
+        let refused = Outcome::Restored(Restored::Refused(RestoreRefusal::NotBegun));
+        assert_eq!(changes(&finish, &refused), None);
     }
 }

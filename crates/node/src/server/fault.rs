@@ -78,7 +78,7 @@ impl From<EngineError> for Fault {
             EngineError::Restarting { .. } | EngineError::NotLed | EngineError::NotReached { .. } => {
                 passing(reason::NOT_LEADER, SHORTLY)
             }
-            EngineError::Stopping => passing(reason::NOT_READY, LATER),
+            EngineError::Stopping | EngineError::Restoring { .. } => passing(reason::NOT_READY, LATER),
             EngineError::Busy => {
                 let message = format!("{message}; send it again after the delay");
                 Error::new(Code::ResourceExhausted, reason::BACK_PRESSURE, message).retry_after(LATER).into()
@@ -169,6 +169,7 @@ mod tests {
                 Some(SHORTLY),
             ),
             (EngineError::Stopping.into(), Code::Unavailable, "NOT_READY", Some(LATER)),
+            (EngineError::Restoring { shard: 1 }.into(), Code::Unavailable, "NOT_READY", Some(LATER)),
             (EngineError::ShardStopped("disk".into()).into(), Code::Internal, "INTERNAL", None),
             (EngineError::Read("disk".into()).into(), Code::Internal, "INTERNAL", None),
         ] {

@@ -158,6 +158,7 @@ async fn health_and_metrics_are_told_in_the_forms_that_are_asked_for() {
         "flintwheel.v1.EventService",
         "flintwheel.v1.DeadLetterService",
         "flintwheel.v1.AdminService",
+        "flintwheel.v1.BackupService",
         "flintwheel.v1.ClusterService",
     ] {
         let request = HealthCheckRequest { service: service.into() };

@@ -36,6 +36,7 @@ fn delete(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Delete) -> Result<
     retire(txn, at, number, version);
     txn.delete(Table::Names, keys::name(&item.namespace, &item.id));
     txn.delete(Table::Meta, keys::pause_note(number));
+    m.forget_origin(txn, number);
     m.remove_slot(txn, number);
     m.remember(txn, at, item.request.as_ref(), Answer::Deleted { version });
     Ok(Deleted::Gone { number, version })

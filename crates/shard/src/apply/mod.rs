@@ -9,6 +9,7 @@ pub mod expire;
 pub mod fire;
 pub mod ingest;
 pub mod pause;
+pub mod restore;
 pub mod trigger;
 
 use crate::keys;

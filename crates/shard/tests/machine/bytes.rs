@@ -2,14 +2,15 @@
 //! changes is a new format version, with the old one still read; it is never just edited.
 
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
+    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Request, Restore,
     Trigger,
 };
 use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
 use flintwheel_shard::outbox::Payloads;
-use flintwheel_shard::records::{Counters, DeadLetter, PauseNote, Version};
+use flintwheel_shard::records::{Counters, DeadLetter, Origin, PauseNote, Restoration, Version};
 use flintwheel_shard::reply::{Before, Change};
 use flintwheel_shard::request::{Answer, Remembered};
+use flintwheel_shard::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, VersionRow};
 use flintwheel_shard::slots::Slot;
 use flintwheel_shard::{Entry, Table, keys};
 
@@ -88,8 +89,53 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         ("ack", Body::Ack(vec![Ack { lane: 3, seq: 4, ends: vec![started, refused] }])),
         ("dead", Body::Dead(vec![DeadAction { seq: 1, retry: true }, DeadAction { seq: 2, retry: false }])),
         ("expire", Body::Expire(Expire { account_before: 10, versions_before: -11 })),
+        ("restore.begin", Body::Restore(Restore::Begin { backup: [0xB1; 16], skip_before: -14 })),
+        ("restore.rows", {
+            let rows = rows().into_iter().map(|(_, row)| row).collect();
+            Body::Restore(Restore::Rows { backup: [0xB2; 16], from: 12, rows })
+        }),
+        ("restore.cancel", Body::Restore(Restore::Cancel { backup: [0xB3; 16] })),
+        ("restore.finish", Body::Restore(Restore::Finish { backup: [0xB4; 16], rows: 13 })),
     ];
     bodies.map(|(name, body)| (name, Entry { at: 0x0102_0304_0506, body })).into()
+}
+
+/// One row of each kind.
+pub fn rows() -> Vec<(&'static str, Row)> {
+    let subscriptions = vec![("type".into(), "matcher".into())];
+    let cursor = CursorRow {
+        number: 1,
+        namespace: "ns".into(),
+        id: "id".into(),
+        slot: slot(),
+        origin: Some(origin()),
+        subscriptions,
+        pause: Some(note()),
+    };
+    let plain = CursorRow { origin: None, subscriptions: vec![], pause: None, ..cursor.clone() };
+    let ends = [End::Skipped, End::Skipped, End::Failed { at: 2, reason: "why".into() }];
+    let occurred = |(what, end)| {
+        let dead = matches!(end, End::Failed { .. });
+        Occurred { what, end, payload: dead.then_some(0), dead }
+    };
+    let occurrences = chunk().records.into_iter().zip(ends).map(occurred).collect();
+    let chunk = ChunkRow { at: 7, namespace: "ns".into(), blobs: vec!["one".into()], occurrences };
+    vec![
+        ("version", Row::Version(VersionRow { number: 1, version: 2, value: version() })),
+        ("cursor", Row::Cursor(cursor)),
+        ("cursor.plain", Row::Cursor(plain)),
+        ("retired", Row::Retired(RetiredRow { hour: 1, number: 2, version: 3 })),
+        ("seen", Row::Seen(SeenRow { class: 1, at: 2, digest: [0xD3; 16] })),
+        ("chunk", Row::Chunk(chunk)),
+    ]
+}
+
+pub fn origin() -> Origin {
+    Origin { number: 1, mask: [0xD4; 16] }
+}
+
+pub fn restoration() -> Restoration {
+    Restoration { backup: [0xB5; 16], skip_before: 2, rows: 1, finished: true }
 }
 
 pub fn slot() -> Slot {
@@ -197,7 +243,11 @@ fn each_stored_value_has_its_bytes() {
         ("value.letter", letter().encode()),
         ("value.note", note().encode()),
         ("value.counters", counters().encode()),
+        ("value.origin", origin().encode()),
+        ("value.restoration", restoration().encode()),
     ]);
+    assert_eq!(Origin::decode(&golden("value.origin")), Ok(origin()));
+    assert_eq!(Restoration::decode(&golden("value.restoration")), Ok(restoration()));
     assert_eq!(Slot::decode(&golden("value.cursor")), Ok(slot()));
     assert_eq!(Chunk::decode(&golden("value.chunk")), Ok(chunk()));
     assert_eq!(decode_ends(&golden("value.ends")), Ok(ends()));
@@ -230,6 +280,15 @@ fn an_entry_of_requests_without_one_was_written_by_nobody() {
 }
 
 #[test]
+fn each_row_of_a_backup_has_its_bytes() {
+    let cases: Vec<_> = rows().iter().map(|(name, row)| (format!("row.{name}"), row.encode())).collect();
+    assert_golden(&cases);
+    for (name, row) in rows() {
+        assert_eq!(Row::decode(&golden(&format!("row.{name}"))), Ok(row));
+    }
+}
+
+#[test]
 fn each_key_has_its_bytes() {
     assert_golden(&[
         ("key.name", keys::name("ns", "id")),
@@ -247,6 +306,8 @@ fn each_key_has_its_bytes() {
         ("key.lane", keys::lane(1)),
         ("key.account_hour", keys::account_hour(1)),
         ("key.pause_note", keys::pause_note(1)),
+        ("key.restoration", keys::RESTORATION.to_vec()),
+        ("key.origin", keys::origin(1)),
     ]);
     assert_eq!(Table::ALL.map(|table| table as u8).to_vec(), (0..11).collect::<Vec<u8>>());
 }
@@ -258,6 +319,12 @@ fn keys_are_read_back() {
     assert_eq!(keys::parse_subscription(&keys::subscription("ns", "type", 256)), Ok(("ns", "type", 256)));
     assert_eq!(keys::parse_outbox(&keys::outbox(1, 2)), Ok((1, 2)));
     assert_eq!(keys::parse_retired(&keys::retired(1, 2, 3)), Ok((2, 3)));
+    assert_eq!(keys::parse_retired_hour(&keys::retired(1, 2, 3)), Ok(1));
+    assert_eq!(keys::parse_definition(&keys::definition(1, 2)), Ok((1, 2)));
+    assert_eq!(keys::parse_dedupe(&keys::dedupe(1, 2, &[3; 16])), Ok((1, [3; 16])));
+    assert_eq!(keys::parse_account(&keys::account(7)), Ok(Some(7)));
+    assert_eq!(keys::parse_account(&keys::account_ends(7)), Ok(None));
+    assert_eq!(keys::parse_origin(&keys::origin(7)), Ok(7));
     assert_eq!(keys::parse_miss(&keys::miss(1, 2)), Ok(2));
 }
 

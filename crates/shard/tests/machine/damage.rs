@@ -2,8 +2,9 @@
 
 use flintwheel_shard::occurrence::{Chunk, decode_ends, encode_ends};
 use flintwheel_shard::outbox::Payloads;
-use flintwheel_shard::records::{Counters, DeadLetter, PauseNote, Version};
+use flintwheel_shard::records::{Counters, DeadLetter, Origin, PauseNote, Restoration, Version};
 use flintwheel_shard::request::Remembered;
+use flintwheel_shard::rows::{Row, decode_all};
 use flintwheel_shard::slots::Slot;
 use flintwheel_shard::{ApplyError, Entry, Machine, Table, keys};
 use proptest::collection::vec;
@@ -46,6 +47,16 @@ fn read_all(bytes: &[u8]) {
     if let Ok(known) = Remembered::decode(bytes) {
         assert_eq!(known.encode(), bytes);
     }
+    if let Ok(origin) = Origin::decode(bytes) {
+        assert_eq!(origin.encode(), bytes);
+    }
+    if let Ok(restoration) = Restoration::decode(bytes) {
+        assert_eq!(restoration.encode(), bytes);
+    }
+    if let Ok(row) = Row::decode(bytes) {
+        assert_eq!(row.encode(), bytes);
+    }
+    let _ = decode_all(bytes);
     let _ = keys::parse_name(bytes);
     let _ = keys::parse_cursor(bytes);
     let _ = keys::parse_subscription(bytes);
@@ -66,9 +77,12 @@ fn sound() -> Vec<Vec<u8>> {
         bytes::letter().encode(),
         bytes::note().encode(),
         bytes::counters().encode(),
+        bytes::origin().encode(),
+        bytes::restoration().encode(),
     ];
     let answers = bytes::remembered().into_iter().map(|(_, known)| known.encode());
-    entries.chain(values).chain(answers).collect()
+    let rows = bytes::rows().into_iter().map(|(_, row)| row.encode());
+    entries.chain(values).chain(answers).chain(rows).collect()
 }
 
 proptest! {

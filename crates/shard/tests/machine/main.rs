@@ -14,5 +14,6 @@ mod model;
 mod pause;
 mod queries;
 mod request;
+mod restore;
 mod support;
 mod trigger;

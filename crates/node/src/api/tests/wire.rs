@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use crate::admission::admit;
 use crate::api::ApiError;
 use crate::api::ask::{
-    Act, Applying, Ask, Chunk, Kept, Look, NodePart, Part, Question, Reply, Standing, Told, Waiting, read, write,
+    Act, Applying, Ask, Chunk, Export, Kept, Look, NodePart, Packed, Part, Question, Reply, Restoration, RestoreStep,
+    Standing, Told, Waiting, read, write,
 };
 use crate::error::EngineError;
+use crate::exports::Begun;
 
 const DOCUMENT: &str = r#"{"apiVersion":"flintwheel.dev/v1","kind":"ActivityDefinition","metadata":{"namespace":"n","id":"i"},"spec":{"start_workflow":{"type":"W","task_queue":"q","input":[0.30000000000000004]}}}"#;
 
@@ -138,11 +140,54 @@ fn questions_are_read_as_they_were_asked() {
             json!({"act": {"settle": {"letters": [1, 2], "retry": true}}}),
         ),
     ];
+    let cases = cases.into_iter().chain(backup_cases());
     for (ask, form) in cases {
         let question = Question::Shard { shard: 3, ask, again: true, stale: false };
         holds(&question, &json!({"shard": {"shard": 3, "ask": form, "again": true, "stale": false}}));
     }
     holds(&Question::<Ask>::Node, &json!("node"));
+}
+
+/// Of backups and restores.
+fn backup_cases() -> Vec<(Ask, Value)> {
+    let (backup, id) = ([7; 16], [7; 16].to_vec());
+    let restore = |step| Act::Restore { backup, step }.into();
+    let rows = RestoreStep::Rows { from: 5, rows: Packed(Bytes::from_static(&[1, 2])) };
+    let shown = |step: Value| json!({"act": {"restore": {"backup": id, "step": step}}});
+    vec![
+        (Look::Restoration.into(), json!({"look": "restoration"})),
+        (Act::Export(Export::Begin).into(), json!({"act": {"export": "begin"}})),
+        (
+            Act::Export(Export::Page { session: u64::MAX, page: 2 }).into(),
+            json!({"act": {"export": {"page": {"session": u64::MAX, "page": 2}}}}),
+        ),
+        (restore(RestoreStep::Begin { skip_before: -1 }), shown(json!({"begin": {"skip_before": -1}}))),
+        (restore(rows), shown(json!({"rows": {"from": 5, "rows": "AQI="}}))),
+        (restore(RestoreStep::Cancel), shown(json!("cancel"))),
+        (restore(RestoreStep::Finish { rows: 9 }), shown(json!({"finish": {"rows": 9}}))),
+    ]
+}
+
+#[test]
+fn answers_about_backups_are_read_as_they_were_told() {
+    let restoration =
+        Restoration { backup: Some([7; 16]), skip_before: i64::MIN, rows: 3, finished: false, unused: false };
+    for (told, form) in [
+        (
+            Told::Export(Begun { session: u64::MAX, applied: 1, clock: 2, fired_through: i64::MIN }),
+            json!({"export": {"session": u64::MAX, "applied": 1, "clock": 2, "fired_through": i64::MIN}}),
+        ),
+        (
+            Told::Rows { rows: Packed(Bytes::from_static(&[1, 2])), count: 1, last: true },
+            json!({"rows": {"rows": "AQI=", "count": 1, "last": true}}),
+        ),
+        (
+            Told::Restoration(restoration),
+            json!({"restoration": {"backup": [7; 16], "skip_before": i64::MIN, "rows": 3, "finished": false, "unused": false}}),
+        ),
+    ] {
+        holds(&Reply::Told(told), &json!({"told": form}));
+    }
 }
 
 #[test]
@@ -288,6 +333,7 @@ fn errors_are_read_as_they_were_told() {
         (ApiError::TooManyNamespaces("n".into()), json!({"TooManyNamespaces": "n"})),
         (EngineError::Restarting { shard: 1 }.into(), json!({"Engine": {"Restarting": {"shard": 1}}})),
         (EngineError::Stopping.into(), json!({"Engine": "Stopping"})),
+        (EngineError::Restoring { shard: 1 }.into(), json!({"Engine": {"Restoring": {"shard": 1}}})),
         (EngineError::NotLed.into(), json!({"Engine": "NotLed"})),
         (
             EngineError::NotReached { shard: 1, why: "x".into() }.into(),

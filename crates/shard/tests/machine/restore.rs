@@ -1,0 +1,378 @@
+//! A shard's state as rows, and those rows brought into other shards.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use flintwheel_shard::entry::{Body, Define, Delete, Entry, NEVER, Pause, Restore};
+use flintwheel_shard::export::export;
+use flintwheel_shard::occurrence::{End, Reason};
+use flintwheel_shard::query;
+use flintwheel_shard::records::{Origin, PauseNote};
+use flintwheel_shard::reply::{Ingested, Outcome, RestoreRefusal, Restored};
+use flintwheel_shard::rows::{ChunkRow, CursorRow, Row, SeenRow, VersionRow, decode_all, encode_all};
+use flintwheel_shard::{Applied, Machine, Replicated, Table};
+
+use crate::support::*;
+
+const BACKUP: [u8; 16] = [0xB1; 16];
+
+/// All that a shard can hold: a schedule that fired and was refused, one that was changed, a paused one that listens, one that was deleted with a
+/// firing under way, keys that were seen, what was skipped.
+fn lived() -> Shard {
+    let mut shard = Shard::with(vec![due("a", START), listening("b", "invoice"), define("c"), due("d", START)]);
+    let fired = shard.fire_next(0);
+    shard.apply(ack(fired, vec![refused(0, START + 1)]));
+    shard.apply(Body::Define(vec![changed(define("c"), "{\"spec\":2}")]));
+    shard.apply(ingest(&["one", "two"], vec![matched(1, "k1"), event(1, 1, "k2"), event(1, 0, "k3")]));
+    shard.apply(ack(flintwheel_shard::reply::OutboxRef { lane: 0, seq: 2, records: 3 }, vec![started(1, START + 2)]));
+    shard.apply(pause("b"));
+    shard.apply(ingest(&["three"], vec![matched(1, "k4")]));
+    shard.fire_next(3);
+    shard.apply(delete("d"));
+    shard.at = START + HOUR;
+    shard
+}
+
+fn event(number: u64, event: u32, key: &str) -> flintwheel_shard::entry::Match {
+    flintwheel_shard::entry::Match { event, ..matched(number, key) }
+}
+
+fn pause(id: &str) -> Body {
+    let (namespace, id, note) = (NAMESPACE.into(), id.into(), "later".into());
+    Body::Pause(vec![Pause { namespace, id, paused: true, note, next: NEVER, missed: 0 }])
+}
+
+fn rows(shard: &Shard) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let flow = export(&shard.state, &mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(flow.expect("reads"), ControlFlow::Continue(()));
+    rows
+}
+
+fn restore(step: Restore) -> Body {
+    Body::Restore(step)
+}
+
+fn begin() -> Body {
+    restore(Restore::Begin { backup: BACKUP, skip_before: START })
+}
+
+fn bring(from: u64, rows: Vec<Row>) -> Body {
+    restore(Restore::Rows { backup: BACKUP, from, rows })
+}
+
+fn finish(rows: u64) -> Body {
+    restore(Restore::Finish { backup: BACKUP, rows })
+}
+
+fn became(applied: Applied) -> Restored {
+    match applied.outcome {
+        Outcome::Restored(restored) => restored,
+        other => panic!("not the outcome of a Restore: {other:?}"),
+    }
+}
+
+fn at(rows: u64, finished: bool) -> Restored {
+    Restored::At { rows, finished }
+}
+
+/// A new shard with all of these rows, some at a time.
+fn restored(rows: &[Row], some: usize) -> Shard {
+    let mut shard = Shard { at: START + HOUR, ..Shard::default() };
+    assert_eq!(became(shard.apply(begin())), at(0, false));
+    for (i, part) in rows.chunks(some).enumerate() {
+        let from = (i * some) as u64;
+        assert_eq!(became(shard.apply(bring(from, part.to_vec()))), at(from + part.len() as u64, false));
+    }
+    assert_eq!(became(shard.apply(finish(rows.len() as u64))), at(rows.len() as u64, true));
+    shard
+}
+
+#[test]
+fn a_restored_shard_holds_what_the_other_one_held() {
+    let before = lived();
+    let rows = rows(&before);
+    for some in [1, 3, 1000] {
+        let after = restored(&rows, some);
+        let mut expected = View::of(&before.machine);
+        let found = View::of(&after.machine);
+        // The deleted one's number is given out; the clock is of now, not of then.
+        expected.counters.clock = found.counters.clock;
+        expected.counters.fired_through = found.counters.fired_through;
+        assert_eq!(found, expected, "{some} at a time");
+        for number in 0..3 {
+            assert_eq!(after.occurrences(number), before.occurrences(number), "{number}");
+        }
+        for table in Table::ALL.into_iter().filter(|table| *table != Table::Meta) {
+            assert_eq!(after.state.count(table), before.state.count(table), "{table:?}");
+        }
+        assert_eq!(super::restore::rows(&after), rows, "and gives the same rows");
+    }
+}
+
+#[test]
+fn what_waits_is_told_at_the_end_and_goes_on() {
+    let before = lived();
+    let rows = rows(&before);
+    let mut after = Shard { at: START + HOUR, ..Shard::default() };
+    after.apply(begin());
+    assert_eq!(after.apply(bring(0, rows.clone())).chunks, []);
+    let chunks = after.apply(finish(rows.len() as u64)).chunks;
+    assert_eq!(chunks.iter().map(|chunk| chunk.lane).collect::<Vec<_>>(), [0], "one for each namespace that has some");
+    let (chunk, payloads) = query::outbox_chunk(&after.state, 0, chunks[0].seq).expect("reads").expect("open");
+    let open = after.machine.outbox().get(0, chunks[0].seq).expect("open");
+    let waits: Vec<_> = (0..chunk.records.len())
+        .filter(|index| open.ends.get(*index).is_none_or(|end| *end == End::Pending))
+        .map(|index| (key_of(&chunk.records[index]), payloads.of(index as u32).cloned()))
+        .collect();
+    assert_eq!(waits, [("e:k1".to_owned(), Some(Bytes::from("one"))), ("e:k3".to_owned(), Some(Bytes::from("one")))]);
+    let letters = query::dead_letters(&after.state, 0, 9).expect("reads");
+    assert_eq!(letters, query::dead_letters(&before.state, 0, 9).expect("reads"));
+    let retry = flintwheel_shard::entry::DeadAction { seq: letters[0].0, retry: true };
+    assert_eq!(after.apply(Body::Dead(vec![retry])).outcome, Outcome::Dead(vec![true]));
+}
+
+#[test]
+fn keys_that_were_seen_are_known_also_under_the_masks_of_other_shards() {
+    let before = lived();
+    let mask = [0x5A; 16];
+    let origin = Origin { number: 1, mask };
+    let masked = |row: Row| match row {
+        Row::Seen(seen) => Row::Seen(SeenRow { digest: origin.masked(seen.digest), ..seen }),
+        Row::Cursor(row) if row.number == 1 => Row::Cursor(CursorRow { origin: Some(origin), ..row }),
+        other => other,
+    };
+    let rows: Vec<Row> = rows(&before).into_iter().map(masked).collect();
+    let mut after = restored(&rows, 7);
+    assert_eq!(after.machine.origin(1), Some(origin));
+    assert_eq!(after.machine.origin(0), None);
+    after.at = START + SECOND;
+    let mut known = matched(1, "k1");
+    known.digest = after.machine.origin(1).expect("restored").masked(known.digest);
+    let fresh = matched(1, "k1");
+    let outcome = after.apply(ingest(&["one"], vec![known, fresh])).outcome;
+    // The shard's clock stands where the restore left it, an hour later: the window of a minute has passed.
+    assert_eq!(outcome, Outcome::Ingested(vec![Ingested::Skipped, Ingested::Skipped]));
+    let mut soon = Shard { at: START, ..Shard::default() };
+    soon.apply(begin());
+    soon.apply(bring(0, rows.clone()));
+    soon.apply(finish(rows.len() as u64));
+    let mut known = matched(1, "k1");
+    known.digest = origin.masked(known.digest);
+    let outcome = soon.apply(ingest(&["one"], vec![known, matched(1, "k1")])).outcome;
+    assert_eq!(outcome, Outcome::Ingested(vec![Ingested::Duplicate, Ingested::Skipped]));
+    soon.apply(delete("b"));
+    assert_eq!(soon.machine.origin(1), None);
+    assert_eq!(soon.open().origin(1), None);
+}
+
+#[test]
+fn nothing_else_is_done_until_all_is_there() {
+    let rows = rows(&lived());
+    let mut shard = Shard { at: START + HOUR, ..Shard::default() };
+    shard.apply(begin());
+    shard.apply(bring(0, rows.clone()));
+    assert!(shard.machine.is_held() && shard.open().is_held());
+    let before = shard.state.clone();
+    let due = decision(0, 1, START + HOUR);
+    for body in [
+        Body::Define(vec![define("x")]),
+        delete("a"),
+        pause("a"),
+        Body::Fire(flintwheel_shard::entry::Fire { through: START, decisions: vec![due] }),
+        ingest(&["x"], vec![matched(1, "x")]),
+        Body::Trigger(vec![trigger("a", "r")]),
+        Body::Dead(vec![]),
+        Body::Ack(vec![]),
+    ] {
+        assert_eq!(shard.apply(body).outcome, Outcome::Held);
+        assert_eq!(shard.state, before);
+    }
+    shard.apply(finish(rows.len() as u64));
+    assert!(!shard.machine.is_held() && shard.open().skip_before() == START);
+    assert_eq!(shard.fire(vec![due]).1, [0; 0], "it fires");
+}
+
+#[test]
+fn steps_can_be_repeated() {
+    let rows = rows(&lived());
+    let all = rows.len() as u64;
+    let mut shard = Shard { at: START + HOUR, ..Shard::default() };
+    assert_eq!(became(shard.apply(begin())), at(0, false));
+    assert_eq!(became(shard.apply(bring(0, rows[..4].to_vec()))), at(4, false));
+    assert_eq!(became(shard.apply(begin())), at(4, false));
+    assert_eq!(became(shard.apply(bring(0, rows[..6].to_vec()))), at(6, false));
+    assert_eq!(became(shard.apply(bring(2, rows[2..5].to_vec()))), at(6, false));
+    assert_eq!(became(shard.apply(bring(6, rows[6..].to_vec()))), at(all, false));
+    assert_eq!(became(shard.apply(finish(all))), at(all, true));
+    assert_eq!(became(shard.apply(finish(all))), at(all, true));
+    assert_eq!(became(shard.apply(begin())), at(all, true));
+    assert_eq!(shard.state, restored(&rows, 1000).state);
+}
+
+#[test]
+fn steps_that_do_not_fit_are_refused_and_change_nothing() {
+    let another = [0xA0; 16];
+    let gap = |rows, told| RestoreRefusal::Gap { rows, told };
+    let some = rows(&lived());
+    let two = || vec![begin(), bring(0, some[..2].to_vec())];
+    let all = || vec![begin(), bring(0, some.clone()), finish(some.len() as u64)];
+    for (before, step, refusal) in [
+        (vec![Body::Define(vec![define("x")])], begin(), RestoreRefusal::NotEmpty),
+        (vec![Body::Define(vec![define("x")]), delete("x")], begin(), RestoreRefusal::NotEmpty),
+        (vec![], bring(0, vec![]), RestoreRefusal::NotBegun),
+        (vec![], finish(0), RestoreRefusal::NotBegun),
+        (vec![], restore(Restore::Cancel { backup: BACKUP }), RestoreRefusal::NotBegun),
+        (two(), restore(Restore::Begin { backup: another, skip_before: START }), RestoreRefusal::Another),
+        (two(), restore(Restore::Rows { backup: another, from: 2, rows: vec![] }), RestoreRefusal::Another),
+        (two(), restore(Restore::Cancel { backup: BACKUP }), RestoreRefusal::NotEmpty),
+        (two(), bring(3, vec![]), gap(2, 3)),
+        (two(), finish(3), gap(2, 3)),
+        (all(), bring(0, vec![]), RestoreRefusal::Finished),
+        (all(), finish(1), RestoreRefusal::Finished),
+        (all(), restore(Restore::Begin { backup: another, skip_before: START }), RestoreRefusal::Another),
+    ] {
+        let mut shard = Shard::default();
+        before.into_iter().for_each(|body| drop(shard.apply(body)));
+        let state = shard.state.clone();
+        assert_eq!(became(shard.apply(step.clone())), Restored::Refused(refusal), "{step:?}");
+        assert_eq!(shard.state, state, "{step:?}");
+    }
+    let mut shard = Shard::default();
+    shard.apply(begin());
+    assert_eq!(became(shard.apply(restore(Restore::Cancel { backup: BACKUP }))), at(0, false));
+    shard.define(define("x"));
+}
+
+#[test]
+fn a_row_that_does_not_fit_is_refused_and_those_before_it_are_there() {
+    let sound = rows(&lived());
+    let version = |number, id: &str| {
+        let Row::Version(first) = &sound[0] else { panic!("versions come first") };
+        let value = flintwheel_shard::records::Version { id: id.into(), ..first.value.clone() };
+        Row::Version(VersionRow { number, version: 1, value })
+    };
+    let cursor = |number, id: &str| {
+        let Some(Row::Cursor(row)) = sound.iter().find(|row| matches!(row, Row::Cursor(_))) else { panic!("some") };
+        Row::Cursor(CursorRow { number, id: id.into(), ..row.clone() })
+    };
+    let chunks = || sound.iter().filter_map(|row| if let Row::Chunk(row) = row { Some(row.clone()) } else { None });
+    let waiting = chunks().find(|row| !row.namespace.is_empty()).expect("some wait");
+    let skipped = chunks().find(|row| row.namespace.is_empty()).expect("some were skipped");
+    let mut odd = skipped.clone();
+    odd.occurrences[0].end = End::Pending;
+    let mut dead = skipped.clone();
+    dead.occurrences[0].dead = true;
+    let with = |row| vec![version(0, "x"), version(1, "y"), cursor(0, "x"), row];
+    for (given, at, why) in [
+        (vec![version(1, "x")], 0, "is of definition 1, and 0 comes next"),
+        (vec![version(u64::MAX, "x")], 0, "is of definition 18446744073709551615, and 0 comes next"),
+        (with(version(0, "z")), 3, "is of definition 0, and 2 comes next"),
+        (with(cursor(0, "x")), 3, "is the second cursor of definition 0"),
+        (with(cursor(2, "z")), 3, "is the cursor of billing/z, whose version 1 is missing"),
+        (with(cursor(1, "z")), 3, "is the cursor of billing/z, whose version 1 is missing"),
+        (
+            vec![version(0, "x"), version(1, "x"), cursor(0, "x"), cursor(1, "x")],
+            3,
+            "is billing/x, which is there already",
+        ),
+        (
+            with(Row::Seen(SeenRow { class: 9, at: START, digest: [1; 16] })),
+            3,
+            "is a dedupe key of class 9, which this program does not know",
+        ),
+        (
+            with(Row::Retired(flintwheel_shard::rows::RetiredRow { hour: 1, number: 2, version: 1 })),
+            3,
+            "names definition 2, and there are 2",
+        ),
+        (with(Row::Chunk(ChunkRow { occurrences: vec![], ..skipped.clone() })), 3, "has no occurrence"),
+        (
+            with(Row::Chunk(ChunkRow { namespace: String::new(), ..waiting.clone() })),
+            3,
+            "has firings to be sent, and no namespace",
+        ),
+        (
+            with(Row::Chunk(odd)),
+            3,
+            "has an occurrence that ended as Pending, and skips for Some(Paused)",
+        ),
+        (with(Row::Chunk(dead)), 3, "has a dead letter that ended as Skipped"),
+    ] {
+        let mut shard = Shard::default();
+        shard.apply(begin());
+        let refused = Restored::Refused(RestoreRefusal::Row { row: at, why: why.into() });
+        assert_eq!(became(shard.apply(bring(0, given))), refused);
+        assert_eq!(shard.machine.restoration().map(|restoration| restoration.rows), Some(at));
+    }
+}
+
+#[test]
+fn a_long_chunk_becomes_rows_that_fit_into_an_entry() {
+    let mut shard = Shard::with(vec![listening("a", "t")]);
+    let events: Vec<Bytes> = (0..30_u8).map(|n| Bytes::from(vec![n; 100_000])).collect();
+    let keys: Vec<String> = (0..30).map(|n| format!("k{n}")).collect();
+    let matches = keys.iter().zip(0..).map(|(key, number)| event(0, number, key)).collect();
+    shard.apply(Body::Ingest(flintwheel_shard::entry::Ingest { events, matches }));
+    let rows = rows(&shard);
+    let sizes: Vec<usize> = rows.iter().map(|row| row.encode().len()).collect();
+    assert!(sizes.iter().all(|size| *size < 1_200_000), "{sizes:?}");
+    let after = restored(&rows, 1);
+    let found: Vec<String> = after.occurrences(0).iter().map(|one| key_of(&one.what)).collect();
+    assert_eq!(found, keys.iter().rev().map(|key| format!("e:{key}")).collect::<Vec<_>>());
+    assert_eq!(after.machine.outbox().pending(), 30);
+    let (chunk, payloads) = query::outbox_chunk(&after.state, 0, 2).expect("reads").expect("open");
+    assert_eq!(payloads.of(0).map(|blob| blob[0]), Some(11), "{:?}", chunk.records[0]);
+}
+
+#[test]
+fn what_an_operator_restored_as_too_old_is_listed_by_its_reason() {
+    let mut rows = rows(&lived());
+    for row in &mut rows {
+        let Row::Chunk(chunk) = row else { continue };
+        for one in chunk.occurrences.iter_mut().filter(|one| one.end == End::Pending) {
+            one.what.skip = Some(Reason::Restored);
+            one.end = End::Skipped;
+            one.payload = None;
+        }
+    }
+    let after = restored(&rows, 5);
+    assert_eq!(after.machine.outbox().pending(), 0);
+    let missed = query::misses(&after.state, Reason::Restored.code(), u64::MAX, 9).expect("reads");
+    let keys: Vec<String> = missed.iter().map(|one| key_of(&one.what)).collect();
+    assert_eq!(keys, ["t:0", "e:k3", "e:k1"]);
+}
+
+#[test]
+fn rows_travel_with_their_lengths() {
+    let rows = rows(&lived());
+    let bytes = encode_all(&rows);
+    assert_eq!(decode_all(&bytes).as_deref(), Ok(&rows[..]));
+    for len in (0..bytes.len()).step_by(7) {
+        assert!(decode_all(&bytes[..len]).map_or(true, |some| some.len() < rows.len()), "{len} bytes");
+    }
+    let kinds = |kind: fn(&Row) -> bool| rows.iter().filter(|row| kind(row)).count();
+    assert_eq!(kinds(|row| matches!(row, Row::Version(_))), 5);
+    assert_eq!(kinds(|row| matches!(row, Row::Cursor(_))), 3);
+    assert_eq!(kinds(|row| matches!(row, Row::Retired(_))), 2);
+    assert_eq!(kinds(|row| matches!(row, Row::Seen(_))), 4);
+    assert_eq!(kinds(|row| matches!(row, Row::Chunk(_))), 4);
+    let notes = rows.iter().filter_map(|row| if let Row::Cursor(row) = row { row.pause.clone() } else { None });
+    assert_eq!(notes.collect::<Vec<_>>(), [PauseNote { at: START, note: "later".into() }]);
+}
+
+#[test]
+fn definitions_go_on_with_numbers_and_chunks_of_their_own() {
+    let rows = rows(&lived());
+    let mut after = restored(&rows, 1000);
+    let made = after.define(Define { incarnation: 99, ..due("e", after.at + HOUR) });
+    assert_eq!(made.number, 4);
+    let fired = after.fire_next(4);
+    assert_eq!(fired.seq, 5);
+    let entry = Entry { at: after.at, body: Body::Delete(vec![Delete { namespace: NAMESPACE.into(), id: "a".into() }]) };
+    after.apply_together(&[entry.encode()]);
+    assert!(Machine::open(&after.state).is_ok());
+}

@@ -63,24 +63,25 @@ impl Api {
             check_target(shard, there, backup)?;
         }
         let skip_before = found.iter().find(|there| there.backup.is_some()).map_or(asked, |there| there.skip_before);
-        let mut shards = Vec::with_capacity(found.len());
-        for shard in 0..self.shared.shards() {
-            match self.restore_step(shard, backup, RestoreStep::Begin { skip_before }).await {
-                Ok(begun) => shards.push(begun),
-                Err(error) => {
-                    self.take_back(backup, &found[..shard as usize]).await;
-                    return Err(error);
-                }
+        let begin = |shard| (shard, Act::Restore { backup, step: RestoreStep::Begin { skip_before } });
+        let told = match self.ask_each((0..self.shared.shards()).map(begin)).await {
+            Ok(told) => told,
+            Err(error) => {
+                self.take_back(backup, &found).await;
+                return Err(error);
             }
-        }
+        };
+        let shards = told.into_iter().map(progress).collect::<Result<_, _>>()?;
         Ok(RestoreBegun { skip_before: (skip_before != EVERYTHING).then(|| time(skip_before)), shards })
     }
 
     /// Somebody was quicker with a definition: what was begun just now has no rows yet.
     async fn take_back(&self, backup: BackupId, found: &[Restoration]) {
         for (shard, _) in (0..).zip(found).filter(|(_, there)| there.backup.is_none()) {
-            if let Err(error) = self.restore_step(shard, backup, RestoreStep::Cancel).await {
-                tracing::warn!(shard, %error, "a restore that was refused elsewhere was not taken back here");
+            let cancel = Act::Restore { backup, step: RestoreStep::Cancel };
+            // Where it was not begun, that is refused.
+            if let Err(error) = self.ask(shard, cancel).await {
+                tracing::debug!(shard, %error, "a restore that was refused elsewhere was not taken back here");
             }
         }
     }
@@ -93,7 +94,7 @@ impl Api {
             return Err(one("rows", format!("{} bytes; at most {ROWS_BYTES} at a time", rows.len())).into());
         }
         let step = RestoreStep::Rows { from, rows: Packed(rows) };
-        Ok(self.restore_step(shard, backup, step).await?.rows)
+        Ok(progress(self.ask(shard, Act::Restore { backup, step }).await?)?.rows)
     }
 
     /// All is there, so many rows in each shard: from now on the cluster is as any other.
@@ -119,19 +120,19 @@ impl Api {
         told.into_iter().map(restoration).collect()
     }
 
-    async fn restore_step(&self, shard: u32, backup: BackupId, step: RestoreStep) -> Result<ShardRestore, ApiError> {
-        match self.ask(shard, Act::Restore { backup, step }).await? {
-            Told::Restoration(Restoration { rows, finished, .. }) => Ok(ShardRestore { rows, finished }),
-            _ => Err(otherwise()),
-        }
-    }
-
     fn check_shard(&self, shard: u32) -> Result<(), ApiError> {
         let shards = self.shared.shards();
         if shard < shards {
             return Ok(());
         }
         Err(OperateError::NotFound(format!("there is no shard {shard}: this cluster has {shards}, from 0 on")).into())
+    }
+}
+
+fn progress(told: Told) -> Result<ShardRestore, ApiError> {
+    match told {
+        Told::Restoration(Restoration { rows, finished, .. }) => Ok(ShardRestore { rows, finished }),
+        _ => Err(otherwise()),
     }
 }
 
@@ -160,6 +161,9 @@ impl Replica {
             Export::Begin => {
                 // What was acknowledged before is in it.
                 self.confirm().await.map_err(|_| EngineError::NotLed)?;
+                if self.group.read(|machine, _| machine.is_held())? {
+                    return Err(EngineError::Restoring { shard: self.shard }.into());
+                }
                 Ok(Told::Export(exports.begin(&self.group).await?))
             }
             Export::Page { session, page } => match exports.page(self.shard, session, page).await {

@@ -79,10 +79,11 @@ impl Router {
     /// A digest does not say of which definition it is. So the key goes to every shard that could have that: where the numbers of shards are
     /// multiples of each other, to one, or to as many as the shard was split into.
     fn seen(&self, source: u32, row: SeenRow) -> Vec<Routed> {
-        let digest = xor(row.digest, self.mask(source));
+        // What is more than the key of a firing is told by the definition's name, which is the same everywhere.
+        let digest = if row.more.is_empty() { xor(row.digest, self.mask(source)) } else { row.digest };
         let common = gcd(self.sources, self.targets);
         let may_hold = |target: &u32| target % common == source % common;
-        (0..self.targets).filter(may_hold).map(|target| (target, Row::Seen(SeenRow { digest, ..row }))).collect()
+        (0..self.targets).filter(may_hold).map(|target| (target, Row::Seen(SeenRow { digest, ..row.clone() }))).collect()
     }
 
     fn chunk(&self, source: u32, row: ChunkRow) -> Result<Vec<Routed>, RouteError> {

@@ -84,12 +84,12 @@ impl Dedupe {
         (0..CLASSES).any(|class| self.since[class] < bucket_of(class, at).saturating_sub(1))
     }
 
-    /// Remembers a key that was seen elsewhere at this time; `false` where there is no such class.
-    pub fn restore(&mut self, txn: &mut Txn<'_>, class: u8, at: i64, digest: &[u8; 16]) -> bool {
+    /// Remembers a key that was seen elsewhere at this time, and what is remembered with it; `false` where there is no such class.
+    pub fn restore(&mut self, txn: &mut Txn<'_>, class: u8, at: i64, digest: &[u8; 16], more: &[u8]) -> bool {
         let Some(since) = self.since.get_mut(usize::from(class)) else { return false };
         let bucket = bucket_of(class.into(), at);
         *since = (*since).min(bucket);
-        txn.put(Table::Dedupe, keys::dedupe(class, bucket, digest), at.to_le_bytes().to_vec());
+        txn.put(Table::Dedupe, keys::dedupe(class, bucket, digest), [&at.to_le_bytes(), more].concat());
         true
     }
 

@@ -299,7 +299,7 @@ impl Body {
             Self::Ack(_) => 7,
             Self::Dead(_) => 8,
             Self::Expire(_) => 9,
-            Self::Restore(_) => 13,
+            Self::Restore(_) => 20,
         }
     }
 
@@ -357,7 +357,7 @@ impl Body {
             10 => Self::Define(d.list(|d| Define::decode(d, true))?).with_requests()?,
             11 => Self::Delete(d.list(|d| Delete::decode(d, true))?).with_requests()?,
             12 => Self::Pause(d.list(|d| Pause::decode(d, true))?).with_requests()?,
-            13 => Self::Restore(Restore::decode(d)?),
+            20 => Self::Restore(Restore::decode(d)?),
             other => return Err(DecodeError(format!("entry kind {other} is not known to this program"))),
         })
     }

@@ -102,7 +102,8 @@ fn seen(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadEr
     walk(state, Table::Dedupe, |key, value| {
         let (class, digest) = keys::parse_dedupe(key).map_err(corrupt)?;
         let at = Decoder::new(value).i64().map_err(corrupt)?;
-        Ok(take(Row::Seen(SeenRow { class, at, digest })))
+        let more = Bytes::copy_from_slice(&value[size_of::<i64>()..]);
+        Ok(take(Row::Seen(SeenRow { class, at, digest, more })))
     })
 }
 

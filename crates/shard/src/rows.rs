@@ -68,7 +68,7 @@ pub struct RetiredRow {
 }
 
 /// A dedupe key that was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenRow {
     /// Of its window.
     pub class: u8,
@@ -76,6 +76,8 @@ pub struct SeenRow {
     pub at: i64,
     /// Of definition and key.
     pub digest: [u8; 16],
+    /// What else is remembered with it. Empty for the key of a firing, which alone is made of the definition's number.
+    pub more: Bytes,
 }
 
 /// Occurrences that were decided together, or a part of them.
@@ -130,11 +132,12 @@ impl Row {
                 e.u64(*number);
                 e.u32(*version);
             }
-            Self::Seen(SeenRow { class, at, digest }) => {
+            Self::Seen(SeenRow { class, at, digest, more }) => {
                 e.u8(4);
                 e.u8(*class);
                 e.i64(*at);
                 e.raw(digest);
+                e.bytes(more);
             }
             Self::Chunk(row) => {
                 e.u8(5);
@@ -159,7 +162,10 @@ impl Row {
             }
             2 => Self::Cursor(CursorRow::take(d)?),
             3 => Self::Retired(RetiredRow { hour: d.u32()?, number: d.u64()?, version: d.u32()? }),
-            4 => Self::Seen(SeenRow { class: d.u8()?, at: d.i64()?, digest: d.array()? }),
+            4 => {
+                let (class, at, digest) = (d.u8()?, d.i64()?, d.array()?);
+                Self::Seen(SeenRow { class, at, digest, more: Bytes::copy_from_slice(d.bytes()?) })
+            }
             5 => Self::Chunk(ChunkRow::take(d)?),
             other => return Err(DecodeError(format!("a row of kind {other} is not known to this program"))),
         })

@@ -9,7 +9,7 @@ use flintwheel_shard::entry::{Body, Entry, Restore};
 use flintwheel_shard::export::export;
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::reply::{Outcome, Restored};
-use flintwheel_shard::rows::{Row, decode_all};
+use flintwheel_shard::rows::{Row, SeenRow, decode_all};
 use flintwheel_shard::{Machine, Read, ReadError, Replicated, Table, Txn, Visit, Write, query};
 use uuid::Uuid;
 
@@ -170,6 +170,17 @@ fn keys_go_to_the_shards_that_could_hold_their_definition_and_to_no_other() {
         let before: usize = sources.iter().map(|rows| seen(rows)).sum();
         let after: usize = restored(BACKUP, &sources, to, i64::MIN).iter().map(|shard| seen(&shard.export())).sum();
         assert_eq!(after, before * copies, "{from} to {to}");
+    }
+}
+
+#[test]
+fn what_is_remembered_by_a_definitions_name_goes_unmasked() {
+    let mut router = Router::new(BACKUP, 2, 2, i64::MIN);
+    let row = |more: &'static [u8]| SeenRow { class: 0, at: 1, digest: [9; 16], more: more.into() };
+    for (more, same) in [(&b""[..], false), (b"answer", true)] {
+        let routed = router.route(1, Row::Seen(row(more))).expect("sound");
+        let [(1, Row::Seen(found))] = &routed[..] else { panic!("{routed:?}") };
+        assert_eq!((found.digest == [9; 16], &found.more[..]), (same, more));
     }
 }
 

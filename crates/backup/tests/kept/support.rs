@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flintwheel_backup::{Backup, BackupError, Instant, Manifest, Place, ShardWriter};
 use flintwheel_model::DefinitionKey;
@@ -52,7 +53,7 @@ fn rows(ids: &[String]) -> Vec<Row> {
         let (namespace, id) = ("ns".into(), id.clone());
         Row::Cursor(CursorRow { number, namespace, id, slot, origin: None, subscriptions: vec![], pause: None })
     };
-    let seen = |(number, _): (u64, &String)| Row::Seen(SeenRow { class: 0, at: 1, digest: [number as u8; 16] });
+    let seen = |(number, _): (u64, &String)| Row::Seen(SeenRow { class: 0, at: 1, digest: [number as u8; 16], more: Bytes::new() });
     let retired = |(number, _): (u64, &String)| Row::Retired(RetiredRow { hour: 1, number, version: 1 });
     let mut rows: Vec<Row> = numbered().map(version).collect();
     // The last one was deleted.

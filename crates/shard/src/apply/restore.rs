@@ -181,8 +181,8 @@ fn put_retired(m: &Machine, txn: &mut Txn<'_>, row: RetiredRow) -> Fault {
 }
 
 fn put_seen(m: &mut Machine, txn: &mut Txn<'_>, row: SeenRow) -> Fault {
-    let SeenRow { class, at, digest } = row;
-    if m.counters.dedupe.restore(txn, class, at, &digest) {
+    let SeenRow { class, at, digest, more } = row;
+    if m.counters.dedupe.restore(txn, class, at, &digest, &more) {
         Ok(())
     } else {
         Err(format!("is a dedupe key of class {class}, which this program does not know"))

@@ -125,7 +125,7 @@ pub fn rows() -> Vec<(&'static str, Row)> {
         ("cursor", Row::Cursor(cursor)),
         ("cursor.plain", Row::Cursor(plain)),
         ("retired", Row::Retired(RetiredRow { hour: 1, number: 2, version: 3 })),
-        ("seen", Row::Seen(SeenRow { class: 1, at: 2, digest: [0xD3; 16] })),
+        ("seen", Row::Seen(SeenRow { class: 1, at: 2, digest: [0xD3; 16], more: "more".into() })),
         ("chunk", Row::Chunk(chunk)),
     ]
 }

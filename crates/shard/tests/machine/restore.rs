@@ -280,7 +280,7 @@ fn a_row_that_does_not_fit_is_refused_and_those_before_it_are_there() {
             "is billing/x, which is there already",
         ),
         (
-            with(Row::Seen(SeenRow { class: 9, at: START, digest: [1; 16] })),
+            with(Row::Seen(SeenRow { class: 9, at: START, digest: [1; 16], more: Bytes::new() })),
             3,
             "is a dedupe key of class 9, which this program does not know",
         ),

@@ -89,7 +89,7 @@ impl Dedupe {
         let Some(since) = self.since.get_mut(usize::from(class)) else { return false };
         let bucket = bucket_of(class.into(), at);
         *since = (*since).min(bucket);
-        txn.put(Table::Dedupe, keys::dedupe(class, bucket, digest), [&at.to_le_bytes(), more].concat());
+        txn.put(Table::Dedupe, keys::dedupe(class, bucket, digest), [at.to_le_bytes().as_slice(), more].concat());
         true
     }
 

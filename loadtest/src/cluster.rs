@@ -1,14 +1,15 @@
-//! A cluster as its operator sees it: engines that joined each other, on free ports of this machine.
+//! A cluster as its operator sees it: engines that joined each other, on free ports of this machine or each in a place of its own.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use flintwheel_client::{ClusterState, NodeState, ReplicaRole};
+use chrono::Utc;
+use flintwheel_client::{ClusterState, META_SHARD, NodeState, ReplicaRole};
+use futures::future::select_ok;
 
 use crate::engine::{Engine, EngineOptions, Sink};
-use crate::http;
 use crate::process::free_port;
 
 /// For replicas to be where they belong.
@@ -19,17 +20,54 @@ const MANY_MOVES: u32 = 64;
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(200);
 
+/// Where a node lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Its state.
+    pub data_dir: PathBuf,
+    /// What it says; not in its state, which may be lost or damaged.
+    pub log: PathBuf,
+    /// Where clients reach it.
+    pub host: IpAddr,
+    /// Where other nodes reach it.
+    pub peer_host: IpAddr,
+    /// What it runs within; empty: nothing.
+    pub within: Vec<String>,
+}
+
+impl Seat {
+    /// On loopback, with its state below `dir`; `number` counts from one.
+    pub fn local(dir: &Path, number: usize) -> Self {
+        let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            data_dir: dir.join(format!("n{number}")),
+            log: dir.join(format!("n{number}.log")),
+            host,
+            peer_host: host,
+            within: Vec::new(),
+        }
+    }
+}
+
 /// Several engines. Their places in the list stay; the ids that they gave each other are one more.
 pub struct Cluster {
     /// The nodes, running or not.
     pub nodes: Vec<Engine>,
+    sink: Sink,
+    shards: u32,
+    peers: Vec<SocketAddr>,
 }
 
 impl Cluster {
     /// Starts so many nodes, and waits until each shard has a voter on three of them (or on all, of fewer), and leaders are even.
     pub async fn start(dir: &Path, sink: &Sink, nodes: usize, shards: u32) -> Result<Self> {
-        let mut cluster =
-            Self::new(dir, sink, nodes, shards, |peers, index| if index == 0 { &[] } else { &peers[..1] })?;
+        let seats: Vec<Seat> = (1..=nodes).map(|number| Seat::local(dir, number)).collect();
+        Self::start_at(&seats, sink, shards).await
+    }
+
+    /// The same with a node at each of these places.
+    pub async fn start_at(seats: &[Seat], sink: &Sink, shards: u32) -> Result<Self> {
+        let mut cluster = Self::new(seats, sink, shards, |peers, index| if index == 0 { &[] } else { &peers[..1] })?;
         for node in &mut cluster.nodes {
             node.start_again().await?;
         }
@@ -54,30 +92,62 @@ impl Cluster {
 
     /// Starts so many nodes that are all told the same: they wait until one of them is told to make the cluster.
     pub fn waiting(dir: &Path, sink: &Sink, nodes: usize, shards: u32) -> Result<Self> {
-        let mut cluster = Self::new(dir, sink, nodes, shards, |peers, _| peers)?;
+        let seats: Vec<Seat> = (1..=nodes).map(|number| Seat::local(dir, number)).collect();
+        let mut cluster = Self::new(&seats, sink, shards, |peers, _| peers)?;
         cluster.nodes.iter_mut().try_for_each(Engine::spawn)?;
         Ok(cluster)
     }
 
     /// `join` says whom a node is told to join, of all.
     fn new(
-        dir: &Path,
+        seats: &[Seat],
         sink: &Sink,
-        nodes: usize,
         shards: u32,
         join: impl Fn(&[SocketAddr], usize) -> &[SocketAddr],
     ) -> Result<Self> {
-        let peers: Vec<SocketAddr> = (0..nodes).map(|_| free_port()).collect::<Result<_>>()?;
-        let node = |(index, peer): (usize, &SocketAddr)| {
-            let mut more = vec![format!("--peer-listen={peer}"), format!("--name=n{}", index + 1)];
-            let seeds: Vec<String> = join(&peers, index).iter().map(ToString::to_string).collect();
-            if !seeds.is_empty() {
-                more.push(format!("--join={}", seeds.join(",")));
-            }
-            let data_dir = dir.join(format!("n{}", index + 1));
-            Engine::new(EngineOptions { data_dir, sink: sink.clone(), shards, more })
-        };
-        Ok(Self { nodes: peers.iter().enumerate().map(node).collect::<Result<_>>()? })
+        let peers: Vec<SocketAddr> = seats.iter().map(peer).collect::<Result<_>>()?;
+        let mut cluster = Self { nodes: Vec::new(), sink: sink.clone(), shards, peers };
+        for (index, seat) in seats.iter().enumerate() {
+            let node = cluster.node(seat, index, join(&cluster.peers, index))?;
+            cluster.nodes.push(node);
+        }
+        Ok(cluster)
+    }
+
+    fn node(&self, seat: &Seat, index: usize, join: &[SocketAddr]) -> Result<Engine> {
+        let mut more = vec![format!("--peer-listen={}", self.peers[index]), format!("--name=n{}", index + 1)];
+        let join: Vec<String> = join.iter().map(ToString::to_string).collect();
+        if !join.is_empty() {
+            more.push(format!("--join={}", join.join(",")));
+        }
+        let (data_dir, sink) = (seat.data_dir.clone(), self.sink.clone());
+        let engine = Engine::new(EngineOptions { data_dir, sink, shards: self.shards, more })?;
+        Ok(engine.at(seat.host, seat.within.clone()).logging_to(seat.log.clone()))
+    }
+
+    /// Starts one more node, which joins the first.
+    pub async fn add(&mut self, seat: &Seat) -> Result<()> {
+        self.peers.push(peer(seat)?);
+        let mut node = self.node(seat, self.nodes.len(), &self.peers[..1])?;
+        node.start_again().await?;
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Starts all nodes that don't run, side by side: some of them may need others to be ready.
+    pub async fn start_all(&mut self) -> Result<()> {
+        for node in self.nodes.iter_mut().filter(|node| node.process().is_err()) {
+            node.spawn()?;
+        }
+        for node in &mut self.nodes {
+            node.wait_ready().await?;
+        }
+        Ok(())
+    }
+
+    /// An error with the end of its log if a node has ended by itself.
+    pub fn check_running(&mut self) -> Result<()> {
+        self.nodes.iter_mut().try_for_each(Engine::check_running)
     }
 
     /// The gRPC doors of all.
@@ -87,14 +157,39 @@ impl Cluster {
 
     /// As any running node tells it.
     pub async fn state(&self) -> Result<ClusterState> {
-        let mut last = None;
-        for node in &self.nodes {
-            match state_of(node).await {
-                Ok(state) => return Ok(state),
-                Err(error) => last = Some(error),
+        // All are asked at once: one that is frozen or cut off answers late or never.
+        let asks = self.nodes.iter().map(|node| Box::pin(state_of(node)));
+        Ok(select_ok(asks).await?.0)
+    }
+
+    /// Waits until every node answers and every shard is led, with all its voters, for at most so long. How long it took, or what was still
+    /// to come.
+    pub async fn serving(&self, patience: Duration) -> Result<Duration, String> {
+        let (begun, begun_at) = (Instant::now(), Utc::now());
+        loop {
+            let why = match self.state().await {
+                Ok(state) if state.observed_at < begun_at => Some("nobody has looked since".to_owned()),
+                Ok(state) => not_serving(&state),
+                Err(error) => Some(error.to_string()),
+            };
+            match why {
+                None => return Ok(begun.elapsed()),
+                Some(why) if begun.elapsed() > patience => return Err(why),
+                Some(_) => tokio::time::sleep(STEP / 4).await,
             }
         }
-        Err(last.context("no node")?)
+    }
+
+    /// The node that leads most shards, by its place in the list.
+    pub async fn busiest(&self) -> Result<usize> {
+        let state = self.state().await?;
+        let leaders = state.shards.iter().filter(|shard| shard.shard != META_SHARD).filter_map(|shard| shard.leader);
+        let mut led = vec![0; self.nodes.len()];
+        for leader in leaders {
+            let place = usize::try_from(leader)?.checked_sub(1).filter(|place| *place < led.len());
+            led[place.with_context(|| format!("node {leader} was not started here"))?] += 1;
+        }
+        (0..led.len()).max_by_key(|place| led[*place]).context("no node")
     }
 
     /// Waits until nothing moves, every shard has as many voters as it can have, and leaders are even.
@@ -120,24 +215,42 @@ impl Cluster {
 }
 
 async fn state_of(node: &Engine) -> Result<ClusterState> {
-    Ok(serde_json::from_str(&http::get(node.http(), "/v1/cluster").await?.ok()?)?)
+    Ok(serde_json::from_str(&node.page("/v1/cluster").await?.ok()?)?)
 }
 
-/// What is still to come.
-fn unsettled(state: &ClusterState) -> Option<String> {
+/// The door for other nodes.
+fn peer(seat: &Seat) -> Result<SocketAddr> {
+    Ok(SocketAddr::new(seat.peer_host, free_port()?.port()))
+}
+
+/// What is still to come until all nodes take part in all that they should.
+fn not_serving(state: &ClusterState) -> Option<String> {
     let up: Vec<_> = state.nodes.iter().filter(|node| node.state == NodeState::Up).collect();
     if let Some(gone) = up.iter().find(|node| !node.alive) {
         return Some(format!("node {} does not answer", gone.id));
     }
-    if let Some(moving) = state.moves.first() {
-        return Some(format!("shard {} moves", moving.shard));
-    }
     let wanted = up.len().min(state.settings.replication as usize);
     for shard in &state.shards {
         let voters = shard.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter).count();
-        if voters != wanted || shard.leader.is_none() {
+        if voters < wanted || shard.leader.is_none() {
             return Some(format!("shard {} has {voters} voters of {wanted}, leader {:?}", shard.shard, shard.leader));
         }
+    }
+    None
+}
+
+/// What is still to come until the cluster is as it would be if nothing had happened.
+fn unsettled(state: &ClusterState) -> Option<String> {
+    if let Some(why) = not_serving(state) {
+        return Some(why);
+    }
+    if let Some(moving) = state.moves.first() {
+        return Some(format!("shard {} moves", moving.shard));
+    }
+    let up: Vec<_> = state.nodes.iter().filter(|node| node.state == NodeState::Up).collect();
+    let wanted = up.len().min(state.settings.replication as usize);
+    if let Some(shard) = state.shards.iter().find(|shard| shard.replicas.len() != wanted) {
+        return Some(format!("shard {} has {} replicas of {wanted}", shard.shard, shard.replicas.len()));
     }
     let leaders = || up.iter().map(|node| node.leaders);
     match (leaders().min(), leaders().max()) {

@@ -65,6 +65,11 @@ impl Door {
         Ok(Self { client: Client::new(&addresses, options).map_err(|e| anyhow!("{e}"))? })
     }
 
+    /// The client that it goes through.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Applies all of them; an error if the engine refuses any.
     pub async fn apply(&self, plan: Vec<Planned>) -> Result<Vec<Applied>> {
         let mut applied = Vec::with_capacity(plan.len());

@@ -1,6 +1,7 @@
 //! The engine as its operator sees it: a process with a data directory, started, killed and started again.
 
-use std::net::SocketAddr;
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,11 @@ use anyhow::{Context, Result, bail};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::process::{Process, free_port, own_binary};
+
+/// For a start: the log is replayed, shards get a leader.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// For a page of it: a node that is frozen takes the connection and says nothing.
+const PAGE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where firings go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +47,9 @@ pub struct EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     program: PathBuf,
+    /// What the program runs within: the words before its own.
+    within: Vec<String>,
+    log: PathBuf,
     grpc: SocketAddr,
     http: SocketAddr,
     process: Option<Process>,
@@ -57,20 +66,42 @@ impl Engine {
     /// One that doesn't run yet.
     pub fn new(options: EngineOptions) -> Result<Self> {
         let program = own_binary("flintwheel", "FLINTWHEEL_BIN")?;
-        Ok(Self { options, program, grpc: free_port()?, http: free_port()?, process: None })
+        let log = options.data_dir.with_extension("log");
+        let (grpc, http) = (free_port()?, free_port()?);
+        Ok(Self { options, program, within: Vec::new(), log, grpc, http, process: None })
+    }
+
+    /// The same with its doors at this host, within something else: `nsenter --net=...`, for one.
+    #[must_use]
+    pub fn at(mut self, host: IpAddr, within: Vec<String>) -> Self {
+        self.grpc.set_ip(host);
+        self.http.set_ip(host);
+        self.within = within;
+        self
+    }
+
+    /// The same with its log in this file; without it, it lies beside the data directory.
+    #[must_use]
+    pub fn logging_to(mut self, log: PathBuf) -> Self {
+        self.log = log;
+        self
     }
 
     /// Starts it after a kill, with the same data and doors; returns how long it took to be ready.
     pub async fn start_again(&mut self) -> Result<Duration> {
         let begun = Instant::now();
         self.spawn()?;
-        self.wait_ready(Duration::from_secs(120)).await?;
+        self.wait_ready().await?;
         Ok(begun.elapsed())
     }
 
     /// The same without waiting.
     pub fn spawn(&mut self) -> Result<()> {
-        self.process = Some(Process::spawn(&self.program, self.arguments(), &self.log())?);
+        let within = self.within.iter().map(OsString::from);
+        let arguments = self.arguments().into_iter().map(OsString::from);
+        let mut words = within.chain([self.program.clone().into_os_string()]).chain(arguments);
+        let first = words.next().context("a command line has a program")?;
+        self.process = Some(Process::spawn(Path::new(&first), words, &self.log)?);
         Ok(())
     }
 
@@ -110,6 +141,12 @@ impl Engine {
         self.process.as_mut().context("the engine is not running")?.check_running()
     }
 
+    /// A page of its HTTP door.
+    pub async fn page(&self, path: &str) -> Result<http::Answer> {
+        let answer = tokio::time::timeout(PAGE_WITHIN, http::get(self.http, path)).await;
+        answer.with_context(|| format!("{} does not answer {path} within {PAGE_WITHIN:?}", self.http))?
+    }
+
     /// Its metrics page.
     pub async fn metrics(&self) -> Result<Metrics> {
         Ok(Metrics::parse(&http::get(self.http, "/metrics").await?.ok()?))
@@ -127,8 +164,9 @@ impl Engine {
         dir_bytes(&self.options.data_dir)
     }
 
-    fn log(&self) -> PathBuf {
-        self.options.data_dir.with_extension("log")
+    /// Where its state is.
+    pub fn data_dir(&self) -> &Path {
+        &self.options.data_dir
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -151,17 +189,18 @@ impl Engine {
         arguments
     }
 
-    async fn wait_ready(&mut self, patience: Duration) -> Result<()> {
+    /// Waits until it takes work; an error if it ends before, or takes too long.
+    pub async fn wait_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
-        while begun.elapsed() < patience {
+        while begun.elapsed() < READY_WITHIN {
             self.check_running()?;
-            if http::get(self.http, "/readyz").await.is_ok_and(|answer| answer.status == 200) {
+            if self.page("/readyz").await.is_ok_and(|answer| answer.status == 200) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let log = self.process()?.log_tail();
-        bail!("the engine is not ready after {patience:?}:\n{log}")
+        bail!("the engine is not ready after {READY_WITHIN:?}:\n{log}")
     }
 }
 

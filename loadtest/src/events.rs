@@ -76,7 +76,7 @@ struct Batch {
     first: u64,
     count: u64,
     sent_us: i64,
-    acked: bool,
+    acked_us: Option<i64>,
 }
 
 /// What was sent and what was acknowledged.
@@ -90,7 +90,7 @@ impl EventLog {
     /// Events sent, and of those acknowledged.
     pub fn counts(&self) -> (u64, u64) {
         let batches = self.batches.lock();
-        let acked = batches.iter().filter(|batch| batch.acked).map(|batch| batch.count).sum();
+        let acked = batches.iter().filter(|batch| batch.acked_us.is_some()).map(|batch| batch.count).sum();
         (batches.iter().map(|batch| batch.count).sum(), acked)
     }
 
@@ -105,7 +105,7 @@ impl EventLog {
                 Expected {
                     workflow_id: definition.event_workflow_id(&event_id(&self.load.run, n)),
                     due_us: batch.sent_us,
-                    must: batch.acked,
+                    must: batch.acked_us.is_some(),
                 }
             })
             .collect()
@@ -113,7 +113,13 @@ impl EventLog {
 
     /// Whether nothing is under way any more.
     pub fn is_settled(&self) -> bool {
-        self.batches.lock().iter().all(|batch| batch.acked)
+        self.batches.lock().iter().all(|batch| batch.acked_us.is_some())
+    }
+
+    /// Of each batch that was acknowledged: when it was sent and when its acknowledgement came, in microseconds since the Unix epoch.
+    pub fn acknowledged(&self) -> Vec<(i64, i64)> {
+        let batches = self.batches.lock();
+        batches.iter().filter_map(|batch| Some((batch.sent_us, batch.acked_us?))).collect()
     }
 }
 
@@ -131,6 +137,11 @@ impl EventStream {
         let (stop, stopped) = watch::channel(false);
         let done = tokio::spawn(pump(door, log.clone(), stopped));
         Self { log, stop, done }
+    }
+
+    /// What it has sent so far, and what it will.
+    pub fn log(&self) -> EventLog {
+        self.log.clone()
     }
 
     /// Sends nothing new, and waits at most so long for acknowledgements that are still due.
@@ -172,7 +183,7 @@ async fn pump(door: impl EventDoor, log: EventLog, stopped: watch::Receiver<bool
 
 fn begin(log: &EventLog, first: u64, count: u64) -> usize {
     let mut batches = log.batches.lock();
-    batches.push(Batch { first, count, sent_us: now_us(), acked: false });
+    batches.push(Batch { first, count, sent_us: now_us(), acked_us: None });
     batches.len() - 1
 }
 
@@ -184,7 +195,7 @@ async fn deliver(door: impl EventDoor, log: &EventLog, index: usize, stopped: wa
     let mut tries_after_stop = 0;
     while tries_after_stop < 600 {
         if door.publish(events.clone()).await.is_ok() {
-            log.batches.lock()[index].acked = true;
+            log.batches.lock()[index].acked_us = Some(now_us());
             return;
         }
         tries_after_stop += u32::from(*stopped.borrow());

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use flintwheel_loadtest::bare::{self, BareLoad};
-use flintwheel_loadtest::prove::{self, Proof, Scale};
+use flintwheel_loadtest::prove::{self, Manner, Proof, Scale};
 use flintwheel_loadtest::raw_temporal::RawTemporal;
 use flintwheel_loadtest::report::{append_evidence, machine};
 use flintwheel_loadtest::standin::{Standin, StandinOptions, serve_control};
@@ -51,6 +51,12 @@ enum Command {
         /// As little as still shows that it works; its figures are no evidence
         #[arg(long)]
         quick: bool,
+        /// Start workflows in a real Temporal dev server, at a rate that it carries
+        #[arg(long)]
+        real: bool,
+        /// Repeat the choices of a run; without it they are new ones, and the report names the seed
+        #[arg(long)]
+        seed: Option<u64>,
         /// A file to append the row of figures to, such as docs/evidence.md
         #[arg(long)]
         evidence: Option<PathBuf>,
@@ -118,7 +124,13 @@ async fn run(command: Command) -> Result<bool> {
             list();
             Ok(true)
         }
-        Command::Prove { proof: Choice::One(proof), quick, evidence } => prove_one(proof, quick, evidence).await,
+        Command::Prove { proof: Choice::One(proof), quick, real, seed, evidence } => {
+            ensure!(!real || proof.takes_real(), "{proof} has no run of its own against a real Temporal");
+            ensure!(seed.is_none() || proof.takes_seed(), "{proof} leaves nothing to chance");
+            let scale = if quick { Scale::Quick } else { Scale::Full };
+            let seed = seed.unwrap_or_else(rand::random);
+            prove_one(proof, Manner { scale, real, seed }, evidence).await
+        }
         Command::Standin { listen, control, namespace } => standin(listen, control, namespace).await.map(|()| true),
         Command::Bare { address, namespace, connections, in_flight, seconds, input_bytes } => {
             let client = Arc::new(RawTemporal::new(address, connections)?);
@@ -131,8 +143,8 @@ async fn run(command: Command) -> Result<bool> {
     }
 }
 
-async fn prove_one(proof: Proof, quick: bool, evidence: Option<PathBuf>) -> Result<bool> {
-    let report = prove::run(proof, if quick { Scale::Quick } else { Scale::Full }).await?;
+async fn prove_one(proof: Proof, manner: Manner, evidence: Option<PathBuf>) -> Result<bool> {
+    let report = prove::run(proof, manner).await?;
     println!("{report}");
     let row = report.evidence_row(&chrono::Utc::now().format("%Y-%m-%d").to_string(), &machine());
     println!("{row}");

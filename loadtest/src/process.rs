@@ -1,4 +1,5 @@
-//! Child processes: found, started, frozen, killed by their own id, and measured through `/proc`. They end with their handle.
+//! Child processes: found, started, frozen, killed by their own id, and measured through `/proc`. They end with their handle, and with
+//! the program that started them, also where that one is killed.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -31,7 +32,7 @@ impl Process {
     {
         let out =
             File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
-        let mut command = Command::new(program);
+        let mut command = tied(program);
         command.args(args).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).kill_on_drop(true);
         // A developer's own settings are no part of a proof.
         let theirs = |name: &str| name.starts_with("TEMPORAL_") || name.starts_with("FLINTWHEEL_");
@@ -111,6 +112,50 @@ impl Process {
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
         Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
     }
+}
+
+/// The command of a program that is killed when the thread that starts it ends: a proof that is killed runs no destructors. `setpriv` asks the
+/// kernel for that and becomes the program, under the same process id. Where it is not installed, only the handle ends the child.
+fn tied(program: &Path) -> Command {
+    let Some(setpriv) = tool("setpriv") else { return Command::new(program) };
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// A program of the system, found by the search path or where administrators' programs are.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&search).chain(more).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+/// Runs a program of the system to its end, and returns what it wrote. An error names the command and what it complained of; where the program is
+/// missing, the package that has it.
+pub fn run_tool(name: &str, package: &str, args: &[&str]) -> Result<String> {
+    let program = tool(name).with_context(|| format!("no `{name}` on this machine: install the package {package}"))?;
+    let output = std::process::Command::new(program).args(args).stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("run {name}"))?;
+    if !output.status.success() {
+        let words = args.join(" ");
+        bail!("`{name} {words}` failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// An error where this is not run by root, which `what` needs.
+pub fn need_root(what: &str) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("{what} need root: run this as root");
+    }
+    Ok(())
+}
+
+/// Whether a process of this program runs under this id: a run that was broken off leaves names with its id behind.
+pub fn is_of_this_program(pid: u32) -> bool {
+    let name = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    let theirs = name(&pid.to_string());
+    theirs.is_some() && theirs == name("self")
 }
 
 /// Below where the kernel takes ports for outgoing connections: one of these is not taken between the choice and the server's start.

@@ -1,6 +1,6 @@
 //! A real Temporal server: `temporal server start-dev` on loopback, with its state in a file so that it can be stopped and started.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,22 +27,27 @@ pub struct TemporalDev {
 impl TemporalDev {
     /// Starts one with its state and log in `dir`, and with these namespaces besides `default`; waits until it answers.
     pub async fn start(dir: &Path, namespaces: &[&str]) -> Result<Self> {
-        Self::start_with(dir, Some(dir.join("temporal.db")), namespaces).await
+        Self::start_at(dir, namespaces, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// The same at this host of the machine.
+    pub async fn start_at(dir: &Path, namespaces: &[&str], host: IpAddr) -> Result<Self> {
+        Self::start_with(dir, Some(dir.join("temporal.db")), namespaces, host).await
     }
 
     /// The same with its state in memory and on the first processor only: it forgets all when it is stopped, shares no disk with anybody, and
     /// leaves the other processors to those who call it.
     pub async fn start_apart(dir: &Path, namespaces: &[&str]) -> Result<Self> {
-        Self::start_with(dir, None, namespaces).await
+        Self::start_with(dir, None, namespaces, Ipv4Addr::LOCALHOST.into()).await
     }
 
-    async fn start_with(dir: &Path, database: Option<PathBuf>, namespaces: &[&str]) -> Result<Self> {
+    async fn start_with(dir: &Path, database: Option<PathBuf>, namespaces: &[&str], host: IpAddr) -> Result<Self> {
         let mut server = Self {
             program: test_server("temporal", "FLINTWHEEL_TEMPORAL_CLI")?,
             dir: dir.to_owned(),
             database,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
-            address: free_port()?,
+            address: SocketAddr::new(host, free_port()?.port()),
             process: None,
         };
         server.start_again().await?;
@@ -98,9 +103,9 @@ impl TemporalDev {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let port = self.address.port().to_string();
+        let (host, port) = (self.address.ip().to_string(), self.address.port().to_string());
         let mut arguments: Vec<String> =
-            ["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", &port, "--log-level", "error"]
+            ["server", "start-dev", "--headless", "--ip", &host, "--port", &port, "--log-level", "error"]
                 .map(str::to_owned)
                 .into();
         if let Some(database) = &self.database {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use flintwheel_loadtest::StartLine;
 use flintwheel_loadtest::bare::{self, BareLoad, BareResult};
 use flintwheel_loadtest::nats::{Nats, NatsLoad};
+use flintwheel_loadtest::process::Process;
 use flintwheel_loadtest::raw_temporal::RawTemporal;
 use flintwheel_loadtest::standin::{Fault, Rule, StandinProcess};
 
@@ -62,12 +63,65 @@ async fn nats_acknowledges_what_is_published() {
     assert!(nats.publish("r", "payload".into(), load).await.expect("published") > 0.0);
 }
 
+/// What stands for the state of a process: `Z` for one that has ended and that nobody has asked for yet.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[tokio::test]
+async fn a_child_ends_with_the_one_who_started_it_even_if_nobody_drops_it() {
+    let dir = tempfile::tempdir().expect("directory");
+    let log = dir.path().join("log");
+    let started = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        runtime.block_on(async {
+            let child = Process::spawn(Path::new("sleep"), ["1000"], &log).expect("sleep");
+            let pid = child.id();
+            std::mem::forget(child);
+            pid
+        })
+    });
+    let pid = started.join().expect("started");
+    for _ in 0..1000 {
+        if matches!(state(pid), None | Some('Z')) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    panic!("process {pid} goes on although its starter has ended");
+}
+
 #[test]
 fn the_command_line_names_the_proofs_and_refuses_others() {
     let list = Command::new(PROGRAM).args(["prove", "list"]).output().expect("run");
     let names: Vec<&str> =
         std::str::from_utf8(&list.stdout).expect("text").lines().map(|line| &line[..12]).map(str::trim).collect();
-    assert_eq!(names, ["crash", "outage", "dispatch", "firing", "ingest", "footprint", "lag", "failover", "rolling", "idle"]);
+    let expected = [
+        "crash",
+        "outage",
+        "dispatch",
+        "firing",
+        "ingest",
+        "footprint",
+        "lag",
+        "failover",
+        "rolling",
+        "idle",
+        "partition",
+        "power",
+        "rebalance",
+        "replication",
+    ];
+    assert_eq!(names, expected);
+    for (proof, option, why) in [
+        ("lag", vec!["--real"], "lag has no run of its own against a real Temporal"),
+        ("lag", vec!["--seed", "7"], "lag leaves nothing to chance"),
+    ] {
+        let odd = Command::new(PROGRAM).args(["prove", proof]).args(option).output().expect("run");
+        assert_eq!(odd.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&odd.stderr).contains(why));
+    }
     let odd = Command::new(PROGRAM).args(["prove", "nothing"]).output().expect("run");
     assert_eq!(odd.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&odd.stderr).contains("no such proof; there are crash, outage"));

@@ -29,9 +29,8 @@ struct Round {
     events_per_second: u32,
 }
 
-pub(super) async fn run(scale: Scale) -> Result<Report> {
+pub(super) async fn run(scale: Scale, seed: u64) -> Result<Report> {
     let mut report = Report::new("crash", "kills at random moments lose and double nothing");
-    let seed: u64 = rand::random();
     report.figure("seed", seed);
     let mut random = StdRng::seed_from_u64(seed);
     let dir = directory()?;

@@ -10,6 +10,11 @@ mod ingest;
 mod lag;
 mod outage;
 mod outage_report;
+mod partition;
+mod power;
+mod power_damage;
+mod rebalance;
+mod replication;
 mod rolling;
 mod scene;
 
@@ -40,6 +45,37 @@ pub enum Proof {
     Rolling,
     /// A thousand shards on three nodes without work: what they cost, and how soon those of a dead node have leaders
     Idle,
+    /// Nodes of a cluster cut off, frozen, and on slow disks: nothing lost, soon settled, reads and writes linearizable
+    Partition,
+    /// Power of all nodes lost, files of one damaged: nothing acknowledged is lost, what is damaged is repaired
+    Power,
+    /// A cluster grown by a node and shrunk again under load: how long, how many MB/s, and what it costs those who wait
+    Rebalance,
+    /// Firings and events per second with three replicas, beside one
+    Replication,
+}
+
+impl Proof {
+    /// Whether it can be run against a real Temporal instead of the stand-in. Others need none, or use both anyway.
+    pub fn takes_real(self) -> bool {
+        matches!(self, Self::Failover | Self::Rolling | Self::Partition | Self::Power | Self::Rebalance)
+    }
+
+    /// Whether it makes choices by chance.
+    pub fn takes_seed(self) -> bool {
+        matches!(self, Self::Crash | Self::Partition | Self::Power)
+    }
+}
+
+/// How a proof is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// How much of it.
+    pub scale: Scale,
+    /// Whether workflows are started in a real Temporal, at a rate that it carries.
+    pub real: bool,
+    /// What chance begins with.
+    pub seed: u64,
 }
 
 impl std::fmt::Display for Proof {
@@ -68,17 +104,22 @@ impl Scale {
 }
 
 /// Runs one.
-pub async fn run(proof: Proof, scale: Scale) -> Result<Report> {
+pub async fn run(proof: Proof, manner: Manner) -> Result<Report> {
+    let Manner { scale, real, seed } = manner;
     match proof {
-        Proof::Crash => crash::run(scale).await,
+        Proof::Crash => crash::run(scale, seed).await,
         Proof::Outage => outage::run(scale).await,
         Proof::Dispatch => dispatch::run(scale).await,
         Proof::Firing => firing::run(scale).await,
         Proof::Ingest => ingest::run(scale).await,
         Proof::Footprint => footprint::run(scale).await,
         Proof::Lag => lag::run(scale).await,
-        Proof::Failover => failover::run(scale).await,
-        Proof::Rolling => rolling::run(scale).await,
+        Proof::Failover => failover::run(scale, real).await,
+        Proof::Rolling => rolling::run(scale, real).await,
+        Proof::Partition => partition::run(manner).await,
+        Proof::Power => power::run(manner).await,
+        Proof::Rebalance => rebalance::run(scale, real).await,
+        Proof::Replication => replication::run(scale).await,
         Proof::Idle => idle::run(scale).await,
     }
 }

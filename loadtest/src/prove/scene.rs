@@ -1,5 +1,6 @@
 //! What most proofs need: a directory, something to start workflows in, an engine, and the ledger at the end.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,13 @@ use tempfile::TempDir;
 use super::progress;
 use crate::StartLine;
 use crate::clock::now_us;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Seat};
 use crate::door::{Applied, Door};
 use crate::engine::{Engine, EngineOptions, Sink};
 use crate::events::{EventLoad, EventLog, EventStream};
 use crate::ledger::{Expected, Ledger, Verdict};
 use crate::plan::{self, Planned};
+use crate::report::{Kind, Report};
 use crate::standin::StandinProcess;
 use crate::temporal_dev::TemporalDev;
 
@@ -25,6 +27,8 @@ pub(super) const SHARDS: u32 = 16;
 const WINDOW: usize = 3_000;
 /// For everything that is due to be started in the end.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Event types, with a subscription each.
+const TYPES: u32 = 20;
 /// Temporal's.
 pub(super) const NAMESPACE: &str = "default";
 /// Another one there.
@@ -65,6 +69,15 @@ impl Target {
 
     pub(super) async fn real(dir: &Path) -> Result<Self> {
         Ok(Self::Real(Box::new(TemporalDev::start(dir, &[OTHER_NAMESPACE]).await?)))
+    }
+
+    /// One of the two, at this host of the machine.
+    pub(super) async fn at(dir: &Path, host: IpAddr, real: bool) -> Result<Self> {
+        if real {
+            let server = TemporalDev::start_at(dir, &[OTHER_NAMESPACE], host).await?;
+            return Ok(Self::Real(Box::new(server)));
+        }
+        Ok(Self::Standin(Box::new(StandinProcess::start_at(dir, host).await?)))
     }
 
     /// With its state in memory, on a processor of its own.
@@ -146,40 +159,109 @@ pub(super) fn timed(workflow_id: &str) -> Option<(DefinitionKey, i64)> {
     Some((DefinitionKey::new(namespace, id), due.timestamp_micros()))
 }
 
-/// Three nodes at rest, with schedules and a stream of events that go on until they are told to stop.
+/// Load for a cluster, and where it starts workflows.
+pub(super) struct Load {
+    /// Names the run; part of each event's id.
+    pub(super) run: &'static str,
+    /// Each is due every ten seconds.
+    pub(super) definitions: u32,
+    pub(super) events_per_second: u32,
+    /// In a real Temporal instead of the stand-in.
+    pub(super) real: bool,
+}
+
+impl Load {
+    /// What a dev server carries beside three nodes on a small machine.
+    pub(super) fn real(run: &'static str) -> Self {
+        Self { run, definitions: 400, events_per_second: 20, real: true }
+    }
+}
+
+/// Some nodes at rest, with schedules and a stream of events that go on until they are told to stop.
 pub(super) struct Busy {
     pub(super) dir: TempDir,
     pub(super) target: Target,
     pub(super) cluster: Cluster,
+    pub(super) door: Door,
     pub(super) schedules: Vec<Applied>,
     subscriptions: Vec<Planned>,
     stream: EventStream,
 }
 
+/// How it went, in the end.
+pub(super) struct Outcome {
+    pub(super) verdict: Verdict,
+    pub(super) started: Vec<StartLine>,
+    pub(super) events: EventLog,
+}
+
 impl Busy {
-    /// As many definitions, each due every ten seconds; as many events a second.
-    pub(super) async fn start(run: &str, definitions: u32, events_per_second: u32) -> Result<Self> {
+    /// Three nodes on loopback.
+    pub(super) async fn start(load: Load) -> Result<Self> {
         let dir = directory()?;
-        let target = Target::standin(dir.path()).await?;
-        let cluster = Cluster::start(dir.path(), &target.sink(), 3, SHARDS).await?;
-        progress("three nodes, at rest");
-        let door = Door::of(&cluster.doors())?;
-        let schedules = door.apply(plan::even(NAMESPACE, definitions, 10)).await?;
-        let subscriptions = plan::subscriptions(NAMESPACE, 20);
-        door.apply(subscriptions.clone()).await?;
-        let load = EventLoad { run: run.to_owned(), types: 20, per_second: events_per_second, data_bytes: 200 };
-        let stream = EventStream::start(door.events(NAMESPACE, WINDOW), load);
-        Ok(Self { dir, target, cluster, schedules, subscriptions, stream })
+        let seats: Vec<Seat> = (1..=3).map(|number| Seat::local(dir.path(), number)).collect();
+        Self::start_at(dir, &seats, Ipv4Addr::LOCALHOST.into(), load).await
     }
 
-    /// Ends the stream; what the ledger says, all that was started, and events sent and acknowledged.
-    pub(super) async fn judge(self) -> Result<(Verdict, Vec<StartLine>, (u64, u64))> {
+    /// A node at each of these places, and what they start workflows in at this host.
+    pub(super) async fn start_at(dir: TempDir, seats: &[Seat], host: IpAddr, load: Load) -> Result<Self> {
+        let target = Target::at(dir.path(), host, load.real).await?;
+        let cluster = Cluster::start_at(seats, &target.sink(), SHARDS).await?;
+        progress(format!("{} nodes, at rest", seats.len()));
+        let door = Door::of(&cluster.doors())?;
+        let schedules = door.apply(plan::even(NAMESPACE, load.definitions, 10)).await?;
+        let subscriptions = plan::subscriptions(NAMESPACE, TYPES);
+        door.apply(subscriptions.clone()).await?;
+        let per_second = load.events_per_second;
+        let events = EventLoad { run: load.run.to_owned(), types: TYPES, per_second, data_bytes: 200 };
+        let stream = EventStream::start(door.events(NAMESPACE, WINDOW), events);
+        Ok(Self { dir, target, cluster, door, schedules, subscriptions, stream })
+    }
+
+    /// The events so far.
+    pub(super) fn events(&self) -> EventLog {
+        self.stream.log()
+    }
+
+    /// Ends the stream; what the ledger says.
+    pub(super) async fn judge(self) -> Result<Outcome> {
         let log = self.stream.stop(PATIENCE).await?;
         let events = vec![(&log, &self.subscriptions[..])];
         let asked = Asked { timed: &self.schedules, events, end_us: now_us() };
         let verdict = settle(&self.target, self.dir.path(), &asked, PATIENCE).await?;
         let started = self.target.started(self.dir.path()).await?;
-        Ok((verdict, started, log.counts()))
+        Ok(Outcome { verdict, started, events: log })
+    }
+}
+
+impl Outcome {
+    /// The figures of the load, and a bar for each kind of fault.
+    pub(super) fn tell(&self, report: &mut Report) {
+        let (verdict, (sent, acknowledged)) = (&self.verdict, self.events.counts());
+        report.figure("firings due", verdict.due);
+        report.figure("events sent / acknowledged", format!("{sent} / {acknowledged}"));
+        report.figure("calls sent again with the same ids", verdict.repeats);
+        for (kind, found) in [
+            ("missing", &verdict.missing),
+            ("twice", &verdict.twice),
+            ("early", &verdict.early),
+            ("unknown", &verdict.unknown),
+        ] {
+            report.check(Kind::Bar, format!("{} {kind}", found.count), found.count == 0);
+            for example in &found.examples {
+                report.note(format!("{kind}: {example}"));
+            }
+        }
+        report.check(
+            Kind::Bar,
+            "something was due, sent and started",
+            verdict.due > 0 && sent > 0 && verdict.started > 0,
+        );
+    }
+
+    /// Of each start at a due time: when that was, and when the call arrived, in microseconds since the Unix epoch.
+    pub(super) fn timed_starts(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.started.iter().filter_map(|line| Some((timed(&line.workflow_id)?.1, line.first_us)))
     }
 }
 

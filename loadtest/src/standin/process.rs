@@ -1,6 +1,6 @@
 //! A stand-in in a process of its own, so that it shares neither fate nor runtime with what it records.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,9 +24,18 @@ impl StandinProcess {
         Self::start_program(&own_binary("flintwheel-loadtest", "FLINTWHEEL_LOADTEST_BIN")?, dir).await
     }
 
+    /// The same at this host of the machine.
+    pub async fn start_at(dir: &Path, host: IpAddr) -> Result<Self> {
+        Self::launch(&own_binary("flintwheel-loadtest", "FLINTWHEEL_LOADTEST_BIN")?, dir, host).await
+    }
+
     /// The same with the program at this path.
     pub async fn start_program(program: &Path, dir: &Path) -> Result<Self> {
-        let (address, control) = (free_port()?, free_port()?);
+        Self::launch(program, dir, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    async fn launch(program: &Path, dir: &Path, host: IpAddr) -> Result<Self> {
+        let (address, control) = (SocketAddr::new(host, free_port()?.port()), free_port()?);
         let args = ["standin", "--listen", &address.to_string(), "--control", &control.to_string()];
         let process = Process::spawn(program, args, &dir.join("standin.log"))?;
         let mut standin = Self { process, address, control };

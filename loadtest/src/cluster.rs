@@ -125,13 +125,24 @@ impl Cluster {
         Ok(engine.at(seat.host, seat.within.clone()).logging_to(seat.log.clone()))
     }
 
-    /// Starts one more node, which joins the first.
-    pub async fn add(&mut self, seat: &Seat) -> Result<()> {
+    /// Starts one more node, which joins the first, and waits until it is part of the cluster. Its id.
+    pub async fn add(&mut self, seat: &Seat) -> Result<u64> {
         self.peers.push(peer(seat)?);
         let mut node = self.node(seat, self.nodes.len(), &self.peers[..1])?;
         node.start_again().await?;
         self.nodes.push(node);
-        Ok(())
+        let (begun, name) = (Instant::now(), format!("n{}", self.nodes.len()));
+        while begun.elapsed() < PATIENCE {
+            // It is asked in vain now and then while leaders change.
+            if let Ok(state) = self.state().await {
+                let mut up = state.nodes.iter().filter(|node| node.state == NodeState::Up && node.alive);
+                if let Some(node) = up.find(|node| node.name == name) {
+                    return Ok(node.id);
+                }
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        bail!("node {name} is ready, but no part of the cluster")
     }
 
     /// Starts all nodes that don't run, side by side: some of them may need others to be ready.

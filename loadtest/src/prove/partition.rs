@@ -221,8 +221,8 @@ fn tell_settling(report: &mut Report, healed: &[Healed], outcome: &Outcome) {
     for (kind, longest) in &kinds {
         let Longest { count, cluster, starts, events } = longest;
         report.figure(
-            format!("{kind}: times; longest until all nodes took part, no start was late, no acknowledgement was late"),
-            format!("{count}; {cluster:.1} / {starts:.1} / {events:.1} s"),
+            format!("{kind}, {count} times: as before after, most (nodes / starts / acknowledgements)"),
+            format!("{cluster:.1} / {starts:.1} / {events:.1} s"),
         );
     }
     let most = |of: fn(&Longest) -> f64| kinds.values().map(of).fold(0.0, f64::max);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use flintwheel_client::{ClusterState, NodeState};
+use flintwheel_client::ClusterState;
 use flintwheel_model::ActivityDefinition;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
@@ -56,9 +56,9 @@ pub(super) async fn run(scale: Scale, real: bool) -> Result<Report> {
     tokio::time::sleep(BEFORE).await;
     let before = waits(&busy.events(), begun_us, now_us());
 
-    let grown = grow(&mut busy).await?;
+    let (node, grown) = grow(&mut busy).await?;
     tokio::time::sleep(Duration::from_secs(scale.pick(10, 2))).await;
-    let shrunk = shrink(&mut busy).await?;
+    let shrunk = shrink(&mut busy, node).await?;
     let outcome = busy.judge().await?;
     outcome.tell(&mut report);
     report.figure("acknowledged before, p50 / p99", milliseconds(&before));
@@ -95,12 +95,12 @@ fn filling(n: u32, random: &mut StdRng) -> ActivityDefinition {
     serde_json::from_value(resource).expect("a definition that takes room is a valid one")
 }
 
-/// A fourth node joins, and gets its share.
-async fn grow(busy: &mut Busy) -> Result<Change> {
+/// A fourth node joins, and gets its share. Its id.
+async fn grow(busy: &mut Busy) -> Result<(u64, Change)> {
     let from_us = now_us();
     let seat = Seat::local(busy.dir.path(), busy.cluster.nodes.len() + 1);
-    busy.cluster.add(&seat).await?;
-    progress("the fourth node has joined");
+    let node = busy.cluster.add(&seat).await?;
+    progress(format!("node {node} has joined"));
     let begun = Instant::now();
     let state = loop {
         let state = busy.cluster.settle().await?;
@@ -114,16 +114,15 @@ async fn grow(busy: &mut Busy) -> Result<Change> {
         tokio::time::sleep(STEP).await;
     };
     let until_us = now_us();
-    let bytes = held(&state, newest(&state)?);
-    progress(format!("four nodes, at rest; the fourth has {} MB", bytes / 1_000_000));
-    Ok(Change { what: "3 to 4 nodes", from_us, until_us, bytes })
+    let bytes = held(&state, node);
+    progress(format!("four nodes, at rest; node {node} has {} MB", bytes / 1_000_000));
+    Ok((node, Change { what: "3 to 4 nodes", from_us, until_us, bytes }))
 }
 
 /// The fourth node is drained, stopped and removed.
-async fn shrink(busy: &mut Busy) -> Result<Change> {
+async fn shrink(busy: &mut Busy, node: u64) -> Result<Change> {
     let client = busy.door.client().clone();
     let state = busy.cluster.state().await?;
-    let node = newest(&state)?;
     let bytes = held(&state, node);
     let from_us = now_us();
     client.drain_node(node).await.map_err(|e| anyhow!("{e}")).context("drain the fourth node")?;
@@ -140,18 +139,12 @@ async fn shrink(busy: &mut Busy) -> Result<Change> {
         tokio::time::sleep(STEP).await;
     }
     let until_us = now_us();
-    progress("the fourth node is empty");
+    progress(format!("node {node} is empty"));
     busy.cluster.nodes.pop().context("the fourth node")?.stop().await?;
     client.remove_node(node, false).await.map_err(|e| anyhow!("{e}")).context("remove the fourth node")?;
     busy.cluster.settle().await?;
     progress("three nodes, at rest");
     Ok(Change { what: "4 to 3 nodes", from_us, until_us, bytes })
-}
-
-/// The node that came last.
-fn newest(state: &ClusterState) -> Result<u64> {
-    let up = state.nodes.iter().filter(|node| node.state == NodeState::Up).map(|node| node.id);
-    up.max().context("no node is up")
 }
 
 /// Bytes of the replicas on a node.

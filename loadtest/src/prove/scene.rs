@@ -179,13 +179,14 @@ impl Load {
 
 /// Some nodes at rest, with schedules and a stream of events that go on until they are told to stop.
 pub(super) struct Busy {
-    pub(super) dir: TempDir,
     pub(super) target: Target,
     pub(super) cluster: Cluster,
     pub(super) door: Door,
     pub(super) schedules: Vec<Applied>,
     subscriptions: Vec<Planned>,
     stream: EventStream,
+    /// The last to be dropped: who still runs would write into it while it is removed.
+    pub(super) dir: TempDir,
 }
 
 /// How it went, in the end.
@@ -215,7 +216,7 @@ impl Busy {
         let per_second = load.events_per_second;
         let events = EventLoad { run: load.run.to_owned(), types: TYPES, per_second, data_bytes: 200 };
         let stream = EventStream::start(door.events(NAMESPACE, WINDOW), events);
-        Ok(Self { dir, target, cluster, door, schedules, subscriptions, stream })
+        Ok(Self { target, cluster, door, schedules, subscriptions, stream, dir })
     }
 
     /// The events so far.
@@ -223,13 +224,16 @@ impl Busy {
         self.stream.log()
     }
 
-    /// Ends the stream; what the ledger says.
-    pub(super) async fn judge(self) -> Result<Outcome> {
+    /// Ends the stream and then the nodes; what the ledger says.
+    pub(super) async fn judge(mut self) -> Result<Outcome> {
         let log = self.stream.stop(PATIENCE).await?;
         let events = vec![(&log, &self.subscriptions[..])];
         let asked = Asked { timed: &self.schedules, events, end_us: now_us() };
         let verdict = settle(&self.target, self.dir.path(), &asked, PATIENCE).await?;
         let started = self.target.started(self.dir.path()).await?;
+        for node in &mut self.cluster.nodes {
+            node.kill().await?;
+        }
         Ok(Outcome { verdict, started, events: log })
     }
 }

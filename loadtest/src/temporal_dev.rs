@@ -103,7 +103,9 @@ impl TemporalDev {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let (host, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        // Its services look for each other at 127.0.0.1, wherever the address says that they listen.
+        let host = if self.address.ip().is_loopback() { self.address.ip() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let (host, port) = (host.to_string(), self.address.port().to_string());
         let mut arguments: Vec<String> =
             ["server", "start-dev", "--headless", "--ip", &host, "--port", &port, "--log-level", "error"]
                 .map(str::to_owned)

@@ -263,6 +263,7 @@ async fn tell_histories(report: &mut Report, histories: Vec<History>) -> Result<
             Finding::Undecided => undecided += 1,
             Finding::Impossible(why) => {
                 impossible += 1;
+                tell_history(&history);
                 report.note(format!("{}: {why}", history.id));
             }
         }
@@ -272,6 +273,14 @@ async fn tell_histories(report: &mut Report, histories: Vec<History>) -> Result<
     report.check(Kind::Bar, format!("{odd} calls were refused that should not have been"), odd == 0);
     report.check(Kind::Bar, "definitions were read and written", operations > silent);
     Ok(())
+}
+
+/// All calls of a definition, for who looks for the reason.
+fn tell_history(history: &History) {
+    let mut operations = history.operations.clone();
+    operations.sort_by_key(|operation| operation.began_us);
+    let calls: Vec<String> = operations.iter().map(ToString::to_string).collect();
+    progress(format!("{} can't be explained:\n  {}", history.id, calls.join("\n  ")));
 }
 
 #[cfg(test)]

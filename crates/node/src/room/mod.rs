@@ -100,7 +100,7 @@ pub fn admit(shared: &Shared, shard: u32) -> Result<(), EngineError> {
 /// Whether a decision makes the state grow by the will of a user. What is due, what has been answered and what goes away is always taken.
 pub fn grows(body: &Body) -> bool {
     match body {
-        Body::Define(_) | Body::Trigger(_) | Body::Ingest(_) => true,
+        Body::Define(_) | Body::Trigger(_) | Body::Ingest(_) | Body::Restore(_) => true,
         Body::Delete(_) | Body::Pause(_) | Body::Fire(_) | Body::Ack(_) | Body::Dead(_) | Body::Expire(_) => false,
     }
 }

@@ -10,6 +10,7 @@ use flintwheel_client::{ClusterState, META_SHARD, NodeState, ReplicaRole};
 use futures::future::select_ok;
 
 use crate::engine::{Engine, EngineOptions, Sink};
+use crate::http;
 use crate::process::free_port;
 
 /// For replicas to be where they belong.
@@ -77,8 +78,8 @@ impl Cluster {
 
     /// The same for very many shards: with so many moves at once that it is over soon.
     pub async fn start_large(dir: &Path, sink: &Sink, nodes: usize, shards: u32) -> Result<Self> {
-        let mut cluster =
-            Self::new(dir, sink, nodes, shards, |peers, index| if index == 0 { &[] } else { &peers[..1] })?;
+        let seats: Vec<Seat> = (1..=nodes).map(|number| Seat::local(dir, number)).collect();
+        let mut cluster = Self::new(&seats, sink, shards, |peers, index| if index == 0 { &[] } else { &peers[..1] })?;
         for (index, node) in cluster.nodes.iter_mut().enumerate() {
             node.start_again().await?;
             if index == 0 {

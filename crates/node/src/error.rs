@@ -67,7 +67,7 @@ impl EngineError {
         match self {
             Self::Restarting { .. } | Self::NotLed | Self::NotReached { .. } | Self::Busy => true,
             Self::Stopping | Self::Restoring { .. } => true,
-            Self::ShardStopped(_) | Self::Read(_) => false,
+            Self::ShardStopped(_) | Self::Read(_) | Self::DiskLow { .. } => false,
         }
     }
 }

@@ -252,7 +252,7 @@ impl Replica {
             }
             Defined::TooManyNamespaces => Ok(Err(ApiError::TooManyNamespaces(item.admitted.key.namespace.clone()))),
             Defined::Behind { .. } => Ok(Err(EngineError::Busy.into())),
-            Defined::Repeated(before) => Ok(Ok(repeated(before))),
+            Defined::Repeated(before) => Ok(Ok(repeated(item, before))),
             Defined::Reused => Ok(Err(reused(&item.admitted.key, &item.request_id))),
         }
     }
@@ -274,21 +274,21 @@ impl Replica {
 }
 
 fn applied(item: &Item, outcome: ApplyOutcome, old: u32, new: u32) -> Applied {
-    answer(outcome, old, new, item.next)
+    answer(item, outcome, old, new, item.next)
 }
 
 /// As the first time.
-fn repeated(before: Before) -> Applied {
+fn repeated(item: &Item, before: Before) -> Applied {
     let Before { change, version, next } = before;
     let (outcome, old) = match change {
         Change::Created => (ApplyOutcome::Created, 0),
         Change::Configured => (ApplyOutcome::Configured, version - 1),
         Change::Unchanged => (ApplyOutcome::Unchanged, version),
     };
-    answer(outcome, old, version, next)
+    answer(item, outcome, old, version, next)
 }
 
-fn answer(outcome: ApplyOutcome, old: u32, new: u32, next: i64) -> Applied {
+fn answer(item: &Item, outcome: ApplyOutcome, old: u32, new: u32, next: i64) -> Applied {
     let next = Some(next).filter(|next| *next != NEVER);
     Applied {
         outcome,

@@ -54,7 +54,7 @@ fn limits_are_those_of_the_program() {
         ("| events of one batch |", limits::BATCH_EVENTS),
         ("| one gRPC message |", limits::MESSAGE_BYTES),
         ("| dedupe key as written; a longer one stands as its digest |", limits::KEY_BYTES),
-        ("| request id of a manual trigger |", limits::REQUEST_ID_LEN),
+        ("| request id |", limits::REQUEST_ID_LEN),
     ] {
         let line = page.lines().find(|line| line.starts_with(row));
         let line = line.unwrap_or_else(|| panic!("docs/limits.md has no row {row}"));

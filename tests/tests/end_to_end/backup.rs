@@ -76,6 +76,12 @@ impl Scene {
         Engine::start(options).await.expect("it starts")
     }
 
+    async fn cluster(&self, name: &str, nodes: usize, shards: u32) -> Cluster {
+        let dir = self.dir.path().join(name);
+        std::fs::create_dir(&dir).expect("a folder");
+        Cluster::start(&dir, &self.sink(), nodes, shards).await.expect("at rest")
+    }
+
     fn cli(&self, engine: &Engine) -> Cli {
         Cli::alone(self.dir.path()).with("FLINTWHEEL_ADDRESS", &engine.grpc().to_string())
     }
@@ -182,7 +188,7 @@ async fn a_backup_taken_under_load_comes_back_in_a_cluster_of_another_size_and_n
     let sound = Cli::alone(scene.dir.path()).done("backup verify copy").await;
     assert!(sound.contains("4 shards, 10 definitions") && sound.contains("is sound"), "{sound}");
 
-    let second = Cluster::start(&scene.dir.path().join("second"), &scene.sink(), 3, 6).await.expect("at rest");
+    let second = scene.cluster("second", 3, 6).await;
     let cli = scene.cli(&second.nodes[1]);
     let told = cli.done("backup restore copy").await;
     assert!(told.contains("of 6 shards; what was due since then fires"), "{told}");
@@ -260,7 +266,7 @@ async fn what_was_due_before_a_time_that_the_user_names_is_passed_over_and_accou
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_three_nodes_can_be_taken_from_any_of_them() {
     let scene = Scene::open().await;
-    let cluster = Cluster::start(&scene.dir.path().join("first"), &scene.sink(), 3, 4).await.expect("at rest");
+    let cluster = scene.cluster("first", 3, 4).await;
     let cli = scene.cli(&cluster.nodes[0]);
     lived(&cli).await.stop().await;
     let mut rows = Vec::new();

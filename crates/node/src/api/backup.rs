@@ -14,7 +14,7 @@ use super::{Api, ApiError, OperateError, one, time};
 use crate::error::EngineError;
 use crate::exports::{Begun, Page};
 
-/// Rows of one entry, encoded: an entry has at most four times as many bytes.
+/// Rows of one entry, encoded: an entry may have twice as many bytes.
 pub const ROWS_BYTES: usize = 2 * 1024 * 1024;
 
 /// Where nothing is too old to fire.

@@ -170,6 +170,7 @@ fn backup_cases() -> Vec<(Ask, Value)> {
 
 #[test]
 fn answers_about_backups_are_read_as_they_were_told() {
+    let id = [7; 16].to_vec();
     let restoration =
         Restoration { backup: Some([7; 16]), skip_before: i64::MIN, rows: 3, finished: false, unused: false };
     for (told, form) in [
@@ -183,7 +184,7 @@ fn answers_about_backups_are_read_as_they_were_told() {
         ),
         (
             Told::Restoration(restoration),
-            json!({"restoration": {"backup": [7; 16], "skip_before": i64::MIN, "rows": 3, "finished": false, "unused": false}}),
+            json!({"restoration": {"backup": id, "skip_before": i64::MIN, "rows": 3, "finished": false, "unused": false}}),
         ),
     ] {
         holds(&Reply::Told(told), &json!({"told": form}));

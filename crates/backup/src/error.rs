@@ -28,7 +28,9 @@ pub enum BackupError {
         why: String,
     },
     /// It is of another version.
-    #[error("{place} is a backup of format {found}; this program reads format {known}: use the version that wrote it, or a newer one")]
+    #[error(
+        "{place} is a backup of format {found}; this program reads format {known}: use the version that wrote it, or a newer one"
+    )]
     Format {
         /// Where.
         place: String,

@@ -93,15 +93,13 @@ pub(crate) fn checksum(digest: u128) -> String {
 impl Manifest {
     /// As it stands in its file.
     pub fn encode(&self) -> Result<Vec<u8>, BackupError> {
-        let failed = |e: serde_json::Error| BackupError::Failed {
-            file: MANIFEST.into(),
-            action: "written",
-            why: e.to_string(),
-        };
+        let failed =
+            |e: serde_json::Error| BackupError::Failed { file: MANIFEST.into(), action: "written", why: e.to_string() };
         let text = serde_json::to_string_pretty(self).map_err(failed)?;
         let checksum = checksum(xxh3_128(text.as_bytes()));
         let manifest = RawValue::from_string(text).map_err(failed)?;
-        let mut bytes = serde_json::to_vec_pretty(&Envelope { format: FORMAT.into(), checksum, manifest }).map_err(failed)?;
+        let mut bytes =
+            serde_json::to_vec_pretty(&Envelope { format: FORMAT.into(), checksum, manifest }).map_err(failed)?;
         bytes.push(b'\n');
         Ok(bytes)
     }

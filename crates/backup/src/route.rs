@@ -83,7 +83,10 @@ impl Router {
         let digest = if row.more.is_empty() { xor(row.digest, self.mask(source)) } else { row.digest };
         let common = gcd(self.sources, self.targets);
         let may_hold = |target: &u32| target % common == source % common;
-        (0..self.targets).filter(may_hold).map(|target| (target, Row::Seen(SeenRow { digest, ..row.clone() }))).collect()
+        (0..self.targets)
+            .filter(may_hold)
+            .map(|target| (target, Row::Seen(SeenRow { digest, ..row.clone() })))
+            .collect()
     }
 
     fn chunk(&self, source: u32, row: ChunkRow) -> Result<Vec<Routed>, RouteError> {
@@ -123,7 +126,9 @@ impl Router {
 
     fn gone(&self, source: u32, number: u64) -> Result<Gone, RouteError> {
         let gone = self.gone[source as usize].get(&number).copied();
-        gone.ok_or_else(|| RouteError(format!("definition {number} of shard {source} is named, and no version of it is there")))
+        gone.ok_or_else(|| {
+            RouteError(format!("definition {number} of shard {source} is named, and no version of it is there"))
+        })
     }
 
     /// Tells digests of one source from those of others: both may count their definitions from zero.

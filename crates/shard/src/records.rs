@@ -214,8 +214,7 @@ impl Restoration {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut d = Decoder::new(bytes);
         check_version(d.u8()?, "restoration")?;
-        let restoration =
-            Self { backup: d.array()?, skip_before: d.i64()?, rows: d.u64()?, finished: d.flag()? };
+        let restoration = Self { backup: d.array()?, skip_before: d.i64()?, rows: d.u64()?, finished: d.flag()? };
         d.end()?;
         Ok(restoration)
     }

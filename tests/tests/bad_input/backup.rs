@@ -139,18 +139,33 @@ async fn both_of<F: Future<Output = Result<Said>>>([one, other]: [F; 2]) -> Resu
 type Case = (&'static str, fn(&Path) -> Result<()>, i32, &'static [&'static str]);
 
 const DAMAGED: [Case; 8] = [
-    ("missing", |dir| Ok(fs::remove_file(dir.join("shard-00001.rows"))?), 4, &["shard-00001.rows is damaged", "missing"]),
+    (
+        "missing",
+        |dir| Ok(fs::remove_file(dir.join("shard-00001.rows"))?),
+        4,
+        &["shard-00001.rows is damaged", "missing"],
+    ),
     ("flipped", |dir| spoil(&dir.join("shard-00001.rows"), 99), 4, &["shard-00001.rows is damaged", "checksum"]),
     ("head", |dir| spoil(&dir.join("shard-00000.rows"), 0), 4, &["shard-00000.rows is damaged", "does not begin as"]),
     ("cut", |dir| Ok(fs::write(dir.join("shard-00001.rows"), "")?), 4, &["shard-00001.rows is damaged", "0 bytes"]),
-    ("format", |dir| replace(&dir.join("manifest.json"), "\"format\": 1", "\"format\": 7"), 4, &[
-        "is a backup of format 7; this program reads format 1",
-        "use the version that wrote it",
-    ]),
-    ("manifest", |dir| replace(&dir.join("manifest.json"), "\"definitions\": 12", "\"definitions\": 11"), 4, &[
-        "manifest.json is damaged: its checksum does not match",
-    ]),
-    ("unfinished", |dir| Ok(fs::remove_file(dir.join("manifest.json"))?), 3, &["holds no backup: there is no manifest"]),
+    (
+        "format",
+        |dir| replace(&dir.join("manifest.json"), "\"format\": 1", "\"format\": 7"),
+        4,
+        &["is a backup of format 7; this program reads format 1", "use the version that wrote it"],
+    ),
+    (
+        "manifest",
+        |dir| replace(&dir.join("manifest.json"), "\"definitions\": 12", "\"definitions\": 11"),
+        4,
+        &["manifest.json is damaged: its checksum does not match"],
+    ),
+    (
+        "unfinished",
+        |dir| Ok(fs::remove_file(dir.join("manifest.json"))?),
+        3,
+        &["holds no backup: there is no manifest"],
+    ),
     ("nothing", |dir| Ok(fs::remove_dir_all(dir)?), 3, &["holds no backup"]),
 ];
 

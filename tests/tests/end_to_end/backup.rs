@@ -217,7 +217,8 @@ async fn a_backup_taken_under_load_comes_back_in_a_cluster_of_another_size_and_n
 /// Every schedule has fired each second: before the backup, since then, and now.
 async fn goes_on(scene: &Scene, cli: &Cli) {
     let before = scene.started_of("tick-1").await.len();
-    eventually("the schedules go on", async || (scene.started_of("tick-1").await.len() > before + 2).then_some(())).await;
+    eventually("the schedules go on", async || (scene.started_of("tick-1").await.len() > before + 2).then_some(()))
+        .await;
     for number in 0..TICKS {
         let id = format!("tick-{number}");
         cli.done(&format!("pause {id}")).await;

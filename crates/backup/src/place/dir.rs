@@ -91,7 +91,8 @@ impl Dir {
 
     fn taken(&self, what: &str) -> BackupError {
         let why = if what == UNFINISHED {
-            "holds a backup that is being written, or was not finished: wait, or remove it, or name another place".to_owned()
+            "holds a backup that is being written, or was not finished: wait, or remove it, or name another place"
+                .to_owned()
         } else {
             format!("is not empty: there is {what}; name a directory that is empty, or that is not there yet")
         };

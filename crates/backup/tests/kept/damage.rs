@@ -22,33 +22,49 @@ fn cut(path: &Path, by: u64) {
 type Case = (&'static str, fn(&Path), &'static [&'static str]);
 
 const CASES: [Case; 11] = [
-    ("a file is missing", |dir| fs::remove_file(dir.join("shard-00001.rows")).expect("removed"), &[
-        "shard-00001.rows is damaged: it is missing",
-    ]),
+    (
+        "a file is missing",
+        |dir| fs::remove_file(dir.join("shard-00001.rows")).expect("removed"),
+        &["shard-00001.rows is damaged: it is missing"],
+    ),
     ("a file is cut", |dir| cut(&dir.join("shard-00001.rows"), 1), &["shard-00001.rows is damaged: it has "]),
-    ("a file goes on", |dir| fs::write(dir.join("shard-00001.rows"), vec![0; 9999]).expect("written"), &[
-        "shard-00001.rows is damaged: it has 9999 bytes, and the manifest says ",
-    ]),
-    ("a byte of rows is another one", |dir| flip(&dir.join("shard-00001.rows"), 70), &[
-        "shard-00001.rows is damaged: the checksum of block 0 does not match",
-    ]),
-    ("a byte of the head is another one", |dir| flip(&dir.join("shard-00001.rows"), 13), &[
-        "shard-00001.rows is damaged: it is of another backup",
-    ]),
-    ("the file is of another format", |dir| flip(&dir.join("shard-00001.rows"), 8), &[
-        "shard-00001.rows is a backup of format 17; this program reads format 1",
-    ]),
+    (
+        "a file goes on",
+        |dir| fs::write(dir.join("shard-00001.rows"), vec![0; 9999]).expect("written"),
+        &["shard-00001.rows is damaged: it has 9999 bytes, and the manifest says "],
+    ),
+    (
+        "a byte of rows is another one",
+        |dir| flip(&dir.join("shard-00001.rows"), 70),
+        &["shard-00001.rows is damaged: the checksum of block 0 does not match"],
+    ),
+    (
+        "a byte of the head is another one",
+        |dir| flip(&dir.join("shard-00001.rows"), 13),
+        &["shard-00001.rows is damaged: it is of another backup"],
+    ),
+    (
+        "the file is of another format",
+        |dir| flip(&dir.join("shard-00001.rows"), 8),
+        &["shard-00001.rows is a backup of format 17; this program reads format 1"],
+    ),
     ("two files are exchanged", exchange, &["shard-00000.rows is damaged: it ", "and the manifest says "]),
-    ("the manifest is missing", |dir| fs::remove_file(dir.join("manifest.json")).expect("removed"), &[
-        "holds no backup: there is no manifest.json",
-    ]),
+    (
+        "the manifest is missing",
+        |dir| fs::remove_file(dir.join("manifest.json")).expect("removed"),
+        &["holds no backup: there is no manifest.json"],
+    ),
     ("the manifest is cut", |dir| cut(&dir.join("manifest.json"), 30), &["manifest.json is damaged: EOF"]),
-    ("a byte of the manifest is another one", |dir| spoil(dir, "2026-11-27T09:00:00Z", "2026-11-27T09:00:10Z"), &[
-        "manifest.json is damaged: its checksum does not match",
-    ]),
-    ("the manifest is of another format", |dir| spoil(dir, "\"format\": 1", "\"format\": 2"), &[
-        "is a backup of format 2; this program reads format 1: use the version that wrote it, or a newer one",
-    ]),
+    (
+        "a byte of the manifest is another one",
+        |dir| spoil(dir, "2026-11-27T09:00:00Z", "2026-11-27T09:00:10Z"),
+        &["manifest.json is damaged: its checksum does not match"],
+    ),
+    (
+        "the manifest is of another format",
+        |dir| spoil(dir, "\"format\": 1", "\"format\": 2"),
+        &["is a backup of format 2; this program reads format 1: use the version that wrote it, or a newer one"],
+    ),
 ];
 
 fn exchange(dir: &Path) {

@@ -213,7 +213,10 @@ async fn batches_bring_the_same_and_go_on_where_a_restore_broke_off() {
     }
     assert_eq!(brought(&backup, &mut broken, usize::MAX).await, Some(all.clone()));
     for ((one, other), rows) in whole.iter_mut().zip(&mut broken).zip(all) {
-        assert_eq!(one.apply(Restore::Finish { backup: BACKUP.into_bytes(), rows }), Restored::At { rows, finished: true });
+        assert_eq!(
+            one.apply(Restore::Finish { backup: BACKUP.into_bytes(), rows }),
+            Restored::At { rows, finished: true }
+        );
         other.apply(Restore::Finish { backup: BACKUP.into_bytes(), rows });
         assert_eq!(one.state.0, other.state.0);
     }

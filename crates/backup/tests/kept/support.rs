@@ -53,7 +53,9 @@ fn rows(ids: &[String]) -> Vec<Row> {
         let (namespace, id) = ("ns".into(), id.clone());
         Row::Cursor(CursorRow { number, namespace, id, slot, origin: None, subscriptions: vec![], pause: None })
     };
-    let seen = |(number, _): (u64, &String)| Row::Seen(SeenRow { class: 0, at: 1, digest: [number as u8; 16], more: Bytes::new() });
+    let seen = |(number, _): (u64, &String)| {
+        Row::Seen(SeenRow { class: 0, at: 1, digest: [number as u8; 16], more: Bytes::new() })
+    };
     let retired = |(number, _): (u64, &String)| Row::Retired(RetiredRow { hour: 1, number, version: 1 });
     let mut rows: Vec<Row> = numbered().map(version).collect();
     // The last one was deleted.

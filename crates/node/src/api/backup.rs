@@ -8,7 +8,7 @@ use flintwheel_shard::reply::{Outcome, Restored};
 use flintwheel_shard::rows;
 use uuid::Uuid;
 
-use super::ask::{Act, BackupId, Export, Look, Packed, RestoreStep, Restoration, Told, otherwise};
+use super::ask::{Act, BackupId, Export, Look, Packed, Restoration, RestoreStep, Told, otherwise};
 use super::desk::Replica;
 use super::{Api, ApiError, OperateError, one, time};
 use crate::error::EngineError;
@@ -107,10 +107,13 @@ impl Api {
         for ((shard, rows), there) in rows.iter().enumerate().zip(self.restorations().await?) {
             if there.backup != Some(backup) || there.rows != *rows {
                 let why = format!("shard {shard} has {} rows of this backup, and {rows} are needed", there.rows);
-                return Err(OperateError::Refused(format!("{why}: restore it again, which goes on where it was")).into());
+                return Err(
+                    OperateError::Refused(format!("{why}: restore it again, which goes on where it was")).into()
+                );
             }
         }
-        let finish = |(shard, rows): (u32, &u64)| (shard, Act::Restore { backup, step: RestoreStep::Finish { rows: *rows } });
+        let finish =
+            |(shard, rows): (u32, &u64)| (shard, Act::Restore { backup, step: RestoreStep::Finish { rows: *rows } });
         self.ask_each((0..).zip(rows).map(finish)).await.map(drop)
     }
 

@@ -43,7 +43,8 @@ impl BackupService for Backups {
         let begun = api.export(shard).await.map_err(Fault::from)?;
         let first = part(Part::Begun(convert::begun_to_proto(&told(&begun))));
         let stopping = self.stopping.clone();
-        let pages = stream::unfold(Some(0), move |next| page(api.clone(), shard, begun.session, next, stopping.clone()));
+        let pages =
+            stream::unfold(Some(0), move |next| page(api.clone(), shard, begun.session, next, stopping.clone()));
         Ok(Response::new(Box::pin(stream::iter([Ok(first)]).chain(pages))))
     }
 

@@ -80,7 +80,8 @@ async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_el
     }
     assert!(to.trigger(&key, "r1", None).await.expect("answered").duplicate, "the request id is known");
     assert!(!to.trigger(&key, "r2", None).await.expect("answered").duplicate);
-    let query = OccurrenceQuery { namespace: "default".into(), definition_id: "d1".into(), ..OccurrenceQuery::default() };
+    let query =
+        OccurrenceQuery { namespace: "default".into(), definition_id: "d1".into(), ..OccurrenceQuery::default() };
     let page = to.occurrences(&query, PageRequest::default()).await.expect("read");
     let keys: Vec<&str> = page.items.iter().map(|one| one.firing_key.as_str()).collect();
     assert_eq!(keys, ["m:r2", "m:r1"]);
@@ -111,7 +112,10 @@ async fn restores_that_do_not_fit_are_refused() {
         assert!(error.code == Code::InvalidArgument && error.message.contains(part), "{error}");
     }
     let (code, message) = refused(client.restore_rows(BACKUP, 0, 7, Bytes::new()).await.expect_err("a gap"));
-    assert!(code == Code::FailedPrecondition && message.contains("0 rows of the backup, and was told of 7"), "{message}");
+    assert!(
+        code == Code::FailedPrecondition && message.contains("0 rows of the backup, and was told of 7"),
+        "{message}"
+    );
     client.finish_restore(BACKUP, &[0, 0]).await.expect("an empty backup is one");
     client.apply(&definition("a"), ApplyOptions::default()).await.expect("as any other");
     let (code, message) = refused(client.begin_restore(ANOTHER, None).await.expect_err("used"));

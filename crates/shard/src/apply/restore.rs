@@ -290,13 +290,7 @@ fn put_dead(
     }
 }
 
-fn put_open(
-    m: &mut Machine,
-    txn: &mut Txn<'_>,
-    (lane, seq): (u32, u64),
-    ends: Vec<End>,
-    payloads: Vec<Option<Bytes>>,
-) {
+fn put_open(m: &mut Machine, txn: &mut Txn<'_>, (lane, seq): (u32, u64), ends: Vec<End>, payloads: Vec<Option<Bytes>>) {
     let records = count(ends.len());
     if !ends.contains(&End::Pending) {
         return;

@@ -295,11 +295,7 @@ fn a_row_that_does_not_fit_is_refused_and_those_before_it_are_there() {
             3,
             "has firings to be sent, and no namespace",
         ),
-        (
-            with(Row::Chunk(odd)),
-            3,
-            "has an occurrence that ended as Pending, and skips for Some(Paused)",
-        ),
+        (with(Row::Chunk(odd)), 3, "has an occurrence that ended as Pending, and skips for Some(Paused)"),
         (with(Row::Chunk(dead)), 3, "has a dead letter that ended as Skipped"),
     ] {
         let mut shard = Shard::default();
@@ -372,7 +368,8 @@ fn definitions_go_on_with_numbers_and_chunks_of_their_own() {
     assert_eq!(made.number, 4);
     let fired = after.fire_next(4);
     assert_eq!(fired.seq, 5);
-    let entry = Entry { at: after.at, body: Body::Delete(vec![Delete { namespace: NAMESPACE.into(), id: "a".into() }]) };
+    let entry =
+        Entry { at: after.at, body: Body::Delete(vec![Delete { namespace: NAMESPACE.into(), id: "a".into() }]) };
     after.apply_together(&[entry.encode()]);
     assert!(Machine::open(&after.state).is_ok());
 }

@@ -139,17 +139,14 @@ async fn wait(under_way: &mut VecDeque<(u32, UnderWay)>) -> Result<(), Failure> 
     let told = sent.await.map_err(|error| Failure::new(Exit::Failed, format_args!("a batch was not sent: {error}")))?;
     told.map(drop).map_err(|error| {
         let mut failure = Failure::from(error);
-        failure.text.push_str("\nsay the same again: the restore goes on where it was, and nothing fires before it is finished");
+        failure.text.push_str(
+            "\nsay the same again: the restore goes on where it was, and nothing fires before it is finished",
+        );
         failure
     })
 }
 
-fn tell(
-    manifest: &Manifest,
-    into: &BackupSource,
-    skip_before: Option<DateTime<Utc>>,
-    output: OutputArgs,
-) -> Outcome {
+fn tell(manifest: &Manifest, into: &BackupSource, skip_before: Option<DateTime<Utc>>, output: OutputArgs) -> Outcome {
     let mut printer = Printer::one(output.output);
     if printer.is_table() {
         let fires = match skip_before {
@@ -157,7 +154,11 @@ fn tell(
             None => "what was due since then fires by each definition's misfire policy".to_owned(),
         };
         let shards = plural(into.shards.into(), "shard");
-        printer.line(&format!("{}, restored into cluster {} of {shards}; {fires}", described(manifest), into.cluster_id))?;
+        printer.line(&format!(
+            "{}, restored into cluster {} of {shards}; {fires}",
+            described(manifest),
+            into.cluster_id
+        ))?;
     } else {
         let done = Done {
             backup_id: manifest.backup_id.to_string(),

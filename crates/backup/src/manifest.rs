@@ -193,12 +193,13 @@ pub(crate) mod tests {
             ("xxh3-128:0", "xxh3-128:1", "its checksum does not match"),
             ("\"format\": 1", "\"format\": 2", "x is a backup of format 2; this program reads format 1"),
             ("\"format\": 1", "\"fromat\": 1", "missing field `format`"),
-            ("}", "", "EOF while parsing"),
         ] {
             let odd = text.replace(from, to);
             assert_ne!(odd, text, "{from}");
             let error = Manifest::decode("x", odd.as_bytes()).expect_err(why).to_string();
             assert!(error.contains(why), "{error}");
         }
+        let cut = Manifest::decode("x", &text.as_bytes()[..text.len() / 2]).expect_err("cut").to_string();
+        assert!(cut.starts_with("x/manifest.json is damaged: EOF while parsing"), "{cut}");
     }
 }

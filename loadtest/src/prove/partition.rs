@@ -22,6 +22,8 @@ use crate::registers::{History, Registers};
 use crate::report::{Kind, Report};
 
 const NODES: usize = 3;
+/// The one of the three that a real Temporal has a part in.
+const STARTS: &str = "no start was late";
 /// All must be as before within this time of healing, in seconds.
 const BAR_S: f64 = 5.0;
 /// What is later than this, in microseconds, waited for something: in a cluster at rest starts and acknowledgements take some hundredths of a second.
@@ -126,7 +128,7 @@ pub(super) async fn run(manner: Manner) -> Result<Report> {
     let histories = registers.stop().await;
     let outcome = busy.judge().await?;
     outcome.tell(&mut report);
-    tell_settling(&mut report, &healed, &outcome);
+    tell_settling(&mut report, &healed, &outcome, real);
     tell_histories(&mut report, histories).await?;
     Ok(report)
 }
@@ -202,7 +204,7 @@ struct Longest {
     events: f64,
 }
 
-fn tell_settling(report: &mut Report, healed: &[Healed], outcome: &Outcome) {
+fn tell_settling(report: &mut Report, healed: &[Healed], outcome: &Outcome, real: bool) {
     let starts: Vec<(i64, i64)> = outcome.timed_starts().collect();
     let events = outcome.events.acknowledged();
     let mut kinds: BTreeMap<&str, Longest> = BTreeMap::new();
@@ -228,10 +230,12 @@ fn tell_settling(report: &mut Report, healed: &[Healed], outcome: &Outcome) {
     let most = |of: fn(&Longest) -> f64| kinds.values().map(of).fold(0.0, f64::max);
     for (what, seconds) in [
         ("all nodes took part", most(|longest| longest.cluster)),
-        ("no start was late", most(|longest| longest.starts)),
+        (STARTS, most(|longest| longest.starts)),
         ("no acknowledgement was late", most(|longest| longest.events)),
     ] {
-        report.at_most(Kind::Bar, &format!("seconds from healing until {what}, most"), seconds, BAR_S);
+        // How soon a real Temporal takes what has waited is its own affair.
+        let kind = if real && what == STARTS { Kind::Aim } else { Kind::Bar };
+        report.at_most(kind, &format!("seconds from healing until {what}, most"), seconds, BAR_S);
     }
 }
 

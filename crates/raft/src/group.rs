@@ -85,6 +85,11 @@ impl<M: Replicated> Group<M> {
         self.inner.machine.state()
     }
 
+    /// This node's part in the shard now.
+    pub fn leadership(&self) -> Leadership {
+        self.inner.leadership.borrow().clone()
+    }
+
     /// This node's part in the shard, as it changes.
     pub fn watch_leader(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()
@@ -96,8 +101,15 @@ impl<M: Replicated> Group<M> {
     pub fn quorum_seen(&self, term: u64) -> Option<Instant> {
         // Before the look: what is true of the look is true of an earlier instant.
         let now = Instant::now();
-        let raft = self.inner.raft.as_ref()?;
-        let metrics = raft.metrics();
+        let acked = self.majority_asked(term, now)?;
+        // Where it sleeps, what the nodes have answered each other counts for it. (Not under the lock of the metrics: whoever looks after a sleeping
+        // group reads them.)
+        acked.max(self.inner.sleeping_majority(term).map(tokio::time::Instant::into_std))
+    }
+
+    /// When it last asked a majority itself, if it leads in that term.
+    fn majority_asked(&self, term: u64, now: Instant) -> Option<Option<Instant>> {
+        let metrics = self.inner.raft.as_ref()?.metrics();
         let metrics = metrics.borrow_watched();
         let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
         if !leads || metrics.current_term != term {
@@ -105,11 +117,9 @@ impl<M: Replicated> Group<M> {
         }
         // The only voter asks nobody.
         if metrics.membership_config.membership().voter_ids().all(|voter| voter == metrics.id) {
-            return Some(now);
+            return Some(Some(now));
         }
-        let acked = metrics.last_quorum_acked.and_then(|seen| now.checked_sub(seen.into_inner().elapsed()));
-        // Where it sleeps, what the nodes have answered each other counts for it.
-        acked.max(self.inner.sleeping_majority(term).map(tokio::time::Instant::into_std))
+        Some(metrics.last_quorum_acked.and_then(|seen| now.checked_sub(seen.into_inner().elapsed())))
     }
 
     /// Whether it has had nothing to do for a while, and costs nothing until it has.
@@ -121,7 +131,7 @@ impl<M: Replicated> Group<M> {
     pub fn status(&self) -> GroupStatus {
         let index = |id: Option<LogId>| id.map(|id| id.index());
         GroupStatus {
-            leadership: self.inner.leadership.borrow().clone(),
+            leadership: self.leadership(),
             last_log: index(self.inner.log.last()),
             applied: index(self.inner.machine.applied().last),
             flushed: index(self.inner.machine.flushed().last),

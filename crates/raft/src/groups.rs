@@ -182,6 +182,11 @@ impl<M: Replicated> Groups<M> {
         self.replicas.all().into_iter()
     }
 
+    /// Looks at all groups of which this node has a replica, by shard. Be short: none comes or goes meanwhile.
+    pub fn each(&self, look: impl FnMut(&Group<M>)) {
+        self.replicas.by_shard.read().values().for_each(look);
+    }
+
     /// Changes when a replica has come or gone.
     pub fn watch(&self) -> watch::Receiver<()> {
         self.replicas.changed.subscribe()

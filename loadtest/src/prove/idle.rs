@@ -45,12 +45,19 @@ pub(super) async fn run(scale: Scale) -> Result<Report> {
     report.figure("shards, replicas of each", format!("{shards}, {NODES}"));
     report.figure("from at rest to all asleep", format!("{asleep:.1?}"));
     report.figure("shards that lost their leader", wakes.lost);
-    report.figure("definitions applied then, to all shards", format!("{} in {:.2?}", number(wakes.applied as f64), wakes.applying));
+    report.figure(
+        "definitions applied then, to all shards",
+        format!("{} in {:.2?}", number(wakes.applied as f64), wakes.applying),
+    );
     report.check(Kind::Bar, format!("cores a node, for 1,000 replicas, {most:.4} <= {BAR_CORES}"), most <= BAR_CORES);
     report.check(Kind::Aim, format!("cores a node, for 1,000 replicas, {most:.4} <= {AIM_CORES}"), most <= AIM_CORES);
     report.at_most(Kind::Aim, "MiB of memory a node", memory as f64 / MIB, AIM_MIB);
     let led = wakes.led.as_secs_f64();
-    report.check(Kind::Bar, format!("seconds until all shards of a dead node are led, {led:.2} <= {BAR_SECONDS}"), led <= BAR_SECONDS);
+    report.check(
+        Kind::Bar,
+        format!("seconds until all shards of a dead node are led, {led:.2} <= {BAR_SECONDS}"),
+        led <= BAR_SECONDS,
+    );
     Ok(report)
 }
 
@@ -124,7 +131,11 @@ async fn wake(cluster: &mut Cluster, shards: u32) -> Result<Wakes> {
         tokio::time::sleep(LOOK).await;
     }
     let waited = begun.elapsed();
-    progress(format!("node {} was killed, which led {} shards; all are led after {waited:.2?}", victim + 1, led[victim]));
+    progress(format!(
+        "node {} was killed, which led {} shards; all are led after {waited:.2?}",
+        victim + 1,
+        led[victim]
+    ));
     // So many that no shard is without one, but for a chance of one in a thousand.
     let definitions: Vec<_> = plan::daily(NAMESPACE, shards * 15).iter().map(Planned::definition).collect();
     let left = cluster.nodes.iter().filter(|node| node.process().is_ok()).map(Engine::grpc).collect::<Vec<_>>();

@@ -114,7 +114,8 @@ impl<M: Replicated> Inner<M> {
             return Err(format!("node {from} does not lead by vote {vote}"));
         }
         // Who only follows knows no way to others yet, and will owe them notices.
-        let at = raft.metrics().borrow_watched().membership_config.membership().get_node(&from).map(|at| at.addr.clone());
+        let at =
+            raft.metrics().borrow_watched().membership_config.membership().get_node(&from).map(|at| at.addr.clone());
         at.iter().for_each(|at| self.doze.sleepers.meet(&Peer { node: from, address: at.as_str().into() }));
         self.nod(token)?;
         let heartbeat =

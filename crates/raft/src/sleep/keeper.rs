@@ -150,7 +150,7 @@ impl Sleepers {
                 tracing::info!(groups = lost.len(), within = ?LOST, "nothing is heard of their leader's node: they wake");
             }
             self.end(lost);
-            if round % GROUPS == 0 {
+            if round.is_multiple_of(GROUPS) {
                 self.groups().iter().for_each(|group| group.look(now));
             }
             if round % FORGET == FORGET - 1 {

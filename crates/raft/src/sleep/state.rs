@@ -1,7 +1,8 @@
 //! One group's part: whether it sleeps, and how it leaves its sleep.
 //!
 //! All that changes it is done under one lock, and whoever counts on its sleep is owed a notice before that lock is given back. So nothing that
-//! could unseat a leader is handed on before the next beat tells of it.
+//! could unseat a leader is handed on before the next beat tells of it. Under that lock openraft's metrics are read: so nobody may take it while
+//! reading them, or a writer that waits between the two would hold up both.
 
 use super::keeper::Sleepers;
 use super::leader::Queue;
@@ -76,8 +77,7 @@ pub(super) enum Part {
 
 impl<M: Replicated> Doze<M> {
     pub(crate) fn new(me: Weak<Inner<M>>, sleepers: Arc<Sleepers>, runtime: Handle) -> Self {
-        let current =
-            Current { state: State::Awake, disturbing: 0, active: Instant::now(), wakes: 0, leads: None };
+        let current = Current { state: State::Awake, disturbing: 0, active: Instant::now(), wakes: 0, leads: None };
         let (settled, hushed) = (Notify::new(), AtomicBool::new(false));
         Self { me, sleepers, runtime, current: Mutex::new(current), settled, hushed }
     }

@@ -1,11 +1,11 @@
 //! Several nodes in one process, on real databases, with a network that tests cut where they like.
 
 use super::toy::{self, Toy};
+use crate::log_writer::Commit;
 use crate::{
     CallError, ChangeError, Founding, Group, Groups, Identity, Inbound, Lane, Leadership, Limits, Links, OpenOptions,
     PROTOCOL_VERSIONS, Peer, PeerDoor, Receiver, Transport, peer_server,
 };
-use crate::log_writer::Commit;
 use bytes::Bytes;
 use flintwheel_store::{DataDir, LogDb};
 use futures::FutureExt;

@@ -1,12 +1,14 @@
 //! Groups without work: that they sleep, what wakes them, and that nobody is believed for longer than he may be.
 
 use super::nodes::{Cluster, Wire};
-use crate::{Lane, Leadership, Limits};
+use super::toy::Toy;
+use crate::sleep::Sleeper;
+use crate::{Group, Lane, Leadership, Limits};
 use bytes::Bytes;
 use flintwheel_store::{LogBatch, LogDb, StoreError};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -81,6 +83,29 @@ async fn reading_wakes_nobody_and_leases_go_on() {
     group.confirm().await.unwrap();
     assert!(cluster.nodes.values().all(|groups| groups.group(0).is_asleep()));
     drop(group);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_the_majority_and_who_looks_after_the_group_do_not_wait_for_each_other() {
+    let cluster = Cluster::with(Wire::Board, 3, Limits { sleep_after: Duration::MAX, ..limits() }, LogDb::commit).await;
+    let (leader, term) = cluster.term().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let repeated = |work: fn(&Group<Toy>, u64)| {
+        let (group, done) = (cluster.nodes[&leader].group(0), done.clone());
+        std::thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                work(&group, term);
+            }
+        })
+    };
+    let looks = repeated(|group, _| group.inner.look(tokio::time::Instant::now()));
+    let asks = repeated(|group, term| _ = group.quorum_seen(term));
+    // Each of them has the metrics written anew.
+    cluster.write(300).await;
+    done.store(true, Ordering::Relaxed);
+    looks.join().unwrap();
+    asks.join().unwrap();
     cluster.shutdown().await;
 }
 

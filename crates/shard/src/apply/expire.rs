@@ -37,7 +37,8 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, expire: Expire)
 fn held_since(m: &Machine, state: &dyn Read) -> Result<i64, ReadError> {
     let letters = scan::all(state, Table::Dead, |_, value| DeadLetter::chunk_of(value))?;
     let Some(seq) = m.outbox.oldest().into_iter().chain(letters).min() else { return Ok(i64::MAX) };
-    let chunk = query::chunk(state, seq)?.ok_or_else(|| ReadError(format!("chunk {seq} is held and has no account")))?;
+    let chunk =
+        query::chunk(state, seq)?.ok_or_else(|| ReadError(format!("chunk {seq} is held and has no account")))?;
     Ok(chunk.at)
 }
 

@@ -107,7 +107,19 @@ impl Shared {
 
     /// Where a shard is led. For one without a replica here, it is a node that has one.
     pub fn place(&self, shard: u32) -> Place {
-        let leader = match self.groups.find(shard).map(|group| group.watch_leader().borrow().clone()) {
+        self.place_of(shard, self.groups.find(shard).map(|group| group.leadership()))
+    }
+
+    /// The same of all shards, by number: for who asks often.
+    pub fn places(&self) -> Vec<Place> {
+        let mut known: Vec<Option<Leadership>> = vec![None; self.doors.len()];
+        self.groups.each(|group| known[group.shard() as usize] = Some(group.leadership()));
+        (0..).zip(known).map(|(shard, known)| self.place_of(shard, known)).collect()
+    }
+
+    /// By this node's part in it, if it has a replica.
+    fn place_of(&self, shard: u32, mine: Option<Leadership>) -> Place {
+        let leader = match mine {
             Some(Leadership::Leader { .. }) => return Place::Here,
             Some(Leadership::Follower { leader }) => leader,
             Some(Leadership::Stopped(_)) | None => None,

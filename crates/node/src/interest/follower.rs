@@ -62,11 +62,11 @@ fn look(shared: &Shared) -> BTreeSet<u64> {
         return BTreeSet::new();
     }
     confirm(shared, 0..shared.shards());
-    (0..shared.shards()).filter_map(|shard| leader(shared, shard)).collect()
+    shared.places().into_iter().filter_map(elsewhere).collect()
 }
 
-fn leader(shared: &Shared, shard: u32) -> Option<u64> {
-    match shared.place(shard) {
+fn elsewhere(place: Place) -> Option<u64> {
+    match place {
         Place::At(node) => Some(node),
         Place::Here | Place::Nowhere => None,
     }
@@ -83,7 +83,8 @@ struct Loading {
 async fn ask(shared: Arc<Shared>, node: u64) -> u64 {
     let mut loading: BTreeMap<u32, Loading> = BTreeMap::new();
     loop {
-        let of_node = (0..shared.shards()).filter(|shard| leader(&shared, *shard) == Some(node));
+        let places = (0..).zip(shared.places());
+        let of_node = places.filter(|(_, place)| elsewhere(*place) == Some(node)).map(|(shard, _)| shard);
         let request = request(&shared.interest, of_node, &loading);
         if request.asked.is_empty() {
             return node;

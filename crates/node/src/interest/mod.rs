@@ -17,6 +17,7 @@ pub mod wire;
 
 pub use changed::changes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -275,14 +276,17 @@ fn confirmed(shared: &Shared, group: &Group<Machine>, term: u64) -> Option<i64> 
 
 /// Looks which of these shards this node still leads, and since when nobody doubts it.
 fn confirm(shared: &Shared, shards: impl Iterator<Item = u32>) {
-    let led = shared.interest.book.lock().led(shards);
-    let look = |(shard, term): (u32, u64)| {
-        let group = shared.groups.find(shard);
-        let leads = group.as_ref().is_some_and(|group| *group.watch_leader().borrow() == Leadership::Leader { term });
-        let confirmed = group.filter(|_| leads).and_then(|group| confirmed(shared, &group, term));
-        (shard, term, leads, confirmed)
-    };
-    let seen: Vec<_> = led.into_iter().map(look).collect();
+    let led: BTreeMap<u32, u64> = shared.interest.book.lock().led(shards).into_iter().collect();
+    // Without a replica here, it does not lead.
+    let mut seen: Vec<_> = led.iter().map(|(shard, term)| (*shard, *term, false, None)).collect();
+    shared.groups.each(|group| {
+        let place = seen.binary_search_by_key(&group.shard(), |(shard, ..)| *shard);
+        if let Some((_, term, leads, at)) = place.ok().and_then(|place| seen.get_mut(place))
+            && group.leadership() == (Leadership::Leader { term: *term })
+        {
+            (*leads, *at) = (true, confirmed(shared, group, *term));
+        }
+    });
     let interest = &shared.interest;
     let mut book = interest.book.lock();
     let mut lost = false;

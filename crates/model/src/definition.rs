@@ -15,8 +15,8 @@ use crate::one_or_many::{OneOrMany, one_or_many};
 mod schedule;
 
 pub use schedule::{
-    CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode, MisfirePolicy,
-    ScheduleTrigger,
+    CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
+    MisfirePolicy, ScheduleTrigger,
 };
 
 /// The only accepted `apiVersion`.

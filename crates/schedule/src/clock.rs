@@ -19,8 +19,16 @@ pub(crate) fn first_instant(
     let mut ahead = Ahead { first_local, searched_from: i64::MAX, found: None };
     zone.spans_from(from).find_map(|span| {
         let moved = in_gap(span, dst.gap, from, &mut ahead);
-        let start = if dst.fold == Fold::First { span.start.max(span.start.saturating_add(span.before - span.offset)) } else { span.start };
-        let end = if dst.fold == Fold::Last { span.end.min(span.end.saturating_sub(span.offset - span.after)) } else { span.end };
+        let start = if dst.fold == Fold::First {
+            span.start.max(span.start.saturating_add(span.before - span.offset))
+        } else {
+            span.start
+        };
+        let end = if dst.fold == Fold::Last {
+            span.end.min(span.end.saturating_sub(span.offset - span.after))
+        } else {
+            span.end
+        };
         let local = ahead.from(start.max(from) + span.offset);
         let found = local.map(|local| local - span.offset).filter(|instant| *instant < end);
         // Either may be missing.

@@ -7,10 +7,12 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::cron::Cron;
 use crate::interval::Every;
-use crate::limits::MAX_EXCLUDED_MINUTES;
+use crate::limits::{LAST_TIME, MAX_EXCLUDED_MINUTES};
 use crate::repeat::Repeat;
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// No clock shows anything later before the last due time has passed: the end of 2100, and a day for zones ahead of UTC.
+const LAST_LOCAL: i64 = LAST_TIME / 1_000_000 + SECONDS_PER_DAY;
 
 /// Excluded times. Local times are seconds since 1970-01-01T00:00:00 on the local clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,7 +96,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn first(mut self, mut from: i64) -> Option<i64> {
-        while self.minutes < MAX_EXCLUDED_MINUTES {
+        while self.minutes < MAX_EXCLUDED_MINUTES && from <= LAST_LOCAL {
             let found = self.cron.first_local_but(from, |year, month| self.closed_days(year, month))?;
             let (day, second) = (found.div_euclid(SECONDS_PER_DAY), found.rem_euclid(SECONDS_PER_DAY) as u32);
             let closing = self.closing_on(day);
@@ -105,7 +107,8 @@ impl Search<'_> {
                 if let Some(second) = self.first_open_second(closing, second) {
                     return Some(day * SECONDS_PER_DAY + second);
                 }
-                if found > from || from.rem_euclid(SECONDS_PER_DAY) == 0 {
+                // Not where the search began in the middle of the day.
+                if from <= day * SECONDS_PER_DAY {
                     self.shut[self.last_shut % self.shut.len()] = closing;
                     self.last_shut += 1;
                 }

@@ -42,8 +42,14 @@ pub(crate) enum Recurring {
 impl Recurring {
     pub fn read(interval: &Interval) -> Result<Self, Vec<IntervalFault>> {
         let Interval { every, days, weeks, months, years, .. } = interval;
-        let units = [("days", days, 36_600, 1), ("weeks", weeks, 5_200, 7), ("months", months, 1_200, 1), ("years", years, 100, 12)];
-        let mut given = units.into_iter().filter_map(|(name, count, most, factor)| Some((name, (*count)?, most, factor)));
+        let units = [
+            ("days", days, 36_600, 1),
+            ("weeks", weeks, 5_200, 7),
+            ("months", months, 1_200, 1),
+            ("years", years, 100, 12),
+        ];
+        let mut given =
+            units.into_iter().filter_map(|(name, count, most, factor)| Some((name, (*count)?, most, factor)));
         match (every, given.next(), given.next()) {
             (Some(_), None, None) => Every::new(interval).map(Self::Elapsed),
             (None, Some((name, count, most, _)), None) if count == 0 || count > most => {
@@ -112,19 +118,21 @@ fn instant(text: &str) -> Result<i64, IntervalFault> {
 /// An interval of so many days or months, written as `shown`: for example `2 weeks`.
 fn local(interval: &Interval, unit: &'static str, shown: &str, count: i64) -> Result<Repeat, Vec<IntervalFault>> {
     let in_months = matches!(unit, "months" | "years");
-    let (shortest, limit) = if in_months {
-        (28 * count, format!("the shortest of \"{shown}\""))
-    } else {
-        (count, format!("the interval \"{shown}\""))
+    let shortest = match unit {
+        "years" => 365 * count / 12,
+        "months" => 28 * count,
+        _ => count,
     };
+    let limit = format!("{} \"{shown}\"", if in_months { "the shortest of" } else { "the interval" });
     // Beyond a hundred years no phase is too long.
     let least = u64::try_from(shortest).ok().and_then(|days| days.checked_mul(DAY.micros()));
     let least = least.filter(|micros| *micros < Span::MAX.micros()).map_or(Span::MAX, Span::from_micros);
     let mut faults = check_phase(interval.phase, least, limit);
-    let anchor = interval.anchor.as_deref().map_or_else(|| Ok(first_anchor(unit)), local_time).unwrap_or_else(|fault| {
-        faults.push(fault);
-        first_anchor(unit)
-    });
+    let anchor =
+        interval.anchor.as_deref().map_or_else(|| Ok(first_anchor(unit)), local_time).unwrap_or_else(|fault| {
+            faults.push(fault);
+            first_anchor(unit)
+        });
     if !faults.is_empty() {
         return Err(faults);
     }

@@ -112,7 +112,8 @@ impl Plan {
         for _ in 0..MAX_EXCLUDED_TIMES {
             let second = time.div_euclid(MICROS_PER_SECOND);
             let span = self.zone.span_at(second);
-            let open = closed.first_open(&Cron::ALWAYS, second + span.offset).map_or(i64::MAX, |open| open - span.offset);
+            let open =
+                closed.first_open(&Cron::ALWAYS, second + span.offset).map_or(i64::MAX, |open| open - span.offset);
             if open == second {
                 return Some(time);
             }

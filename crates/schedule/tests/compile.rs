@@ -24,7 +24,9 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
     for (json, expected) in [
         (
             r#"{}"#,
-            &[": it has neither cron nor calendar nor interval nor at; leave the schedule out to run by hand or by events only"][..],
+            &[
+                ": it has neither cron nor calendar nor interval nor at; leave the schedule out to run by hand or by events only",
+            ][..],
         ),
         (
             r#"{"cron": ["0 9 * * *"], "timezone": "Europe/Berln"}"#,
@@ -117,10 +119,10 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
             &[
                 r#".cron[0]: hour "25" is not in 0-23"#,
                 r#".cron[1]: minute "60" is not in 0-59"#,
-                r#".timezone: time zone "Nowhere/Land" is not known; allowed are UTC and IANA names such as Europe/Berlin"#,
                 r#".interval[0].every: interval "0s" is below 1s"#,
                 r#".interval[0].phase: phase "1s" is not less than the interval "0s""#,
                 ".at[0]: 1960-01-01T00:00:00Z is not in the years 1970-2100",
+                r#".timezone: time zone "Nowhere/Land" is not known; allowed are UTC and IANA names such as Europe/Berlin"#,
                 ".end: 2030-01-01T00:00:00Z is before start 2030-01-02T00:00:00Z",
             ],
         ),

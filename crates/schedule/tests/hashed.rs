@@ -18,19 +18,25 @@ fn times(plan: &Plan) -> Vec<String> {
     times.take(6).map(|time| rfc3339(time)["2024-".len()..].trim_end_matches('Z').to_owned()).collect()
 }
 
+/// Computed with another implementation of xxh3.
+const PINNED: [&str; 6] = [
+    "H H * * *: 01-01T03:59:00 01-02T03:59:00",
+    "H/20 * * * *: 01-01T00:19:00 01-01T00:39:00",
+    "H H(1-5) H * *: 01-02T01:59:00 02-02T01:59:00",
+    "H * * * * * *: 01-01T00:00:20 01-01T00:01:20",
+    "0 0 * * H: 01-06T00:00:00 01-13T00:00:00",
+    "0 0 1 H *: 12-01T00:00:00 12-01T00:00:00",
+];
+
 #[test]
 fn the_same_definition_has_the_same_values_for_ever() {
     // Pinned: a due time must not move when a node gets a newer program.
-    for (line, expected) in [
-        ("H H * * *", ""),
-        ("H/20 * * * *", ""),
-        ("H H(1-5) H * *", ""),
-        ("H * * * * * *", ""),
-        ("0 0 * * H", ""),
-        ("0 0 1 H *", ""),
-    ] {
-        assert_eq!(times(&plan(line, identity("billing", "invoice-reminder")))[..3].join(" "), expected, "{line}");
-    }
+    let shown =
+        ["H H * * *", "H/20 * * * *", "H H(1-5) H * *", "H * * * * * *", "0 0 * * H", "0 0 1 H *"].map(|line| {
+            let times = times(&plan(line, identity("billing", "invoice-reminder")));
+            format!("{line}: {}", times[..2].join(" "))
+        });
+    assert_eq!(shown, PINNED);
 }
 
 /// How many of a thousand definitions have each minute and hour.
@@ -92,6 +98,6 @@ fn a_weekday_that_a_comment_hides_is_warned_of() {
     };
     let there = (format!("{FIELD}.cron[1]"), Some((9, 11)));
     assert_eq!(warned(&["0 9 * * *", "0 0 * * 5#3"], "temporal"), [there]);
-    assert_eq!(warned(&["0 9 * * * # 3", "0 9 * * * #3", "0 9 * * 5# third"], "temporal"), []);
-    assert_eq!(warned(&["0 0 * * 5#3"], "vixie"), []);
+    assert!(warned(&["0 9 * * * # 3", "0 9 * * * #3", "0 9 * * 5# third"], "temporal").is_empty());
+    assert!(warned(&["0 0 * * 5#3"], "vixie").is_empty());
 }

@@ -39,7 +39,7 @@ struct Local {
 
 impl Local {
     fn interval(&self) -> Interval {
-        let count = |unit| (self.unit == unit).then_some(self.count);
+        let count = |unit: &str| (self.unit == unit).then_some(self.count);
         Interval {
             days: count("days"),
             weeks: count("weeks"),
@@ -151,7 +151,8 @@ impl Case {
     /// Whether a local time is named, and not excluded by what it shows.
     fn names(&self, local: i64) -> bool {
         let local = clock(local);
-        (self.named.times.iter().any(|times| times.holds(local)) || self.named.locals.iter().any(|rule| rule.holds(local)))
+        (self.named.times.iter().any(|times| times.holds(local))
+            || self.named.locals.iter().any(|rule| rule.holds(local)))
             && !self.excluded.has_fields(local)
     }
 
@@ -210,7 +211,14 @@ fn changes(zone: Tz, year: i32) -> Vec<i64> {
 
 /// A time around which the walk goes: mostly where clocks change.
 fn place() -> impl Strategy<Value = (Tz, i64)> {
-    let odd = ["Africa/Casablanca", "America/Havana", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Monrovia", "Africa/Cairo"];
+    let odd = [
+        "Africa/Casablanca",
+        "America/Havana",
+        "Australia/Lord_Howe",
+        "Pacific/Apia",
+        "Africa/Monrovia",
+        "Africa/Cairo",
+    ];
     let odd = odd.map(|name| name.parse::<Tz>().expect("a zone"));
     let zone = prop_oneof![2 => select(&TZ_VARIANTS[..]), 1 => select(odd.to_vec())];
     (zone, 1971..2100_i32, any::<prop::sample::Index>()).prop_map(|(zone, year, index)| {
@@ -236,18 +244,21 @@ fn named(dialect: CronDialect, around: i64, seconds: bool, excludes: bool) -> im
     let unit = if seconds { 1 } else { 60 };
     let form = select(vec![Form::Cron(dialect), Form::Calendar]);
     let times = prop::collection::vec(form.prop_flat_map(move |form| times_of(form, seconds)), 0..3);
-    let every = prop::option::of((1..200_i64, 0..200_i64).prop_map(move |(every, phase)| (every * unit, phase % every * unit)));
+    let every =
+        prop::option::of((1..200_i64, 0..200_i64).prop_map(move |(every, phase)| (every * unit, phase % every * unit)));
     let single = (-600..600_i64).prop_map(move |away| around + away * unit);
     let day = move |away: i64| clock(around + away * DAY).date();
     let dates = prop::option::of((-2..3_i64, 0..2_i64).prop_map(move |(first, more)| (day(first), day(first + more))));
     let locals = prop::collection::vec(local_interval(), 0..2);
-    (times, locals, every, prop::collection::vec(single, 0..3), dates).prop_map(move |(times, locals, every, singles, dates)| Named {
-        times: times.into_iter().map(|times: Times| if excludes { times.excluding() } else { times }).collect(),
-        locals,
-        every: every.filter(|(every, _)| !excludes || *every % 7 == 0),
-        singles,
-        dates: dates.filter(|_| excludes),
-    })
+    (times, locals, every, prop::collection::vec(single, 0..3), dates).prop_map(
+        move |(times, locals, every, singles, dates)| Named {
+            times: times.into_iter().map(|times: Times| if excludes { times.excluding() } else { times }).collect(),
+            locals,
+            every: every.filter(|(every, _)| !excludes || *every % 7 == 0),
+            singles,
+            dates: dates.filter(|_| excludes),
+        },
+    )
 }
 
 fn nothing() -> Named {
@@ -284,7 +295,10 @@ fn check(case: &Case, asked: i64) -> Result<(), TestCaseError> {
             let told = faults.to_string();
             prop_assert!(told.contains("never") || told.contains("neither") || told.contains("is like"), "{told}");
             // A fault of one line says nothing of the others.
-            prop_assert!(walked.is_empty() || told.contains("clock changes") || told.contains("is like"), "{told}: {trigger:?}");
+            prop_assert!(
+                walked.is_empty() || told.contains("clock changes") || told.contains("is like"),
+                "{told}: {trigger:?}"
+            );
             return Ok(());
         }
     };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use flintwheel_client::{DefinitionRecord, DefinitionStatus};
 use flintwheel_model::DefinitionKey;
-use flintwheel_model::definition::Trigger;
+use flintwheel_model::definition::{Interval, Trigger};
 
 use crate::exit::Failure;
 use crate::output::{Printer, Zone, ago, when};
@@ -75,12 +75,27 @@ pub fn state(record: &DefinitionRecord) -> &'static str {
     }
 }
 
+/// `every 1h30m`, `every month`, `every 2 weeks`.
+fn interval(interval: &Interval) -> String {
+    if let Some(every) = interval.every {
+        return format!("every {every}");
+    }
+    let parts = [(interval.days, "day"), (interval.weeks, "week"), (interval.months, "month"), (interval.years, "year")];
+    let named = parts.into_iter().find_map(|(count, unit)| count.map(|count| (count, unit)));
+    match named {
+        Some((1, unit)) => format!("every {unit}"),
+        Some((count, unit)) => format!("every {count} {unit}s"),
+        None => "an interval".to_owned(),
+    }
+}
+
 /// What sets a definition off, in one cell.
 pub fn trigger(trigger: &Trigger) -> String {
     let mut parts = Vec::new();
     if let Some(schedule) = &trigger.schedule {
         parts.extend(schedule.cron.iter().cloned());
-        parts.extend(schedule.interval.iter().map(|interval| format!("every {}", interval.every)));
+        parts.extend(schedule.interval.iter().map(interval));
+        parts.extend(schedule.calendar.iter().map(|_| "calendar".to_owned()));
         parts.extend(schedule.at.iter().map(|time| format!("at {}", Zone::UTC.short(*time))));
     }
     if let Some(event) = &trigger.event {

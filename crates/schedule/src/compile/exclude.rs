@@ -110,7 +110,8 @@ fn read_dates(text: Piece) -> Result<Days, Fault> {
 }
 
 fn read_date(text: Piece) -> Result<i32, Fault> {
-    let date = NaiveDate::parse_from_str(text.text, "%Y-%m-%d").ok().filter(|date| (1970..=2100).contains(&date.year()));
+    let date =
+        NaiveDate::parse_from_str(text.text, "%Y-%m-%d").ok().filter(|date| (1970..=2100).contains(&date.year()));
     let day = date.filter(|_| text.text.len() == "2026-12-24".len()).map(|date| date.to_epoch_days());
     day.ok_or_else(|| {
         let help = "write 2026-12-24, or 2026-12-24/2027-01-06 for a range";

@@ -62,7 +62,8 @@ impl Compiler<'_> {
         named.calendars = self.calendars(kinds, reading);
         self.intervals(kinds, &mut named);
         named.singles = self.singles(kinds);
-        let of_lines = named.lines.iter().filter_map(|(_, line)| if let Line::Every(every) = line { Some(*every) } else { None });
+        let of_lines =
+            named.lines.iter().filter_map(|(_, line)| if let Line::Every(every) = line { Some(*every) } else { None });
         named.intervals.extend(of_lines);
         named
     }

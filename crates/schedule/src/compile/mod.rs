@@ -59,7 +59,8 @@ pub fn warnings(trigger: &ScheduleTrigger, field: &str) -> Vec<Violation> {
     let warning = |(number, line): (usize, &String)| {
         let at = line.find('#').unwrap_or_default();
         let comment: String = line[at..].chars().take(20).collect();
-        let message = format!("{comment:?} is a comment: for the nth weekday of a month set dialect to vixie or quartz");
+        let message =
+            format!("{comment:?} is a comment: for the nth weekday of a month set dialect to vixie or quartz");
         Violation::new(format!("{field}.cron[{number}]"), message).at(at, line.len())
     };
     hidden.map(warning).collect()

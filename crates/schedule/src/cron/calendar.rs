@@ -46,7 +46,9 @@ impl Reader<'_> {
         if texts.is_empty() {
             return field.parse(Piece::whole(default), seed, &mut Vec::new());
         }
-        self.each(name, texts, |text, faults| field.parse(text, seed, faults)).into_iter().fold(0, |set, more| set | more)
+        self.each(name, texts, |text, faults| field.parse(text, seed, faults))
+            .into_iter()
+            .fold(0, |set, more| set | more)
     }
 
     fn days(&mut self, name: &str, texts: &[String]) -> MonthDays {
@@ -68,12 +70,7 @@ impl Reader<'_> {
     }
 
     /// What each text says, the faulty ones too, whose faults are kept. Texts that are too long are not looked into.
-    fn each<T>(
-        &mut self,
-        name: &str,
-        texts: &[String],
-        read: impl Fn(Piece, &mut Vec<Fault>) -> T,
-    ) -> Vec<T> {
+    fn each<T>(&mut self, name: &str, texts: &[String], read: impl Fn(Piece, &mut Vec<Fault>) -> T) -> Vec<T> {
         let bytes: usize = texts.iter().map(|text| text.len() + 1).sum();
         if bytes > MAX_CRON_LINE_BYTES {
             let message = format!("its values are {bytes} bytes long; at most {MAX_CRON_LINE_BYTES} are allowed");

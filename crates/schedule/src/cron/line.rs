@@ -84,7 +84,8 @@ fn parse(line: Piece, reading: Reading) -> Result<Line, Vec<Fault>> {
 
 /// In Temporal's dialect `#` begins a comment wherever it stands; elsewhere where a word begins.
 fn without_comment(text: Piece, dialect: CronDialect) -> Piece {
-    let begins = |at: usize| dialect == CronDialect::Temporal || !text.text[..at].ends_with(|c: char| !c.is_whitespace());
+    let begins =
+        |at: usize| dialect == CronDialect::Temporal || !text.text[..at].ends_with(|c: char| !c.is_whitespace());
     let comment = text.text.match_indices('#').map(|(at, _)| at).find(|at| begins(*at));
     text.slice(0..comment.unwrap_or(text.text.len()))
 }

@@ -229,11 +229,12 @@ fn weekday(form: Form) -> impl Strategy<Value = Week> {
             values: walk(from, to, step, 0, 6),
         }),
     ];
-    let nth = u32::from(form != Form::Cron(CronDialect::Temporal));
+    let knows_nth = form != Form::Cron(CronDialect::Temporal);
     prop_oneof![
         4 => plain.prop_map(Week::Plain),
         1 => (0..7_u32).prop_map(Week::Last),
-        nth => (0..7_u32, 1..=5_u32).prop_map(|(weekday, nth)| Week::Nth(weekday, nth)),
+        1 => (0..7_u32, 1..=5_u32)
+            .prop_map(move |(weekday, nth)| if knows_nth { Week::Nth(weekday, nth) } else { Week::Last(weekday) }),
     ]
 }
 

@@ -22,7 +22,7 @@ async fn what_was_written_is_read_back() {
     let manifest = write(&place(&path), &shards).await.expect("written");
     assert_eq!(names(&path), ["manifest.json", "shard-00000.rows", "shard-00001.rows", "shard-00002.rows"]);
     assert_eq!(manifest.definitions, 17, "three were deleted");
-    assert_eq!(manifest.rows(), shards.iter().map(|rows| rows.len() as u64).sum());
+    assert_eq!(manifest.rows(), shards.iter().map(|rows| rows.len() as u64).sum::<u64>());
     assert_eq!(verify(place(&path)).await.expect("sound"), manifest.rows());
     let backup = Backup::open(place(&path)).await.expect("there");
     assert_eq!(*backup.manifest(), manifest);

@@ -80,7 +80,8 @@ fn interval(interval: &Interval) -> String {
     if let Some(every) = interval.every {
         return format!("every {every}");
     }
-    let parts = [(interval.days, "day"), (interval.weeks, "week"), (interval.months, "month"), (interval.years, "year")];
+    let parts =
+        [(interval.days, "day"), (interval.weeks, "week"), (interval.months, "month"), (interval.years, "year")];
     let named = parts.into_iter().find_map(|(count, unit)| count.map(|count| (count, unit)));
     match named {
         Some((1, unit)) => format!("every {unit}"),

@@ -110,7 +110,7 @@ async fn with_less_than_the_reserve_nothing_new_is_taken_and_what_exists_goes_on
     assert_eq!(api.publish("default", &[event("other")]).await.expect("nobody listens").accepted, 1);
     let seen = fired(&low, "tick").await;
     until("it goes on firing", async || fired(&low, "tick").await > seen).await;
-    api.delete(&DefinitionKey::new("default", "listen"), None, false).await.expect("what makes room is taken");
+    api.delete(&DefinitionKey::new("default", "listen"), None, "", false).await.expect("what makes room is taken");
     low.close().await.expect("closes");
 
     let out = engine(directory.path(), &[("disk_reserve", (free * 16).to_string())]).await;

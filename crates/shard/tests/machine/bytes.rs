@@ -2,8 +2,8 @@
 //! changes is a new format version, with the old one still read; it is never just edited.
 
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Request, Restore,
-    Trigger,
+    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
+    Restore, Trigger,
 };
 use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
 use flintwheel_shard::outbox::Payloads;

@@ -39,7 +39,7 @@ fn event(number: u64, event: u32, key: &str) -> flintwheel_shard::entry::Match {
 
 fn pause(id: &str) -> Body {
     let (namespace, id, note) = (NAMESPACE.into(), id.into(), "later".into());
-    Body::Pause(vec![Pause { namespace, id, paused: true, note, next: NEVER, missed: 0 }])
+    Body::Pause(vec![Pause { namespace, id, paused: true, note, next: NEVER, missed: 0, request: None }])
 }
 
 fn rows(shard: &Shard) -> Vec<Row> {
@@ -368,8 +368,9 @@ fn definitions_go_on_with_numbers_and_chunks_of_their_own() {
     assert_eq!(made.number, 4);
     let fired = after.fire_next(4);
     assert_eq!(fired.seq, 5);
-    let entry =
-        Entry { at: after.at, body: Body::Delete(vec![Delete { namespace: NAMESPACE.into(), id: "a".into() }]) };
+    let (namespace, id) = (NAMESPACE.into(), "a".into());
+    let delete = Delete { namespace, id, incarnation: None, expected_version: None, request: None };
+    let entry = Entry { at: after.at, body: Body::Delete(vec![delete]) };
     after.apply_together(&[entry.encode()]);
     assert!(Machine::open(&after.state).is_ok());
 }

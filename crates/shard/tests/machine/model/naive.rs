@@ -111,6 +111,7 @@ impl Model {
                 self.expire(expire);
                 Outcome::Done
             }
+            Body::Restore(_) => panic!("the model restores nothing: restores have tests of their own"),
         }
     }
 

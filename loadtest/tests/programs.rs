@@ -69,6 +69,11 @@ fn state(pid: u32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// What a process runs.
+fn name(pid: u32) -> Option<String> {
+    Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
+}
+
 #[tokio::test]
 async fn a_child_ends_with_the_one_who_started_it_even_if_nobody_drops_it() {
     let dir = tempfile::tempdir().expect("directory");
@@ -79,6 +84,10 @@ async fn a_child_ends_with_the_one_who_started_it_even_if_nobody_drops_it() {
             let child = Process::spawn(Path::new("sleep"), ["1000"], &log).expect("sleep");
             let pid = child.id();
             std::mem::forget(child);
+            // What binds it to its starter becomes the program itself when it has done so.
+            while name(pid).as_deref() != Some("sleep") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             pid
         })
     });

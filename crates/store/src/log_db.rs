@@ -243,7 +243,7 @@ mod tests {
         let log = open(&root);
         let path = log.path().to_owned();
         drop(log);
-        fs::write(path.join("CURRENT"), "MANIFEST-999999\n").unwrap();
+        std::fs::write(path.join("CURRENT"), "MANIFEST-999999\n").unwrap();
         let error = LogDb::open(&DataDir::open(root.path(), 1, None).unwrap()).err().unwrap();
         assert!(matches!(error.fault, Fault::Damaged | Fault::Io), "{error}");
         assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");

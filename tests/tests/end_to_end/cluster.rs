@@ -215,7 +215,7 @@ async fn refusal(what: &str, node: &mut Engine) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_belong_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
-    let cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
     let state = cluster.state().await.expect("it tells");
     let join = format!("--join={}", state.nodes[0].peer_address);
     let started = |folder: &str, more: &[&str]| {

@@ -103,7 +103,8 @@ impl Api {
             return Err("the wall clock has jumped ahead; set it right, or restart this node to accept it".into());
         }
         if let Some(micros) = now.clock_ahead {
-            let (seconds, where_to) = (micros.abs() / 1_000_000, if micros < 0 { "behind" } else { "ahead of" });
+            let (seconds, where_to) =
+                ((micros.abs() + 500_000) / 1_000_000, if micros < 0 { "behind" } else { "ahead of" });
             return Err(format!(
                 "the clock is {seconds} s {where_to} those of the other nodes; set it right: until then this node leads nothing"
             ));

@@ -45,7 +45,7 @@ async fn exported(client: &Client, shard: u32) -> (Vec<Bytes>, u64) {
 async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_else_is_done() {
     let (source, target) = (Running::start().await, Running::start().await);
     let (from, to) = (client(&source), client(&target));
-    for n in 0..20 {
+    for n in 0..40 {
         from.apply(&definition(&format!("d{n}")), ApplyOptions::default()).await.expect("applied");
     }
     let key = DefinitionKey::new("default", "d1");
@@ -55,7 +55,7 @@ async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_el
     let mut counts = Vec::new();
     for shard in 0..SHARDS {
         let (pages, rows) = exported(&from, shard).await;
-        assert!(pages.len() > 1, "a megabyte is more than a page");
+        assert!(pages.len() > 1, "two megabytes are more than a page");
         let all = pages.iter().fold(BytesMut::new(), |mut all, page| {
             all.extend_from_slice(page);
             all

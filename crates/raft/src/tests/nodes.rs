@@ -220,6 +220,11 @@ impl Cluster {
         self.found(|| self.leader_now().and_then(term)).await
     }
 
+    /// Where the data of a node is.
+    pub(super) fn root(&self, node: u64) -> &std::path::Path {
+        self.roots[&node].path()
+    }
+
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {
         self.found(|| holds().then_some(())).await;
     }

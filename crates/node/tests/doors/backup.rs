@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flintwheel_client::{ApplyOptions, Client, Code, OccurrenceQuery, Options, PageRequest, reason};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
-use prost::bytes::{Bytes, BytesMut};
+use prost::bytes::Bytes;
 use serde_json::json;
 
 use super::support::Running;
@@ -29,13 +29,13 @@ fn client(node: &Running) -> Client {
     Client::new(&[node.grpc.to_string()], options).expect("an address")
 }
 
-/// All pages of a shard, and how many rows they have.
-async fn exported(client: &Client, shard: u32) -> (Vec<Bytes>, u64) {
+/// All pages of a shard, each with the number of its first row, and how many rows they have.
+async fn exported(client: &Client, shard: u32) -> (Vec<(u64, Bytes)>, u64) {
     let mut export = client.export_shard(shard).await.expect("begins");
     let (mut pages, mut rows) = (Vec::new(), 0);
     while let Some(page) = export.next().await.expect("goes on") {
+        pages.push((rows, page.rows));
         rows += u64::from(page.count);
-        pages.push(page.rows);
     }
     assert!(export.begun.applied > 0);
     (pages, rows)
@@ -56,12 +56,12 @@ async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_el
     for shard in 0..SHARDS {
         let (pages, rows) = exported(&from, shard).await;
         assert!(pages.len() > 1, "two megabytes are more than a page");
-        let all = pages.iter().fold(BytesMut::new(), |mut all, page| {
-            all.extend_from_slice(page);
-            all
-        });
-        let told = to.restore_rows(BACKUP, shard, 0, all.clone().freeze()).await.expect("taken");
-        let again = to.restore_rows(BACKUP, shard, 0, all.freeze()).await.expect("passed over");
+        let mut told = 0;
+        for (from, page) in &pages {
+            told = to.restore_rows(BACKUP, shard, *from, page.clone()).await.expect("taken");
+        }
+        let (first, page) = pages[0].clone();
+        let again = to.restore_rows(BACKUP, shard, first, page).await.expect("passed over");
         assert_eq!((told, again), (rows, rows));
         counts.push(rows);
     }
@@ -73,7 +73,7 @@ async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_el
     assert_eq!(early.code, Code::FailedPrecondition);
     to.finish_restore(BACKUP, &counts).await.expect("all is there");
     to.finish_restore(BACKUP, &counts).await.expect("it was so already");
-    for n in 0..20 {
+    for n in 0..40 {
         let key = DefinitionKey::new("default", format!("d{n}"));
         let (then, now) = (from.get(&key).await.expect("there"), to.get(&key).await.expect("there"));
         assert_eq!((now.definition, now.status), (then.definition, then.status));

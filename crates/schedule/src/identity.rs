@@ -14,7 +14,7 @@ pub fn identity(namespace: &str, id: &str) -> u64 {
 pub fn may_depend_on_identity(json: &str) -> bool {
     let bytes = json.as_bytes();
     let is_letter = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_alphabetic);
-    let alone = |at: usize| !(at > 0 && is_letter(at - 1)) && !is_letter(at + 1);
+    let alone = |at: usize| !(is_letter(at + 1) || at > 0 && is_letter(at - 1));
     json.match_indices('H').any(|(at, _)| alone(at))
 }
 

@@ -288,7 +288,7 @@ impl<M: Replicated> Inner<M> {
 /// Of a leader whose majority was last known at `known`.
 fn is_silent(known: Instant, now: Instant) -> bool {
     let age = now.saturating_duration_since(known);
-    age >= LEASE && (age - LEASE).as_millis() / SILENCE.as_millis() % 2 == 0
+    age >= LEASE && ((age - LEASE).as_millis() / SILENCE.as_millis()).is_multiple_of(2)
 }
 
 #[cfg(test)]

@@ -188,8 +188,8 @@ impl Model {
     fn done_before(&self, request: Option<Request>) -> Option<Done> {
         let request = request?;
         let window = i64::from(request.window) * 1_000_000;
-        let same_id = self.done.iter().filter(|done| done.request.digest == request.digest);
-        same_id.filter(|done| self.clock - done.at < window).next_back().cloned()
+        let mut same_id = self.done.iter().filter(|done| done.request.digest == request.digest);
+        same_id.rfind(|done| self.clock - done.at < window).cloned()
     }
 
     fn carried_out(&mut self, request: Option<Request>, answer: Told) {

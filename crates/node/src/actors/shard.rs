@@ -107,6 +107,8 @@ pub struct State {
     coming: Coming,
     next_audit: i64,
     due: VecDeque<Armed>,
+    /// No due time is proposed before: a leader that hands over refuses proposals for a moment, and asking at once would be asking all the time.
+    fires_from: i64,
     ingest: VecDeque<IngestJob>,
     acks: Vec<Ack>,
     fires_in_flight: usize,
@@ -138,6 +140,7 @@ impl Actor for ShardActor {
             coming: Coming::default(),
             next_audit: now + AUDIT,
             due: VecDeque::new(),
+            fires_from: i64::MIN,
             ingest: VecDeque::new(),
             acks: Vec::new(),
             fires_in_flight: 0,
@@ -206,8 +209,8 @@ impl State {
         if !self.coming.is_empty() {
             return self.shared.set_wake_at(self.shard, i64::MIN);
         }
-        if !self.due.is_empty() && self.is_held() {
-            return self.shared.set_wake_at(self.shard, self.shared.clock.now() + HELD);
+        if let Some(until) = self.held_until().filter(|_| !self.due.is_empty()) {
+            return self.shared.set_wake_at(self.shard, until);
         }
         let refill = self.filled_to - HORIZON / 2;
         let due = self.wheel.next_due_hint().unwrap_or(i64::MAX);
@@ -293,7 +296,7 @@ impl State {
     }
 
     fn propose_fires(&mut self) -> Result<(), EngineError> {
-        if self.is_held() {
+        if self.held_until().is_some() {
             return Ok(());
         }
         while self.fires_in_flight < IN_FLIGHT && !self.due.is_empty() {
@@ -310,9 +313,13 @@ impl State {
         Ok(())
     }
 
-    /// The disk is nearly full: what is due waits.
-    fn is_held(&self) -> bool {
-        self.shared.peers.rooms().own() == Level::Out
+    /// Until when what is due waits: the disk is nearly full, or the last proposal was refused a moment ago.
+    fn held_until(&self) -> Option<i64> {
+        let now = self.shared.clock.now();
+        if self.shared.peers.rooms().own() == Level::Out {
+            return Some(now + HELD);
+        }
+        Some(self.fires_from).filter(|from| now < *from)
     }
 
     /// Takes from the queue what one entry holds. What a later generation has overtaken is dropped here.
@@ -492,6 +499,7 @@ impl State {
         if !error.is_passing() {
             return Err(error.clone());
         }
+        self.fires_from = self.shared.clock.now() + RETRY.as_micros() as i64;
         let mut numbers: Vec<u64> = decisions.iter().map(|d| d.number).collect();
         numbers.dedup();
         numbers.into_iter().try_for_each(|number| self.arm_from_cursor(number))

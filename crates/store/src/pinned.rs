@@ -52,15 +52,8 @@ impl Pinned<'_> {
         // All of a group is read once: that must not drive out what others need.
         options.fill_cache(false);
         options.set_readahead_size(READ_AHEAD);
-        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.db.column(column), options);
-        cursor.seek_to_first();
-        while let Some((key, value)) = cursor.item() {
-            if visit(&key[4..], value).is_break() {
-                return Ok(());
-            }
-            cursor.next();
-        }
-        cursor.status().map_err(|e| self.db.failed("scan", &e))
+        let cursor = self.snapshot.raw_iterator_cf_opt(self.db.column(column), options);
+        self.db.walk(cursor, visit)
     }
 }
 

@@ -13,8 +13,8 @@ use rocksdb::properties::{
     SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, FlushOptions, Options, Range, ReadOptions, SingleThreaded,
-    WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DBAccess, DBRawIteratorWithThreadMode, DBWithThreadMode, FlushOptions,
+    Options, Range, ReadOptions, SingleThreaded, WriteOptions,
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -110,7 +110,16 @@ impl StateDb {
         options.set_iterate_range(group_key(&mut start, group, from)..group_key(&mut end, group, to));
         // Whole columns are walked when a node starts: what is read then, once, must not fill the cache.
         options.fill_cache(!from.is_empty());
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        let cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        self.walk(cursor, visit)
+    }
+
+    /// Visits all that a cursor of one group shows, from its first key on, until `visit` breaks.
+    pub(crate) fn walk<D: DBAccess>(
+        &self,
+        mut cursor: DBRawIteratorWithThreadMode<'_, D>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
         cursor.seek_to_first();
         while let Some((key, value)) = cursor.item() {
             if visit(&key[4..], value).is_break() {

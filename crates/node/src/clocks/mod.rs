@@ -16,7 +16,7 @@ use flintwheel_raft::Groups;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::hand_over;
@@ -120,29 +120,24 @@ pub async fn run(shared: Arc<Shared>, meta: Arc<Groups<Meta>>) {
 
 /// One round: what all clocks show is judged, and a wall clock that has jumped is believed if the others' have too.
 pub(crate) async fn compare(shared: &Shared) {
-    let me = shared.peers.me();
-    let nodes: Vec<u64> = shared.peers.directory().nodes().iter().map(|node| node.id).collect();
-    let shown = ask(shared, &nodes).await;
-    shared.peers.clocks().take(me, &shown, nodes.len());
+    let (me, nodes) = (shared.peers.me(), shared.peers.directory().nodes().len());
+    let shown = ask(shared).await;
+    shared.peers.clocks().take(me, &shown, nodes);
     if let Some(wall) = shared.clock.doubted()
-        && judge::confirmed(wall - shared.clock.now(), me, &shown, nodes.len())
+        && judge::confirmed(wall - shared.clock.now(), me, &shown, nodes)
     {
         tracing::warn!("the other nodes' clocks have gone on as the wall clock here has; it is believed");
         shared.clock.accept();
     }
 }
 
-/// How far each clock is ahead of this node's.
-async fn ask(shared: &Shared, nodes: &[u64]) -> Shown {
-    let me = shared.peers.me();
-    let questions = nodes.iter().filter(|node| **node != me).map(|node| async {
-        let (asked, before) = (Instant::now(), shared.clock.now());
-        let answer = shared.peers.call(*node, Subject::Clock, Bytes::new(), WITHIN).await.ok()?;
-        let theirs = i64::from_le_bytes(answer.as_ref().try_into().ok()?);
-        // By a clock that nobody sets: the other one may have been set in between.
-        let took = i64::try_from(asked.elapsed().as_micros()).unwrap_or(i64::MAX);
-        Some((*node, theirs - (before + took / 2)))
-    });
-    let answers = futures::future::join_all(questions).await;
-    answers.into_iter().flatten().chain([(me, 0)]).collect()
+/// How far each clock is ahead of this node's: each answer is taken to be of the middle of the time that it took.
+async fn ask(shared: &Shared) -> Shown {
+    let before = shared.clock.now();
+    let read = |answer: &[u8]| answer.try_into().ok().map(i64::from_le_bytes);
+    let told = shared.peers.ask_others(Subject::Clock, WITHIN, read).await;
+    let ahead =
+        |theirs: i64, took: Duration| theirs - (before + i64::try_from(took.as_micros() / 2).unwrap_or(i64::MAX));
+    let others = told.into_iter().map(|(node, (theirs, took))| (node, ahead(theirs, took)));
+    others.chain([(shared.peers.me(), 0)]).collect()
 }

@@ -19,6 +19,7 @@ use flintwheel_raft::{CallError, Lane, Peer, Transport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
 use crate::clocks::Clocks;
 use crate::room::Rooms;
@@ -153,6 +154,25 @@ impl Peers {
         };
         let call = self.transport.call(&Peer { node, address }, Lane::Call, subject.group(), body, within);
         async move { open(&call.await?).map_err(CallError::Unreachable) }.boxed()
+    }
+
+    /// Asks all other nodes for what they say of themselves: what those say that answer in time and are understood, and how long each took.
+    pub async fn ask_others<T>(
+        &self,
+        subject: Subject,
+        within: Duration,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> BTreeMap<u64, (T, Duration)> {
+        let others = self.directory.nodes().into_iter().map(|node| node.id).filter(|node| *node != self.me);
+        let questions = others.map(|node| async move {
+            // By a clock that nobody sets.
+            let asked = Instant::now();
+            let answer = self.call(node, subject, Bytes::new(), within).await.ok()?;
+            Some((node, answer, asked.elapsed()))
+        });
+        let answers = futures::future::join_all(questions).await;
+        let understood = answers.into_iter().flatten().map(|(node, answer, took)| Some((node, (read(&answer)?, took))));
+        understood.flatten().collect()
     }
 
     fn answer(&self, from: u64, subject: Subject, body: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {

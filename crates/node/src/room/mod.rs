@@ -175,12 +175,9 @@ fn take(rooms: &Rooms, space: FreeSpace, reserve: u64) {
 }
 
 async fn ask(shared: &Shared) {
-    let me = shared.peers.me();
     let nodes: Vec<u64> = shared.peers.directory().nodes().iter().map(|node| node.id).collect();
-    let questions = nodes.iter().filter(|node| **node != me).map(|node| async {
-        let answer = shared.peers.call(*node, Subject::Room, Bytes::new(), WITHIN).await.ok()?;
-        Some((*node, answer.first().copied().and_then(Level::from_code)?))
-    });
-    let heard = futures::future::join_all(questions).await.into_iter().flatten().collect();
+    let read = |answer: &[u8]| answer.first().copied().and_then(Level::from_code);
+    let told = shared.peers.ask_others(Subject::Room, WITHIN, read).await;
+    let heard = told.into_iter().map(|(node, (level, _))| (node, level)).collect();
     shared.peers.rooms().set_others(heard, &nodes);
 }

@@ -1,10 +1,11 @@
-//! A small disk for one node, whose power can be cut, and a way to make the disk of a running node slow.
+//! A small disk for one node, whose power can be cut, and ways to fill it, and to make the disk of a running node slow or bad.
 //!
 //! The disk is a file with an ext4 file system on a loop device that writes past the machine's page cache. So what the file holds is what
 //! a real disk would: all that was synced, and of the rest what the kernel has happened to write. A copy of the file, taken while
 //! nobody writes, is the disk after a power cut. Needs root.
 
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ impl Disk {
         fs::create_dir_all(&mount).with_context(|| format!("make {}", mount.display()))?;
         let file = fs::File::create(&image).with_context(|| format!("make {}", image.display()))?;
         file.set_len(bytes).with_context(|| format!("make {} {bytes} bytes long", image.display()))?;
-        run_tool("mkfs.ext4", "e2fsprogs", &["-q", "-F", &text(&image)])?;
+        // Without room that only root may use: we are root, and a full disk is to be full.
+        run_tool("mkfs.ext4", "e2fsprogs", &["-q", "-F", "-m", "0", &text(&image)])?;
         let mut disk = Self { image, mount, device: None };
         disk.attach()?;
         Ok(disk)
@@ -75,6 +77,36 @@ impl Disk {
         self.attach()
     }
 
+    /// Fills it until no more than so many bytes are free; what was filled in before goes first.
+    pub fn leave(&self, free: u64) -> Result<()> {
+        self.make_room()?;
+        let take = self.free()?.saturating_sub(free);
+        if free > 0 {
+            return run_tool("fallocate", "util-linux", &["-l", &take.to_string(), &text(&self.filler())]).map(|_| ());
+        }
+        fill(&self.filler()).with_context(|| format!("fill {}", self.mount.display()))
+    }
+
+    /// Takes away what [`Self::leave`] filled in.
+    pub fn make_room(&self) -> Result<()> {
+        match fs::remove_file(self.filler()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("empty a disk"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that are free.
+    pub fn free(&self) -> Result<u64> {
+        let words = run_tool("stat", "coreutils", &["--file-system", "--format=%a %S", &text(&self.mount)])?;
+        let numbers: Vec<u64> = words.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [blocks, size] = numbers[..] else { bail!("stat says {words:?} of {}", self.mount.display()) };
+        Ok(blocks * size)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.mount.join("filler")
+    }
+
     fn held(&self) -> PathBuf {
         self.image.with_extension("held")
     }
@@ -108,6 +140,21 @@ impl Drop for Disk {
     }
 }
 
+/// Writes until there is no room for another block.
+fn fill(path: &Path) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    for block in [vec![0; 1 << 20], vec![0; 4096], vec![0; 1]] {
+        loop {
+            match file.write_all(&block) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -135,26 +182,39 @@ fn is_left_over(path: &str) -> bool {
     digits.parse().is_ok_and(|owner| !is_of_this_program(owner))
 }
 
-/// While it lives, each sync of a process takes longer: a disk that works, slowly. Tracing slows the process itself down too.
-pub struct SlowDisk {
+/// What becomes of each sync of a process while a [`Disturbed`] lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// It takes so much longer: a disk that works, slowly.
+    Slow(Duration),
+    /// It fails, as on a disk that is broken.
+    Failing,
+}
+
+/// A process whose disk is disturbed. Tracing slows the process itself down too.
+pub struct Disturbed {
     strace: Process,
 }
 
-impl SlowDisk {
-    /// Begins, with so long before each sync.
-    pub fn begin(pid: u32, delay: Duration, log: &Path) -> Result<Self> {
+impl Disturbed {
+    /// Begins.
+    pub fn begin(pid: u32, disturbance: Disturbance, log: &Path) -> Result<Self> {
         let strace = tool("strace")
-            .context("no `strace` on this machine, which makes a disk slow: install the package strace")?;
+            .context("no `strace` on this machine, which makes a disk slow or bad: install the package strace")?;
         let calls = "fsync,fdatasync,sync_file_range";
-        let inject = format!("inject={calls}:delay_enter={}", delay.as_micros());
+        let what = match disturbance {
+            Disturbance::Slow(delay) => format!("delay_enter={}", delay.as_micros()),
+            Disturbance::Failing => "error=EIO".to_owned(),
+        };
+        let inject = format!("inject={calls}:{what}");
         let pid = pid.to_string();
         let args = ["-f", "-p", &pid, "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &inject];
         Ok(Self { strace: Process::spawn(&strace, args, log)? })
     }
 
-    /// Ends: syncs are as fast as before. An error if it never was in force.
+    /// Ends: syncs are as they were. An error if it never was in force.
     pub async fn end(mut self) -> Result<()> {
-        self.strace.check_running().context("strace could not make the disk slow")?;
+        self.strace.check_running().context("strace could not disturb the disk")?;
         self.strace.terminate(DETACH).await
     }
 }

@@ -141,6 +141,19 @@ impl Engine {
         self.process.as_mut().context("the engine is not running")?.check_running()
     }
 
+    /// Waits until it has ended by itself; the end of its log.
+    pub async fn has_ended(&mut self, patience: Duration) -> Result<String> {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if self.check_running().is_err() {
+                let process = self.process.take().context("the engine is not running")?;
+                return Ok(process.log_tail());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("the engine is still running after {patience:?}")
+    }
+
     /// A page of its HTTP door.
     pub async fn page(&self, path: &str) -> Result<http::Answer> {
         let answer = tokio::time::timeout(PAGE_WITHIN, http::get(self.http, path)).await;

@@ -26,5 +26,6 @@ pub mod rhythm;
 pub mod standin;
 mod start_line;
 pub mod temporal_dev;
+pub mod wrong_clock;
 
 pub use start_line::{LineError, StartLine};

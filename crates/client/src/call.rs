@@ -38,10 +38,24 @@ impl Client {
         F: Fn(Transport, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<P>, Status>>,
     {
+        self.call_with(about, || request.clone(), call).await
+    }
+
+    /// The same with a request that is made anew for each try.
+    pub(crate) async fn call_with<Q, P, F, Fut>(
+        &self,
+        about: Option<&DefinitionKey>,
+        request: impl Fn() -> Q,
+        call: F,
+    ) -> Result<P, Error>
+    where
+        F: Fn(Transport, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<P>, Status>>,
+    {
         let give_up = Instant::now() + self.options.retry_for;
         let mut tries = 0;
         loop {
-            let error = match self.try_once(about, request.clone(), &call).await {
+            let error = match self.try_once(about, request(), &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -103,6 +117,12 @@ fn late(address: &str, limit: Duration) -> Error {
 /// a connection that broke in the middle `Unknown` or `Internal`, as if another try could not help.
 pub(crate) fn explain(status: &Status, address: &str) -> Error {
     let mut error = Error::from(status.clone());
+    if error.code == Code::Cancelled {
+        // We have cancelled nothing: the server's side of the wire gives a call up, with this code, when the time is over that came with it.
+        error.code = Code::DeadlineExceeded;
+        error.reason = reason::DEADLINE.to_owned();
+        error.message = format!("{address} did not answer in time: {}", status.message());
+    }
     if let Some(cause) = innermost_cause(status) {
         error.code = Code::Unavailable;
         error.reason = reason::UNREACHABLE.to_owned();
@@ -132,6 +152,13 @@ mod tests {
         assert_eq!(pause(&full.retry_after(delay), 5), Some(delay));
         let wrong = Error::new(Code::InvalidArgument, reason::INVALID_ARGUMENT, "wrong");
         assert_eq!(pause(&wrong, 0), None);
+    }
+
+    #[test]
+    fn a_call_that_the_server_gave_up_was_late_and_may_be_tried_again() {
+        let error = explain(&Status::cancelled("Timeout expired"), "n1:7233");
+        assert_eq!((error.code, error.reason.as_str()), (Code::DeadlineExceeded, reason::DEADLINE));
+        assert!(pause(&error, 0).is_some());
     }
 
     #[test]

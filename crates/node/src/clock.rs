@@ -1,8 +1,8 @@
 //! The time by which a node fires: the wall clock, as long as it can be believed.
 //!
-//! Time never runs backward, and a jump far ahead does not fire what is due in between: the clock is then held at what the machine's
-//! monotonic clock says, until the wall clock comes back, or other nodes confirm it ([`crate::clocks`]), or an operator restarts the node and
-//! thereby accepts the new time.
+//! Time never runs backward, and a jump ahead does not fire what is due in between: the clock is then held at what the machine's
+//! monotonic clock says, until the wall clock comes back, or it is found right ([`crate::clocks`]), or an operator restarts the node and thereby
+//! accepts the new time.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 
-/// A wall clock that is this far ahead of the monotonic one has jumped. NTP slews by far less; a leap of a second or two is not worth
-/// an alarm.
-const JUMP: i64 = 60_000_000;
+/// A wall clock that is this far ahead of the monotonic one has jumped: whoever follows it at once fires what is due in between too early. NTP
+/// slews by far less, and both clocks go on while the machine is suspended.
+pub(crate) const JUMP: i64 = 1_000_000;
 
 /// Where time comes from, so that tests can pass their own.
 pub trait Clock: Send + Sync + 'static {
@@ -110,6 +110,7 @@ mod tests {
         let clock = SystemClock { latest: AtomicI64::new(0), held: AtomicBool::new(false), offset: Mutex::new(1000) };
         assert_eq!(clock.believed(1_010, 10), 1_010);
         assert_eq!(clock.believed(1_010 + 5, 20), 1_015, "a small correction is followed");
+        assert_eq!(clock.believed(3_000_000, 25), 1_020, "three seconds ahead are not");
         assert_eq!(clock.believed(3_600_000_000, 30), 1_025, "an hour ahead is not");
         assert!(clock.is_held());
         assert_eq!(clock.believed(1_040, 40), 1_040);

@@ -187,6 +187,11 @@ impl<M: Replicated> Groups<M> {
         self.replicas.by_shard.read().values().for_each(look);
     }
 
+    /// Whether none of them has anything to do.
+    pub fn all_asleep(&self) -> bool {
+        self.replicas.by_shard.read().values().all(Group::is_asleep)
+    }
+
     /// Changes when a replica has come or gone.
     pub fn watch(&self) -> watch::Receiver<()> {
         self.replicas.changed.subscribe()

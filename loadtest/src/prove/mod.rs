@@ -8,6 +8,7 @@ mod footprint;
 mod idle;
 mod ingest;
 mod lag;
+mod mishaps;
 mod outage;
 mod outage_report;
 mod partition;
@@ -49,6 +50,8 @@ pub enum Proof {
     Partition,
     /// Power of all nodes lost, files of one damaged: nothing acknowledged is lost, what is damaged is repaired
     Power,
+    /// Disks full and failing, clocks wrong, on nodes of a cluster under load: each says so, nothing is lost, and it ends by itself
+    Mishaps,
     /// A cluster grown by a node and shrunk again under load: how long, how many MB/s, and what it costs those who wait
     Rebalance,
     /// Firings and events per second with three replicas, beside one
@@ -118,6 +121,7 @@ pub async fn run(proof: Proof, manner: Manner) -> Result<Report> {
         Proof::Rolling => rolling::run(scale, real).await,
         Proof::Partition => partition::run(manner).await,
         Proof::Power => power::run(manner).await,
+        Proof::Mishaps => mishaps::run(scale).await,
         Proof::Rebalance => rebalance::run(scale, real).await,
         Proof::Replication => replication::run(scale).await,
         Proof::Idle => idle::run(scale).await,

@@ -15,7 +15,7 @@ use super::scene::{Busy, Load, NAMESPACE, Outcome, directory};
 use super::{Manner, Scale, progress};
 use crate::clock::now_us;
 use crate::cluster::{Cluster, Seat};
-use crate::disk::SlowDisk;
+use crate::disk::{Disturbance, Disturbed};
 use crate::linear::{Finding, judge};
 use crate::network::Network;
 use crate::registers::{History, Registers};
@@ -186,7 +186,8 @@ async fn inflict(network: &Network, cluster: &Cluster, fault: Fault, lasts: Dura
             return process.thaw();
         }
         Fault::SlowDisk(node, delay) => {
-            let slow = SlowDisk::begin(cluster.nodes[node].process()?.id(), delay, log)?;
+            let pid = cluster.nodes[node].process()?.id();
+            let slow = Disturbed::begin(pid, Disturbance::Slow(delay), log)?;
             tokio::time::sleep(lasts).await;
             return slow.end().await;
         }

@@ -1,6 +1,7 @@
 //! Applying many definitions: cut into batches that fit into messages, several of them under way at once.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use flintwheel_model::ActivityDefinition;
 use flintwheel_model::limits::MESSAGE_BYTES;
@@ -8,9 +9,11 @@ use flintwheel_proto::v1;
 use flintwheel_proto::v1::batch_apply_item_result::Outcome;
 use futures::StreamExt;
 use prost::Message;
+use tokio::time::{Instant, sleep};
 
 use super::definitions::understood;
 use super::{Client, definition_service};
+use crate::call::pause;
 use crate::convert;
 use crate::error::{Error, reason};
 use crate::types::Applied;
@@ -59,30 +62,70 @@ impl Client {
     ) -> Vec<(usize, Result<Applied, Error>)> {
         let Batch { places, items, refused, .. } = batch;
         let mut results: Vec<_> = refused.into_iter().map(|(place, error)| (place, Err(error))).collect();
-        if items.is_empty() {
-            return results;
-        }
-        // A server that was away for a whole call, tries and all, is not asked a hundred times more.
-        let answer = match failed.get() {
-            Some(error) => Err(error.clone()),
-            None => {
-                let request = v1::BatchApplyRequest { items, validate_only };
-                self.call(request, |t, q| async move { definition_service(t).batch_apply(q).await }).await
+        let mut open: Vec<_> = places.into_iter().zip(items).collect();
+        let give_up = Instant::now() + self.options.retry_for;
+        let mut tries = 0;
+        while !open.is_empty() {
+            let answers = match self.send_once(&open, validate_only, failed).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    let error = failed.get_or_init(|| error);
+                    results.extend(open.into_iter().map(|(place, _)| (place, Err(error.clone()))));
+                    break;
+                }
+            };
+            let (done, again, longest) =
+                sort(open, answers, |error| pause(error, tries).filter(|pause| Instant::now() + *pause < give_up));
+            results.extend(done);
+            open = again;
+            if !open.is_empty() {
+                sleep(longest).await;
             }
-        };
-        match answer {
-            Err(error) => {
-                let error = failed.get_or_init(|| error);
-                results.extend(places.into_iter().map(|place| (place, Err(error.clone()))));
-            }
-            Ok(answer) => {
-                let mut answers = answer.results.into_iter();
-                let read = |place| (place, answers.next().map_or_else(|| Err(unanswered()), read_item));
-                results.extend(places.into_iter().map(read));
-            }
+            tries += 1;
         }
         results
     }
+
+    async fn send_once(
+        &self,
+        open: &[(usize, v1::BatchApplyItem)],
+        validate_only: bool,
+        failed: &OnceLock<Error>,
+    ) -> Result<Vec<v1::BatchApplyItemResult>, Error> {
+        // A server that was away for a whole call, tries and all, is not asked a hundred times more.
+        if let Some(error) = failed.get() {
+            return Err(error.clone());
+        }
+        let items = || open.iter().map(|(_, item)| item.clone()).collect();
+        let request = || v1::BatchApplyRequest { items: items(), validate_only };
+        let apply = |t, q| async move { definition_service(t).batch_apply(q).await };
+        Ok(self.call_with(None, request, apply).await?.results)
+    }
+}
+
+type Done = (usize, Result<Applied, Error>);
+type Open = (usize, v1::BatchApplyItem);
+
+/// What is done, what is to be sent again because its shard has no leader or no room at the moment, and the longest pause before that. `again` says
+/// how long to wait, where there is hope.
+fn sort(
+    open: Vec<Open>,
+    answers: Vec<v1::BatchApplyItemResult>,
+    again: impl Fn(&Error) -> Option<Duration>,
+) -> (Vec<Done>, Vec<Open>, Duration) {
+    let (mut done, mut left, mut longest) = (Vec::with_capacity(open.len()), Vec::new(), Duration::ZERO);
+    let mut answers = answers.into_iter();
+    for (place, item) in open {
+        let result = answers.next().map_or_else(|| Err(unanswered()), read_item);
+        match result.as_ref().err().and_then(&again) {
+            Some(pause) => {
+                longest = longest.max(pause);
+                left.push((place, item));
+            }
+            None => done.push((place, result)),
+        }
+    }
+    (done, left, longest)
 }
 
 fn read_item(proto: v1::BatchApplyItemResult) -> Result<Applied, Error> {
@@ -180,6 +223,24 @@ mod tests {
                 assert!(request.encoded_len() <= MESSAGE_BYTES);
             }
         }
+    }
+
+    #[test]
+    fn what_passes_is_sent_again_and_nothing_else() {
+        let fault = |reason: &str, delay| {
+            let error = Error::new(tonic::Code::Unavailable, reason, "");
+            let error = if delay { error.retry_after(Duration::from_millis(250)) } else { error };
+            v1::BatchApplyItemResult { outcome: Some(Outcome::Fault(error.to_proto())) }
+        };
+        let open = (0..4).map(|place| (place, v1::BatchApplyItem::default())).collect();
+        let answers =
+            vec![fault(reason::NOT_LEADER, true), fault(reason::REFUSED, false), fault(reason::NOT_LEADER, true)];
+        let (done, again, pause) = sort(open, answers, |error| error.retry_delay);
+        let done: Vec<_> =
+            done.into_iter().map(|(place, result)| (place, result.expect_err("a fault").reason)).collect();
+        assert_eq!(done, [(1, reason::REFUSED.to_owned()), (3, reason::UNREADABLE_ANSWER.to_owned())]);
+        assert_eq!(again.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(pause, Duration::from_millis(250));
     }
 
     #[test]

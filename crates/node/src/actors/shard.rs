@@ -37,8 +37,8 @@ const HORIZON: i64 = 10 * 60 * 1_000_000;
 const OVERDUE: i64 = 30 * 1_000_000;
 /// How often all cursors are looked at for that.
 const AUDIT: i64 = 15 * 1_000_000;
-/// How often what is due is looked at while the disk is nearly full.
-const HELD: i64 = 1_000_000;
+/// How often what is due is looked at while the disk is nearly full, or the clock is not to be believed.
+const HELD: i64 = 200_000;
 /// When a proposal found no leader.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -313,10 +313,11 @@ impl State {
         Ok(())
     }
 
-    /// Until when what is due waits: the disk is nearly full, or the last proposal was refused a moment ago.
+    /// Until when what is due waits: the disk is nearly full, the clock may be wrong, or the last proposal was refused a moment ago.
     fn held_until(&self) -> Option<i64> {
         let now = self.shared.clock.now();
-        if self.shared.peers.rooms().own() == Level::Out {
+        let peers = &self.shared.peers;
+        if peers.rooms().own() == Level::Out || !peers.clocks().may_fire(peers.me()) {
             return Some(now + HELD);
         }
         Some(self.fires_from).filter(|from| now < *from)

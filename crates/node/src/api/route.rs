@@ -56,11 +56,12 @@ impl Api {
         ask: impl Into<Ask>,
         patience: Duration,
     ) -> BoxFuture<'_, Result<Told, ApiError>> {
-        let until = Instant::now() + patience;
         let ask = ask.into();
         // A change is made where the shard is led, whatever else is shown.
         let stale = self.stale && matches!(ask, Ask::Look(_));
-        self.run(Errand { shard, ask, stale, again: false, until }).boxed()
+        // Patience begins when it is its turn: of many asks of one request, only some are under way at a time.
+        async move { self.run(Errand { shard, ask, stale, again: false, until: Instant::now() + patience }).await }
+            .boxed()
     }
 
     async fn run(&self, mut errand: Errand) -> Result<Told, ApiError> {

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub const APART: i64 = 5_000_000;
 /// A clock that was astray is believed again when it is this close: not again and again back and forth at the limit.
 const TOGETHER: i64 = APART / 2;
+/// Clocks that are this close show the same time: half the time that a question between nodes may take, and what NTP leaves.
+const SAME: i64 = 1_000_000;
 
 /// What the clocks of all nodes that answered show, this node's own among them, at one moment: microseconds ahead of this node's.
 pub type Shown = BTreeMap<u64, i64>;
@@ -34,10 +36,16 @@ pub fn disputed(shown: &Shown, nodes: usize) -> Option<i64> {
     (gap > APART && agreeing(clocks, nodes / 2 + 1).is_none()).then_some(gap)
 }
 
-/// Whether a majority of the cluster, this node left out, shows the time `clock`, in microseconds ahead of this node's.
+/// Whether a majority of the cluster, this node left out, shows the time `clock`, in microseconds ahead of this node's. What is taken for
+/// confirmed may fire early by [`SAME`], not more.
 pub fn confirmed(clock: i64, me: u64, shown: &Shown, nodes: usize) -> bool {
     let others = shown.iter().filter(|(node, _)| **node != me).map(|(_, clock)| *clock).collect();
-    agreeing(others, nodes / 2 + 1).is_some_and(|(first, last)| first - APART <= clock && clock <= last + APART)
+    agreeing(others, nodes / 2 + 1).is_some_and(|(first, last)| first - SAME <= clock && clock <= last + SAME)
+}
+
+/// Whether the others are enough to say that this node's clock is wrong.
+pub fn can_tell(nodes: usize) -> bool {
+    nodes > nodes / 2 + 1
 }
 
 fn ahead_of_majority(clock: i64, others: Vec<i64>, majority: usize, limit: i64) -> Option<i64> {
@@ -124,5 +132,11 @@ mod tests {
         assert!(!confirms(&[0, 0, hour], 3));
         assert!(!confirms(&[0, hour], 2), "one other is no majority");
         assert!(!confirms(&[0, 0, 1], 3));
+        assert!(!confirmed(3 * SECOND, 1, &shown(&[0, 0, 0]), 3), "what is close is not the same");
+    }
+
+    #[test]
+    fn the_others_can_tell_from_three_nodes_on() {
+        assert_eq!([1, 2, 3, 4, 5].map(can_tell), [false, false, true, true, true]);
     }
 }

@@ -8,6 +8,7 @@ pub mod judge;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,15 +27,22 @@ use judge::Shown;
 
 /// How often clocks are compared: so long may a node go by a clock that has been set wrong.
 const ROUND: Duration = Duration::from_secs(2);
+/// Until a node that has started has heard a majority: what is due waits for it.
+const AT_FIRST: Duration = Duration::from_millis(100);
 /// An answer that takes longer says too little of the time: half of it is the error.
 const WITHIN: Duration = Duration::from_secs(1);
 /// For the leaders of a node whose clock is astray.
 const HAND_OVER: Duration = Duration::from_secs(3);
 
+/// A jump ahead by no more than this, in microseconds, is somebody who sets the clock right, where there are no other nodes to ask.
+const SET_BY_HAND: i64 = 60_000_000;
+
 /// Nodes whose clocks a majority contradicts, as this node sees it.
 #[derive(Debug, Default)]
 pub struct Clocks {
     judged: Mutex<Judged>,
+    /// It was compared with those of others, or there are no others that could tell.
+    compared: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +58,12 @@ impl Clocks {
     /// can tell.
     pub fn astray(&self, node: u64) -> Option<i64> {
         self.judged.lock().astray.get(&node).copied()
+    }
+
+    /// Whether this node may fire by its clock. Not before that was compared with those of the others: a node that starts with a wrong one may be elected
+    /// at once. And not while they contradict it: until its leaders are given away, what is due waits.
+    pub fn may_fire(&self, me: u64) -> bool {
+        self.compared.load(Ordering::Acquire) && !self.judged.lock().astray.contains_key(&me)
     }
 
     /// Takes in what the clocks show; says what has changed.
@@ -68,6 +82,9 @@ impl Clocks {
             tracing::error!(seconds, "clocks of nodes are apart, and no majority says which is wrong; set them right");
         }
         *judged = now;
+        if !judge::can_tell(nodes) || shown.len() > nodes / 2 {
+            self.compared.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -104,6 +121,10 @@ pub fn register(shared: &Shared) {
 
 /// Compares, for all time.
 pub async fn run(shared: Arc<Shared>, meta: Arc<Groups<Meta>>) {
+    while !shared.peers.clocks().compared.load(Ordering::Acquire) {
+        compare(&shared).await;
+        tokio::time::sleep(AT_FIRST).await;
+    }
     let mut every = tokio::time::interval(ROUND);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -123,10 +144,17 @@ pub(crate) async fn compare(shared: &Shared) {
     let (me, nodes) = (shared.peers.me(), shared.peers.directory().nodes().len());
     let shown = ask(shared).await;
     shared.peers.clocks().take(me, &shown, nodes);
-    if let Some(wall) = shared.clock.doubted()
-        && judge::confirmed(wall - shared.clock.now(), me, &shown, nodes)
-    {
+    let Some(wall) = shared.clock.doubted() else { return };
+    let ahead = wall - shared.clock.now();
+    if judge::confirmed(ahead, me, &shown, nodes) {
         tracing::warn!("the other nodes' clocks have gone on as the wall clock here has; it is believed");
+        shared.clock.accept();
+    } else if !judge::can_tell(nodes) && ahead <= SET_BY_HAND {
+        let seconds = ahead as f64 / 1e6;
+        tracing::warn!(
+            seconds,
+            "the wall clock was set ahead, and there are no others to say that it is wrong; it is believed"
+        );
         shared.clock.accept();
     }
 }

@@ -18,8 +18,9 @@ use super::wire::mended;
 use crate::error::EngineError;
 use crate::server::{Doors, Fault, kib};
 
-/// Batches of one stream that were read and not answered. Beyond it, nothing is read: HTTP/2 then stops the producer.
-const BATCHES: usize = 32;
+/// Batches of one stream that were read and not answered. Beyond it, nothing is read: HTTP/2 then stops the producer. As many small ones as a
+/// shard takes into one entry: with 32 a producer whose batches had waited for a leader took seconds to get through them.
+const BATCHES: usize = 256;
 /// The same in KiB; room for four of the largest messages.
 const BATCHES_KIB: u32 = 16 * 1024;
 

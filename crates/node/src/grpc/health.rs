@@ -22,8 +22,8 @@ use super::definition::Definitions;
 use super::event::Events;
 use crate::api::Api;
 
-/// How often the node is asked whether it takes work.
-const EVERY: Duration = Duration::from_millis(250);
+/// How often the node is asked whether it takes work. It looks at each of its shards then, of which there may be thousands.
+const EVERY: Duration = Duration::from_millis(500);
 /// The name of the node as a whole is empty.
 const NAMES: [&str; 7] = [
     "",

@@ -19,6 +19,8 @@ use crate::shared::{Place, Shared};
 
 /// How often it is looked who leads what, and whether this node still does.
 const LOOK: Duration = Duration::from_millis(100);
+/// The same while all replicas here sleep: none of them changes hands before it has woken. Twice within a lease, whatever one look takes.
+const LOOK_ASLEEP: Duration = Duration::from_millis(250);
 /// For an answer.
 const WITHIN: Duration = Duration::from_secs(1);
 /// A lease that ends before this, in microseconds, is to be renewed at once.
@@ -37,8 +39,9 @@ pub async fn run(shared: Arc<Shared>) {
                 asking.push(ask(Arc::clone(&shared), node));
             }
         }
+        let pause = if shared.groups.all_asleep() { LOOK_ASLEEP } else { LOOK };
         tokio::select! {
-            () = sleep(LOOK) => {}
+            () = sleep(pause) => {}
             Some(node) = asking.next() => drop(asked.remove(&node)),
             // Without a sender nobody is told of anything any more; the look goes on.
             Ok(()) = directory.changed() => {}

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep};
 use crate::actors::shard::IngestJob;
 use crate::cloudevents;
 use crate::error::EngineError;
+use crate::interest::restoring;
 use crate::peers::Subject;
 use crate::shared::{Place, Shared};
 
@@ -93,7 +94,7 @@ pub async fn publish(shared: &Arc<Shared>, namespace: &str, events: &[Bytes]) ->
     let deadline = Instant::now() + PATIENCE;
     let mut rounds = 0;
     while !pending.events.is_empty() && rounds < ROUNDS {
-        let Some(jobs) = match_all(shared, &mut batch, &pending, &mut published) else {
+        let Some(jobs) = match_all(shared, &mut batch, &pending, &mut published)? else {
             shared.interest.may_match(deadline).await?;
             continue;
         };
@@ -196,14 +197,18 @@ struct ShardBatch {
     matches: Vec<Match>,
 }
 
-/// What each shard gets; `None` if this node may not match now.
+/// What each shard gets; `None` if this node may not match now. While a backup is being brought in, nothing is taken: what an event is for may be
+/// about to come.
 fn match_all(
     shared: &Shared,
     batch: &mut Batch<'_>,
     pending: &Pending,
     published: &mut Published,
-) -> Option<BTreeMap<u32, ShardBatch>> {
-    let index = shared.interest.matching()?;
+) -> Result<Option<BTreeMap<u32, ShardBatch>>, EngineError> {
+    let Some(index) = shared.interest.matching() else { return Ok(None) };
+    if let Some(shard) = restoring::shard(&index) {
+        return Err(EngineError::Restoring { shard });
+    }
     let mut batches: BTreeMap<u32, ShardBatch> = BTreeMap::new();
     let mut found: Vec<Arc<Subscription>> = Vec::new();
     for number in &pending.events {
@@ -220,7 +225,7 @@ fn match_all(
             }
         }
     }
-    Some(batches)
+    Ok(Some(batches))
 }
 
 /// The subscriptions that an event matches.

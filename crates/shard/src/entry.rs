@@ -15,6 +15,8 @@ pub const NEVER: i64 = i64::MAX;
 /// The cluster's format from which on entries may carry requests, and conditions on a delete: nodes that only know the one before stop at such
 /// an entry.
 pub const REQUESTS_SINCE: u32 = 2;
+/// The cluster's format from which on a backup may be brought in.
+pub const RESTORES_SINCE: u32 = 3;
 
 /// One log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

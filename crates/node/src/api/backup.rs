@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flintwheel_client::{BackupSource, RestoreBegun, ShardRestore};
-use flintwheel_shard::entry::{Body, Restore};
+use flintwheel_cluster::Meta;
+use flintwheel_cluster::rows::NodeState;
+use flintwheel_shard::entry::{Body, RESTORES_SINCE, Restore};
 use flintwheel_shard::reply::{Outcome, Restored};
 use flintwheel_shard::rows;
 use uuid::Uuid;
@@ -57,6 +59,10 @@ impl Api {
         skip_before: Option<DateTime<Utc>>,
     ) -> Result<RestoreBegun, ApiError> {
         let backup = read_id(backup)?;
+        let too_old = too_old(&self.shared.peers.directory().meta());
+        if !too_old.is_empty() {
+            return Err(needs_upgrade(&too_old).into());
+        }
         let asked = skip_before.map_or(EVERYTHING, |at| at.timestamp_micros());
         let found = self.restorations().await?;
         for (shard, there) in found.iter().enumerate() {
@@ -144,6 +150,24 @@ fn read_id(text: &str) -> Result<BackupId, ApiError> {
     Ok(id.into_bytes())
 }
 
+/// Nodes whose programs would stop at an entry that brings a backup.
+fn too_old(meta: &Meta) -> Vec<String> {
+    let registered = meta.nodes().filter(|node| node.epoch > 0 && node.state != NodeState::Removed);
+    let old = registered.filter(|node| node.formats.most < RESTORES_SINCE);
+    old.map(|node| format!("{} ({})", node.id, node.program)).collect()
+}
+
+fn needs_upgrade(nodes: &[String]) -> OperateError {
+    let which = match nodes {
+        [] => "nodes of this cluster run".to_owned(),
+        [one] => format!("node {one} runs"),
+        more => format!("nodes {} run", more.join(", ")),
+    };
+    OperateError::Refused(format!(
+        "{which} a version that does not know how a backup is restored: upgrade to the same version first; nothing was changed"
+    ))
+}
+
 /// Whether a backup may be brought into a shard.
 fn check_target(shard: usize, there: &Restoration, backup: BackupId) -> Result<(), ApiError> {
     let why = match there.backup {
@@ -184,6 +208,10 @@ impl Replica {
 
     /// Takes a step of a restore. Each can be repeated: rows that are there are passed over.
     pub(super) async fn restore(&self, backup: BackupId, step: &RestoreStep) -> Result<Told, ApiError> {
+        // Who asked may have known less of the others than this node does.
+        if !self.all_know(RESTORES_SINCE) {
+            return Err(needs_upgrade(&too_old(&self.shared.peers.directory().meta())).into());
+        }
         let mut bytes = 0;
         let step = match step {
             RestoreStep::Begin { skip_before } => Restore::Begin { backup, skip_before: *skip_before },

@@ -92,8 +92,17 @@ impl Api {
         self.shared.metrics.encode()
     }
 
-    /// Whether this node takes work: it knows who leads each shard of which it has a replica, and the clock is believed. `Err` says why not.
+    /// Whether this node takes work: it is fit to, and no backup is being restored. `Err` says why not.
     pub fn ready(&self) -> Result<(), String> {
+        self.fit()?;
+        match self.shared.interest.restoring() {
+            Some(_) => Err("a backup is being restored into this cluster: nothing else is done until all of it is there".into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this node is fit to take work: it knows who leads each shard of which it has a replica, and the clock is believed. `Err` says why not.
+    pub fn fit(&self) -> Result<(), String> {
         let now = self.counts();
         if now.unled > 0 {
             let mine = self.shared.groups.iter().count();

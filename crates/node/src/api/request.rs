@@ -68,13 +68,14 @@ pub(super) fn reused(key: &DefinitionKey, request_id: &str) -> ApiError {
 impl Replica {
     /// What the shard is to remember of a request. `None` where no id was given, or where a node of the cluster would not understand the entry.
     pub(super) fn request(&self, key: &DefinitionKey, request_id: &str, content: &Content<'_>) -> Option<Request> {
-        let known = !request_id.is_empty() && self.all_know_requests();
+        let known = !request_id.is_empty() && self.all_know(REQUESTS_SINCE);
         known.then(|| Request { digest: request_digest(key, request_id), content: content.digest(), window: WINDOW })
     }
 
-    fn all_know_requests(&self) -> bool {
+    /// Whether every node of the cluster understands entries of this format.
+    pub(super) fn all_know(&self, since: u32) -> bool {
         match self.shared.peers.directory().meta().format() {
-            Some(format) => format >= REQUESTS_SINCE,
+            Some(format) => format >= since,
             // Nobody has said what they know: then there is to be nobody else.
             None => interest::is_alone(&self.shared, &self.group),
         }

@@ -1,4 +1,5 @@
-//! `grpc.health.v1`: the node as a whole and each service follow whether the node takes work.
+//! `grpc.health.v1`: the node as a whole and each service follow whether the node takes work. What brings a backup, and shows how the cluster stands,
+//! works while a backup is being brought.
 
 use std::time::Duration;
 
@@ -35,6 +36,13 @@ const NAMES: [&str; 7] = [
     ClusterServiceServer::<Cluster>::NAME,
 ];
 
+/// Of them, those that work during a restore.
+const DURING_RESTORE: [&str; 3] = [
+    AdminServiceServer::<Admin>::NAME,
+    BackupServiceServer::<Backups>::NAME,
+    ClusterServiceServer::<Cluster>::NAME,
+];
+
 /// The service; a task keeps it up to date until `stopping` is cancelled. Then it says so, and ends whoever watches.
 pub fn service(api: Api, stopping: CancellationToken) -> HealthServer<impl Health> {
     let reporter = HealthReporter::new();
@@ -46,12 +54,12 @@ async fn follow(mut reporter: HealthReporter, api: Api, stopping: CancellationTo
     let mut every = tokio::time::interval(EVERY);
     let mut told = None;
     while stopping.run_until_cancelled(every.tick()).await.is_some() {
-        let status = if api.ready().is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        if told.replace(status) != Some(status) {
-            tell(&reporter, status).await;
+        let now = (status(api.fit()), status(api.ready()));
+        if told.replace(now) != Some(now) {
+            tell(&reporter, now).await;
         }
     }
-    tell(&reporter, ServingStatus::NotServing).await;
+    tell(&reporter, (ServingStatus::NotServing, ServingStatus::NotServing)).await;
     for name in NAMES {
         reporter.clear_service_status(name).await;
     }
@@ -60,12 +68,17 @@ async fn follow(mut reporter: HealthReporter, api: Api, stopping: CancellationTo
 /// The service of a node that waits for its cluster: nothing of it takes work.
 pub async fn not_serving() -> HealthServer<impl Health> {
     let reporter = HealthReporter::new();
-    tell(&reporter, ServingStatus::NotServing).await;
+    tell(&reporter, (ServingStatus::NotServing, ServingStatus::NotServing)).await;
     HealthServer::new(HealthService::from_health_reporter(reporter))
 }
 
-async fn tell(reporter: &HealthReporter, status: ServingStatus) {
+fn status(fit: Result<(), String>) -> ServingStatus {
+    if fit.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }
+}
+
+async fn tell(reporter: &HealthReporter, (during_restore, otherwise): (ServingStatus, ServingStatus)) {
     for name in NAMES {
+        let status = if DURING_RESTORE.contains(&name) { during_restore } else { otherwise };
         reporter.set_service_status(name, status).await;
     }
 }

@@ -4,6 +4,7 @@ use flintwheel_shard::entry::{Body, Restore};
 use flintwheel_shard::reply::{Defined, Definite, Deleted, Outcome, Restored};
 use flintwheel_shard::rows::{CursorRow, Row};
 
+use super::restoring;
 use super::wire::Change;
 
 /// The changes of an entry; none where it found what it wanted. `None` where its answer says nothing of what events match.
@@ -36,8 +37,14 @@ pub fn changes(body: &Body, outcome: &Outcome) -> Option<Vec<Change>> {
             Some(items.iter().zip(results).filter_map(change).collect())
         }
         (Body::Restore(Restore::Rows { rows, .. }), Outcome::Restored(_)) => Some(restored(rows)),
+        // Who is told that it has begun may count on all nodes to take no event.
+        (Body::Restore(Restore::Begin { .. }), Outcome::Restored(Restored::At { finished, .. })) => {
+            Some(if *finished { Vec::new() } else { vec![restoring::begun()] })
+        }
         // Who is told that all is there may count on all nodes to match it.
-        (Body::Restore(Restore::Finish { .. }), Outcome::Restored(Restored::At { .. })) => Some(Vec::new()),
+        (Body::Restore(Restore::Finish { .. } | Restore::Cancel { .. }), Outcome::Restored(Restored::At { .. })) => {
+            Some(vec![restoring::ended()])
+        }
         _ => None,
     }
 }
@@ -117,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_backup_brings_is_told_as_it_comes_and_its_end_waits_for_all_nodes() {
+    fn what_a_backup_brings_is_told_as_it_comes_and_so_are_its_begin_and_its_end() {
         let mut slot = Slot::new(0);
         (slot.generation, slot.version) = (1, 4);
         let cursor = |number, subscriptions| {
@@ -130,8 +137,15 @@ mod tests {
         let found: Vec<_> = found.into_iter().flatten().map(|change| (change.number, change.version)).collect();
         assert_eq!(found, [(1, 4)]);
         let finish = Body::Restore(Restore::Finish { backup: [0; 16], rows: 2 });
-        assert_eq!(changes(&finish, &restored), Some(Vec::new()));
+        assert_eq!(changes(&finish, &restored), Some(vec![restoring::ended()]));
+        assert_eq!(changes(&Body::Restore(Restore::Cancel { backup: [0; 16] }), &restored), Some(vec![restoring::ended()]));
+        let begin = Body::Restore(Restore::Begin { backup: [0; 16], skip_before: 0 });
+        for (finished, told) in [(false, vec![restoring::begun()]), (true, Vec::new())] {
+            let restored = Outcome::Restored(Restored::At { rows: 2, finished });
+            assert_eq!(changes(&begin, &restored), Some(told), "finished: {finished}");
+        }
         let refused = Outcome::Restored(Restored::Refused(RestoreRefusal::NotBegun));
         assert_eq!(changes(&finish, &refused), None);
+        assert_eq!(changes(&begin, &refused), None);
     }
 }

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::book::Tell;
-use super::confirm;
 use super::wire::{Next, Request, Told, encode_answer};
+use super::{confirm, restoring};
 use crate::error::EngineError;
 use crate::peers::Answers;
 use crate::shared::{Place, Shared};
@@ -108,13 +108,18 @@ fn elsewhere(shared: &Shared, shard: u32) -> Option<u64> {
 }
 
 /// One page of all subscriptions. They are read after their position was: they may hold more than it says, never less, and every later change
-/// names all subscriptions of its definition.
+/// names all subscriptions of its definition. So it is with a restore that is under way, which stands on the last page.
 async fn page(shared: &Arc<Shared>, shard: u32, next: Next, room: &mut usize) -> Told {
     let Some(group) = shared.groups.find(shard) else { return Told::Later };
     let Next { of, from } = next;
     let bytes = *room;
-    let read = tokio::task::spawn_blocking(move || query::subscriptions_page(&group.state(), &from, bytes)).await;
-    match read.map_err(|e| EngineError::Read(e.to_string())).and_then(|page| Ok(page?)) {
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut rows, next) = query::subscriptions_page(&group.state(), &from, bytes)?;
+        let held = next.is_none() && group.read(|machine, _| machine.is_held())?;
+        rows.extend(held.then(restoring::row));
+        Ok::<_, EngineError>((rows, next))
+    });
+    match read.await.map_err(|e| EngineError::Read(e.to_string())).flatten() {
         Ok((rows, next)) => {
             let size = |row: &query::Subscribed| row.matcher.len() + row.namespace.len() + row.event_type.len() + 24;
             *room = room.saturating_sub(rows.iter().map(size).sum());

@@ -10,6 +10,7 @@ mod leader;
 pub mod lease;
 #[cfg(test)]
 mod model;
+pub mod restoring;
 #[cfg(test)]
 mod tests;
 pub mod uptime;
@@ -108,6 +109,11 @@ impl Interest {
         // After the lock: what is in the index is what the leases are for, until it is given back.
         let until = self.until.load(Ordering::Acquire);
         (until == FOREVER || self.uptime.now() < until).then_some(index)
+    }
+
+    /// A shard into which a backup is being brought, as far as this node knows.
+    pub fn restoring(&self) -> Option<u32> {
+        restoring::shard(&self.index.read())
     }
 
     /// Waits until this node may match.
@@ -215,7 +221,8 @@ pub async fn lead(shared: &Shared, shard: u32) -> Result<u64, EngineError> {
         }
         sleep(LOOK_AGAIN).await;
     }
-    let rows = query::subscriptions(&group.state())?;
+    let mut rows = query::subscriptions(&group.state())?;
+    rows.extend(group.read(|machine, _| machine.is_held())?.then(restoring::row));
     let all = rows.into_iter().map(|row| Listed::of(shard, row)).collect::<Result<Vec<_>, _>>()?;
     let confirmed = confirmed(shared, &group, term);
     shared.interest.lead(shard, term, is_alone(shared, &group), confirmed, all);

@@ -138,3 +138,33 @@ async fn who_waits_for_a_lease_is_woken_and_gives_up_in_time() {
     exchange(&leader, &follower, &[]);
     assert_eq!(waiting.await.expect("it ends"), Ok(()));
 }
+
+#[test]
+fn a_restore_that_is_under_way_is_known_to_the_follower_until_it_has_ended() {
+    let (leader, follower) = (leader(), Interest::new(1));
+    exchange(&leader, &follower, &[1, 2]);
+    exchange(&leader, &follower, &[]);
+    assert_eq!((leader.restoring(), follower.restoring()), (None, None));
+    let tell = |change| leader.change(SHARD, TERM, vec![change]).expect("readable").expect("leads");
+    let begun = tell(restoring::begun());
+    assert!(matches!(leader.settled(SHARD, begun), Settled::At(_)), "who begins waits for the follower");
+    exchange(&leader, &follower, &[]);
+    assert_eq!((leader.restoring(), follower.restoring()), (Some(SHARD), Some(SHARD)));
+    tell(restoring::begun());
+    tell(change(3, true));
+    tell(restoring::ended());
+    exchange(&leader, &follower, &[]);
+    assert_eq!((leader.restoring(), follower.restoring()), (None, None));
+    assert_eq!(matched(&follower), Some(vec![1, 2, 3]), "no event matches it, and no definition is lost with it");
+}
+
+#[test]
+fn a_restore_that_is_under_way_is_known_to_who_gets_all_subscriptions() {
+    let index = &mut Index::default();
+    assert_eq!(restoring::shard(index), None);
+    let all = listed(&[1]).into_iter().chain(Listed::of(SHARD, restoring::row()));
+    all.for_each(|one| one.insert(index));
+    assert_eq!(restoring::shard(index), Some(SHARD));
+    index.remove_shard(SHARD);
+    assert_eq!(restoring::shard(index), None);
+}

@@ -95,6 +95,9 @@ impl Placement {
 mod tests {
     use super::*;
 
+    /// Form, version of the copy, its length, the copy of an empty group, the checksum.
+    const GOLDEN: &str = "";
+
     #[test]
     fn what_is_written_is_read_again() {
         let root = tempfile::tempdir().unwrap();
@@ -105,6 +108,12 @@ mod tests {
         write(root.path(), &encode(9, &Meta::default())).unwrap();
         load(root.path(), &directory);
         assert_eq!(directory.version(), 9);
+    }
+
+    #[test]
+    fn the_file_has_these_bytes() {
+        let bytes: String = encode(7, &Meta::default()).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(bytes, GOLDEN, "a new form gets a new first byte, and the old one is still read");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use flintwheel_client::{ApplyOptions, Client, Code, OccurrenceQuery, Options, PageRequest, reason};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use flintwheel_proto::cloudevents::CloudEvent;
+use prost::Message;
 use prost::bytes::Bytes;
 use serde_json::json;
 
@@ -41,6 +43,23 @@ async fn exported(client: &Client, shard: u32) -> (Vec<(u64, Bytes)>, u64) {
     (pages, rows)
 }
 
+fn event(id: &str, event_type: &str) -> Bytes {
+    let (id, source, spec_version, r#type) = (id.into(), "s".into(), "1.0".into(), event_type.into());
+    CloudEvent { id, source, spec_version, r#type, ..CloudEvent::default() }.encode_to_vec().into()
+}
+
+/// Whether it would match or not: what it is for may be about to come. Said by all doors, with a delay.
+async fn takes_no_event(node: &Running, client: &Client) {
+    for event_type in ["t", "other"] {
+        let refused = client.publish("default", vec![event("1", event_type)]).await.expect_err(event_type);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, reason::NOT_READY));
+        assert!(refused.retry_delay.is_some() && refused.message.contains("a backup is being restored"), "{refused}");
+    }
+    let ready = node.get("/readyz").await;
+    assert!(ready.status == 503 && ready.body.contains("a backup is being restored into this cluster"), "{ready:?}");
+    assert_eq!(node.get("/livez").await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_else_is_done() {
     let (source, target) = (Running::start().await, Running::start().await);
@@ -68,10 +87,14 @@ async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_el
     let held = to.apply(&definition("new"), ApplyOptions::default()).await.expect_err("held");
     assert_eq!((held.code, held.reason.as_str()), (Code::Unavailable, reason::NOT_READY));
     assert!(held.message.contains("a backup is being restored into shard"), "{held}");
+    takes_no_event(&target, &to).await;
     let short: Vec<u64> = counts.iter().map(|count| count - 1).collect();
     let early = to.finish_restore(BACKUP, &short).await.expect_err("not all is named");
     assert_eq!(early.code, Code::FailedPrecondition);
     to.finish_restore(BACKUP, &counts).await.expect("all is there");
+    let taken = to.publish("default", vec![event("2", "other")]).await.expect("it takes events again");
+    assert_eq!((taken.accepted, taken.matched), (1, 0));
+    assert_eq!(target.get("/readyz").await.status, 200);
     to.finish_restore(BACKUP, &counts).await.expect("it was so already");
     for n in 0..40 {
         let key = DefinitionKey::new("default", format!("d{n}"));

@@ -7,8 +7,9 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 use tonic::Status;
 
-/// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests.
-pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=2;
+/// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests,
+/// from 3 on rows of a backup.
+pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=3;
 
 /// Who this node says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

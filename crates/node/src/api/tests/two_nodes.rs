@@ -22,6 +22,7 @@ use crate::api::desk::Desk;
 use crate::api::{Api, ApiError};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::peers::Answers;
 
 /// Both nodes, and what is between them.
@@ -396,6 +397,34 @@ async fn a_request_id_that_cannot_be_one_is_refused_by_name() {
     let longest = "ä".repeat(64);
     api.apply(&definition("a", hourly()), &requested(&longest)).await.expect("applied");
     two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_backup_is_restored_until_all_nodes_know_how() {
+    const BACKUP: &str = "01010101-0101-0101-0101-010101010101";
+    for format in [1, 2, 3] {
+        let two = Two::speaking(format).await;
+        // The node that is asked first believes that all know how.
+        two.far.shared.peers.directory().set(2, super::meta(1, 3));
+        let before: Vec<_> = two.near().shared.groups.iter().map(|group| group.status().applied).collect();
+        let asked = two.near().begin_restore(BACKUP, None).await;
+        let far = two.far.begin_restore(BACKUP, None).await;
+        if format >= 3 {
+            assert!(asked.is_ok() && far.is_ok(), "{asked:?} {far:?}");
+            let held = two.near().apply(&definition("a", daily()), &requested("r1")).await;
+            assert!(matches!(held, Err(ApiError::Engine(EngineError::Restoring { .. }))), "{held:?}");
+        } else {
+            let refused = |answer: &Result<_, ApiError>| {
+                let why = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                why.contains("does not know how a backup is restored") && why.contains("1 (test), 2 (test)")
+            };
+            assert!(refused(&asked) && refused(&far), "{asked:?} {far:?}");
+            let after: Vec<_> = two.near().shared.groups.iter().map(|group| group.status().applied).collect();
+            assert_eq!(after, before, "format {format}: no shard got an entry");
+            two.near().apply(&definition("a", daily()), &requested("r1")).await.expect("as before");
+        }
+        two.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

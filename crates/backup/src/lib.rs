@@ -14,7 +14,7 @@ mod writer;
 
 pub use error::BackupError;
 pub use manifest::{FORMAT, Instant, MANIFEST, Manifest, ShardFile};
-pub use place::{New, Place};
+pub use place::{Access, New, Place};
 pub use reader::{Backup, ShardReader, Verified};
 pub use restore::{Batch, Restore};
 pub use route::{RouteError, Routed, Router};

@@ -35,6 +35,7 @@ impl Backup {
     /// Reads the manifest, and looks whether all files are there, with their lengths.
     pub async fn open(place: Place) -> Result<Self, BackupError> {
         let Some(bytes) = place.read_all(MANIFEST, MANIFEST_BYTES).await? else {
+            place.check().await?;
             let why = format!("there is no {MANIFEST}; one that was not finished has none");
             return Err(BackupError::Missing { place: place.to_string(), why });
         };

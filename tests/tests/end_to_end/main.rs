@@ -8,6 +8,8 @@ mod crash;
 mod dev;
 mod events;
 mod firings;
+mod objects;
 mod outage;
+mod restore;
 mod runs;
 mod support;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use flintwheel_backup::{Backup, Place, ShardWriter};
+use flintwheel_backup::{Access, Backup, Place, ShardWriter};
 
 use crate::support::*;
 
@@ -93,8 +93,14 @@ async fn one_that_was_not_finished_is_no_backup() {
 
 #[test]
 fn names_of_places_are_taken_or_refused() {
-    for (text, why) in [("/a", None), ("a b", None), ("", Some("is no name of a place")), ("x://y", Some("x://"))] {
-        match (Place::parse(text), why) {
+    for (text, why) in [
+        ("/a", None),
+        ("a b", None),
+        ("s3://bucket/a", None),
+        ("", Some("is no name of a place")),
+        ("x://y", Some("x://")),
+    ] {
+        match (Place::parse(text, Access::default()), why) {
             (Ok(place), None) => assert_eq!(place.to_string(), text),
             (Err(error), Some(why)) => assert!(error.to_string().contains(why), "{error}"),
             (other, _) => panic!("{text:?}: {other:?}"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use flintwheel_backup::{Backup, BackupError, Instant, Manifest, Place, ShardWriter};
+use flintwheel_backup::{Access, Backup, BackupError, Instant, Manifest, Place, ShardWriter};
 use flintwheel_model::DefinitionKey;
 use flintwheel_shard::occurrence::{End, Key, Record};
 use flintwheel_shard::records::Version;
@@ -19,7 +19,7 @@ pub fn time(text: &str) -> DateTime<Utc> {
 }
 
 pub fn place(path: &Path) -> Place {
-    Place::parse(&path.display().to_string()).expect("a path")
+    Place::parse(&path.display().to_string(), Access::default()).expect("a path")
 }
 
 /// Definition `d{n}` of each of `count`, in the shard of its name; numbers count up in each shard.

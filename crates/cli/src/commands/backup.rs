@@ -1,11 +1,14 @@
 //! `flintwheel backup create|verify|restore`.
 
+mod access;
 mod choice;
 mod create;
 mod restore;
 
+use access::AccessArgs;
 use clap::Subcommand;
-use flintwheel_backup::{Backup, BackupError, Manifest, Place};
+use flintwheel_backup::{Backup, BackupError, Manifest};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, Progress, Zone, grouped, plural, size};
@@ -28,11 +31,16 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Verify {
-    /// Where it is: a directory
+    /// Where it is: a directory, or s3://bucket/prefix, gs://..., az://...
     from: String,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
+
+/// Files that are read at a time: where the place is far away, that hides the way.
+const SIDE_BY_SIDE: usize = 4;
 
 pub async fn run(args: Args) -> Outcome {
     match args.command {
@@ -43,7 +51,7 @@ pub async fn run(args: Args) -> Outcome {
 }
 
 async fn verify(args: Verify) -> Outcome {
-    let backup = Backup::open(Place::parse(&args.from)?).await?;
+    let backup = Backup::open(args.access.place(&args.from)?).await?;
     read_all(&backup).await?;
     let mut printer = Printer::one(args.output.output);
     let manifest = backup.manifest();
@@ -59,13 +67,9 @@ async fn verify(args: Verify) -> Outcome {
 async fn read_all(backup: &Backup) -> Result<(), BackupError> {
     let manifest = backup.manifest();
     let progress = Progress::of(manifest.bytes(), "verifying bytes");
-    let mut read = Ok(());
-    for shard in 0..manifest.shards.len() as u32 {
-        read = backup.verify(shard, &mut |bytes| progress.add(bytes)).await.map(drop);
-        if read.is_err() {
-            break;
-        }
-    }
+    let verify = async |shard| backup.verify(shard, &mut |bytes| progress.add(bytes)).await.map(drop);
+    let files = stream::iter(0..manifest.shards.len() as u32).map(verify).buffered(SIDE_BY_SIDE);
+    let read = files.try_collect().await;
     progress.done();
     read
 }
@@ -114,6 +118,10 @@ mod tests {
             ("create", false),
             ("create a b", false),
             ("create /b --side-by-side 0", false),
+            ("create s3://b/p --rate 50MiB --retry-for 30s", true),
+            ("create s3://b/p --rate fast", false),
+            ("restore s3://b/p --rate 1MB --yes", true),
+            ("verify s3://b/p --retry-for 1m", true),
             ("verify /b", true),
             ("verify", false),
             ("restore /b", true),

@@ -96,7 +96,10 @@ impl Api {
     pub fn ready(&self) -> Result<(), String> {
         self.fit()?;
         match self.shared.interest.restoring() {
-            Some(_) => Err("a backup is being restored into this cluster: nothing else is done until all of it is there".into()),
+            Some(_) => {
+                Err("a backup is being restored into this cluster: nothing else is done until all of it is there"
+                    .into())
+            }
             None => Ok(()),
         }
     }

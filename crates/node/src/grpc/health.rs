@@ -37,11 +37,8 @@ const NAMES: [&str; 7] = [
 ];
 
 /// Of them, those that work during a restore.
-const DURING_RESTORE: [&str; 3] = [
-    AdminServiceServer::<Admin>::NAME,
-    BackupServiceServer::<Backups>::NAME,
-    ClusterServiceServer::<Cluster>::NAME,
-];
+const DURING_RESTORE: [&str; 3] =
+    [AdminServiceServer::<Admin>::NAME, BackupServiceServer::<Backups>::NAME, ClusterServiceServer::<Cluster>::NAME];
 
 /// The service; a task keeps it up to date until `stopping` is cancelled. Then it says so, and ends whoever watches.
 pub fn service(api: Api, stopping: CancellationToken) -> HealthServer<impl Health> {

@@ -138,7 +138,10 @@ mod tests {
         assert_eq!(found, [(1, 4)]);
         let finish = Body::Restore(Restore::Finish { backup: [0; 16], rows: 2 });
         assert_eq!(changes(&finish, &restored), Some(vec![restoring::ended()]));
-        assert_eq!(changes(&Body::Restore(Restore::Cancel { backup: [0; 16] }), &restored), Some(vec![restoring::ended()]));
+        assert_eq!(
+            changes(&Body::Restore(Restore::Cancel { backup: [0; 16] }), &restored),
+            Some(vec![restoring::ended()])
+        );
         let begin = Body::Restore(Restore::Begin { backup: [0; 16], skip_before: 0 });
         for (finished, told) in [(false, vec![restoring::begun()]), (true, Vec::new())] {
             let restored = Outcome::Restored(Restored::At { rows: 2, finished });

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use flintwheel_backup::{BackupError, Instant, Manifest, New, Place, ShardFile, ShardWriter};
+use flintwheel_backup::{BackupError, Instant, Manifest, New, ShardFile, ShardWriter};
 use flintwheel_client::{BackupSource, Client, Error};
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
+use super::access::AccessArgs;
 use super::described;
 use crate::config::{Connection, Session};
 use crate::exit::{Exit, Failure, Outcome, exit_of};
@@ -18,11 +19,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to: a directory that is empty, or not there yet
+    /// Where to: a directory that is empty, or not there yet, or a prefix under which nothing is: s3://bucket/prefix, gs://..., az://...
     to: String,
     /// Shards that are read at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     side_by_side: u32,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -54,7 +57,7 @@ impl From<Broken> for Failure {
 
 pub async fn run(args: Args) -> Outcome {
     let Session { client, .. } = args.connection.open()?;
-    let place = Place::parse(&args.to)?;
+    let place = args.access.place(&args.to)?;
     let source = client.backup_source().await?;
     let new = place.claim().await?;
     let made = tokio::select! {

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
-use flintwheel_backup::{Backup, Batch, Manifest, Place, Restore};
+use flintwheel_backup::{Backup, Batch, Manifest, Restore};
 use flintwheel_client::{BackupSource, Client, RestoreBegun};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+use super::access::AccessArgs;
 use super::choice::Choice;
 use super::{described, read_all};
 use crate::config::{Connection, Session};
@@ -19,8 +20,10 @@ const UNDER_WAY: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where it is: a directory
+    /// Where it is: a directory, or s3://bucket/prefix, gs://..., az://...
     from: String,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     choice: Choice,
     /// Although this cluster's workflow ids begin otherwise, so that Temporal starts again what it has started
@@ -48,7 +51,7 @@ struct Done {
 
 pub async fn run(args: Args) -> Outcome {
     let Session { client, .. } = args.connection.open()?;
-    let backup = Backup::open(Place::parse(&args.from)?).await?;
+    let backup = Backup::open(args.access.place(&args.from)?).await?;
     let manifest = backup.manifest();
     let into = client.backup_source().await?;
     check_prefix(manifest, &into, args.another_prefix)?;

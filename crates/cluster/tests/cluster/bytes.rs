@@ -7,7 +7,9 @@ use flintwheel_cluster::entry::{
 use flintwheel_cluster::rows::{
     Addresses, Counters, Formats, Move, MoveStep, Node, NodeState, Reason, Replica, Role, Settings, Shard,
 };
-use flintwheel_cluster::{Entry, META, keys};
+use flintwheel_cluster::{Entry, META, Meta, keys};
+
+use crate::support::Group;
 
 /// The committed line of this name, as bytes; none of them where there is no such line.
 fn golden(name: &str) -> Vec<u8> {
@@ -173,4 +175,13 @@ fn each_key_has_its_bytes() {
     for shard in [0, 1, 256, META] {
         assert_eq!(keys::parse_shard(&keys::shard(shard)), Ok(shard));
     }
+}
+
+/// What a node without a replica of the meta group holds, in memory and in a file, and what one that joins is given.
+#[test]
+fn a_copy_of_all_rows_has_its_bytes() {
+    let meta = Group::of(1, settings()).meta;
+    assert_golden(&[("copy", meta.to_bytes()), ("copy.empty", Meta::default().to_bytes())]);
+    assert_eq!(Meta::from_bytes(&golden("copy")), Ok(meta));
+    assert_eq!(Meta::from_bytes(&golden("copy.empty")), Ok(Meta::default()));
 }

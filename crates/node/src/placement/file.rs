@@ -96,7 +96,8 @@ mod tests {
     use super::*;
 
     /// Form, version of the copy, its length, the copy of an empty group, the checksum.
-    const GOLDEN: &str = "";
+    const GOLDEN: &str =
+        "0107000000000000001f00000001010000000100000063110000000100000000000000800100000000000000f63e6f752b927fef";
 
     #[test]
     fn what_is_written_is_read_again() {

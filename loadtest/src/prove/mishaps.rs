@@ -131,12 +131,16 @@ impl Stage {
         })
         .await?;
         let page = self.busy.cluster.nodes[place].page("/readyz").await?;
-        let (leaders, from_us) = (self.node(place).await?.leaders, now_us());
+        let left = self.until(format!("node {} leads nothing", place + 1), async |stage| {
+            Ok(stage.node(place).await?.leaders == 0)
+        });
+        let (left, from_us) = (left.await?, now_us());
         tokio::time::sleep(self.lasts).await;
         self.windows.push(Window { what: "a clock was minutes off", from_us, to_us: now_us() });
-        let led = leaders + self.node(place).await?.leaders;
+        let led = self.node(place).await?.leaders;
         let name = format!("clock {seconds:+} s");
         self.report.at_most(Kind::Bar, &format!("{name}: seconds until all know it"), said, SOON_S);
+        self.report.at_most(Kind::Bar, &format!("{name}: seconds until its node leads nothing"), left, SOON_S);
         self.report.note(format!("{name}: /readyz says {:?}", page.body.trim()));
         self.report.check(Kind::Bar, format!("{name}: its node leads {led} shards"), led == 0);
         clocks[place].set(0)?;
@@ -160,24 +164,29 @@ impl Stage {
         let handed = handed.await?;
         let taken = self.probe().await;
         self.report.at_most(Kind::Bar, "one disk low: seconds until its node leads nothing", handed, SOON_S);
-        self.report.check(Kind::Bar, format!("one disk low: a new definition is taken ({taken:?})"), taken.is_ok());
+        self.report.check(
+            Kind::Bar,
+            format!("one disk low: a new definition is taken ({})", told(&taken)),
+            taken.is_ok(),
+        );
         let second = (place + 1) % NODES;
         progress(format!("and that of node {}", second + 1));
         let from_us = now_us();
         disks[second].leave(LOW)?;
         let refused = self.until("new definitions are refused".to_owned(), async |stage| {
-            Ok(stage.probe().await.is_err_and(|error| error.reason == reason::DISK_LOW))
+            Ok(stage.probe_once().await.is_err_and(|error| error.reason == reason::DISK_LOW))
         });
         let refused = refused.await?;
         tokio::time::sleep(self.lasts).await;
         self.windows.push(Window { what: "a majority of disks was low", from_us, to_us: now_us() });
-        let error = self.probe().await.err().context("a new definition is taken while a majority of disks is low")?;
+        let error =
+            self.probe_once().await.err().context("a new definition is taken while a majority of disks is low")?;
         self.report.at_most(Kind::Bar, "two disks low: seconds until nothing new is taken", refused, SOON_S);
         self.report.note(format!("two disks low: {}", error.message));
         disks[place].make_room()?;
         disks[second].make_room()?;
-        let taken =
-            self.until("new definitions are taken again".to_owned(), async |stage| Ok(stage.probe().await.is_ok()));
+        let taken = self
+            .until("new definitions are taken again".to_owned(), async |stage| Ok(stage.probe_once().await.is_ok()));
         let taken = taken.await?;
         self.report.at_most(Kind::Bar, "room again: seconds until all is taken in", taken, SOON_S);
         self.all_take_part("disks low").await
@@ -228,7 +237,11 @@ impl Stage {
         tokio::time::sleep(self.lasts / 3).await;
         let taken = self.probe().await;
         self.report.at_most(Kind::Bar, &format!("{name}: seconds until the others lead all shards"), without, SOON_S);
-        self.report.check(Kind::Bar, format!("{name}: the others take a new definition ({taken:?})"), taken.is_ok());
+        self.report.check(
+            Kind::Bar,
+            format!("{name}: the others take a new definition ({})", told(&taken)),
+            taken.is_ok(),
+        );
         Ok(())
     }
 
@@ -248,8 +261,20 @@ impl Stage {
         node.with_context(|| format!("node {} is no part of the cluster", place + 1))
     }
 
-    /// Applies a definition that there is not yet, which never fires.
+    /// Asks once, whoever is there.
+    async fn probe_once(&mut self) -> Result<(), Error> {
+        let client = self.client.clone();
+        self.apply_new(&client).await
+    }
+
+    /// As a user's client does: what passes is tried again, at other nodes too.
     async fn probe(&mut self) -> Result<(), Error> {
+        let client = self.busy.door.client().clone();
+        self.apply_new(&client).await
+    }
+
+    /// Applies a definition that there is not yet, which never fires.
+    async fn apply_new(&mut self, client: &Client) -> Result<(), Error> {
         self.probes += 1;
         let definition: ActivityDefinition = serde_json::from_value(json!({
             "apiVersion": "flintwheel.dev/v1", "kind": "ActivityDefinition",
@@ -257,7 +282,7 @@ impl Stage {
             "spec": {"start_workflow": {"type": "T", "task_queue": "q"}},
         }))
         .expect("a definition");
-        self.client.apply(&definition, ApplyOptions::default()).await.map(|_| ())
+        client.apply(&definition, ApplyOptions::default()).await.map(|_| ())
     }
 
     /// Seconds until something is so. What can't be asked at the moment is not so yet.
@@ -277,6 +302,10 @@ impl Stage {
             None => bail!("not within {PATIENCE:?}: {what}"),
         }
     }
+}
+
+fn told(taken: &Result<(), Error>) -> &str {
+    taken.as_ref().map_or_else(|error| &error.message, |()| "it is")
 }
 
 /// What the ledger says, and how what was due fared meanwhile.

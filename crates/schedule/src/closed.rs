@@ -7,12 +7,11 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::cron::Cron;
 use crate::interval::Every;
-use crate::limits::{LAST_TIME, MAX_EXCLUDED_MINUTES};
+use crate::limits::{LAST_LOCAL, MAX_EXCLUDED_MINUTES};
 use crate::repeat::Repeat;
+use crate::rule::Rule;
 
 const SECONDS_PER_DAY: i64 = 86_400;
-/// No clock shows anything later before the last due time has passed: the end of 2100, and a day for zones ahead of UTC.
-const LAST_LOCAL: i64 = LAST_TIME / 1_000_000 + SECONDS_PER_DAY;
 
 /// Excluded times. Local times are seconds since 1970-01-01T00:00:00 on the local clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,6 +21,7 @@ pub(crate) struct Closed {
     /// At most 64, as sets of them are bits of one number.
     pub crons: Box<[Cron]>,
     pub repeats: Box<[Repeat]>,
+    pub rules: Box<[Rule]>,
     pub intervals: Box<[Every]>,
     /// Microseconds since the Unix epoch, sorted.
     pub singles: Box<[i64]>,
@@ -37,10 +37,11 @@ impl Closed {
         Search { closed: self, cron, whole_days, shut: [0; 4], last_shut: 0, minutes: 0 }.first(from)
     }
 
-    /// As [`first_open`](Self::first_open), for an interval of the local calendar.
-    pub fn first_open_of(&self, repeat: Repeat, mut from: i64) -> Option<i64> {
+    /// As [`first_open`](Self::first_open), for what names times in another way: `first_local` yields the first at or after
+    /// one.
+    pub fn first_open_of(&self, first_local: impl Fn(i64) -> Option<i64>, mut from: i64) -> Option<i64> {
         loop {
-            let found = repeat.first_local(from)?;
+            let found = first_local(from)?;
             from = self.first_open(&Cron::ALWAYS, found)?;
             if from == found {
                 return Some(found);
@@ -57,12 +58,14 @@ impl Closed {
     /// clock shows then, in seconds; rounded down.
     pub fn has(&self, instant: i64, local: impl FnOnce() -> i64) -> bool {
         let by_calendar = || {
-            let local = local();
+            let (local, second) = (local(), instant.div_euclid(1_000_000));
             self.repeats.iter().any(|repeat| repeat.names(local))
+                || self.rules.iter().any(|rule| second <= rule.last && rule.names(local))
         };
+        let has_calendar = !self.repeats.is_empty() || !self.rules.is_empty();
         self.singles.binary_search(&instant).is_ok()
             || self.intervals.iter().any(|every| every.names(instant))
-            || !self.repeats.is_empty() && instant.rem_euclid(1_000_000) == 0 && by_calendar()
+            || has_calendar && instant.rem_euclid(1_000_000) == 0 && by_calendar()
     }
 
     /// The days of a month that stand in excluded ranges, as bits 1 to 31.

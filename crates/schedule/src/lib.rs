@@ -1,5 +1,5 @@
-//! Pure. A schedule's due times: cron lines, calendars, intervals and single times, without what is excluded, in their time
-//! zone, with jitter and catch-up.
+//! Pure. A schedule's due times: cron lines, calendars, recurrence rules, intervals and single times, without what is excluded,
+//! in their time zone, with jitter and catch-up.
 //!
 //! It does not know what a definition does, nor what time it is: the time is passed in, as microseconds since the Unix
 //! epoch. A *nominal* time is one that the schedule names; the *due* time is the nominal time moved by jitter.
@@ -20,6 +20,7 @@ mod jitter;
 pub mod limits;
 mod plan;
 mod repeat;
+mod rule;
 mod zone;
 
 pub use compile::warnings;

@@ -12,13 +12,25 @@ pub const MAX_CALENDARS: usize = 100;
 pub const MAX_CALENDAR_COMMENT_BYTES: usize = 200;
 /// Intervals in one schedule.
 pub const MAX_INTERVALS: usize = 100;
+/// Recurrence rules in one schedule.
+pub const MAX_RULES: usize = 20;
+/// Bytes of one recurrence rule, with its single times.
+pub const MAX_RULE_BYTES: usize = 16 * 1024;
+/// Times in all `RDATE` of a rule, and in all its `EXDATE`.
+pub const MAX_RULE_DATES: usize = 500;
+/// The largest `COUNT`: it is counted out when the rule is read, which takes about a millisecond.
+pub const MAX_RULE_COUNT: u32 = 10_000;
+/// The largest `INTERVAL`: eleven days in seconds.
+pub const MAX_RULE_INTERVAL: i64 = 1_000_000;
+/// How many hours, minutes or seconds of a rule are looked at in vain before it counts as over: some milliseconds of work.
+pub(crate) const MAX_RULE_SLOTS: u32 = 100_000;
 /// Single times in one schedule.
 pub const MAX_SINGLE_TIMES: usize = 1000;
 /// Entries in `exclude` of one schedule.
 pub const MAX_EXCLUSIONS: usize = 100;
 /// Cron lines and calendars in all of `exclude` of one schedule; not more, as sets of them are bits of one number.
 pub const MAX_EXCLUDED_FIELDS: usize = 64;
-/// Intervals in all of `exclude` of one schedule.
+/// Intervals and recurrence rules in all of `exclude` of one schedule.
 pub const MAX_EXCLUDED_INTERVALS: usize = 16;
 /// Dates and single times in all of `exclude` of one schedule, each.
 pub const MAX_EXCLUDED_DATES: usize = 1000;
@@ -35,3 +47,5 @@ pub(crate) const MAX_FAULTS_PER_LINE: usize = 8;
 pub const FIRST_TIME: i64 = 0;
 /// No due time lies after this one: the last microsecond of the year 2100, UTC.
 pub const LAST_TIME: i64 = 4_133_980_800 * 1_000_000 - 1;
+/// No clock shows anything later before the last due time has passed: the end of 2100, and a day for zones ahead of UTC.
+pub(crate) const LAST_LOCAL: i64 = LAST_TIME / 1_000_000 + 86_400;

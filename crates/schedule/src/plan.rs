@@ -9,20 +9,22 @@ use crate::interval::Every;
 use crate::jitter::Spread;
 use crate::limits::MAX_EXCLUDED_TIMES;
 use crate::repeat::Repeat;
+use crate::rule::Rule;
 use crate::zone::Zone;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// When something is due: the union of cron lines, calendars, intervals and single times, without what is excluded, and
+/// When something is due: the union of cron lines, calendars, rules, intervals and single times, without what is excluded, and
 /// within bounds. Small, and equal for schedules that mean the same, so that it can be shared by all definitions that
 /// have it.
 ///
 /// All times are microseconds since the Unix epoch, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
-    /// Sorted, no two equal; so are the other three.
+    /// Sorted, no two equal; so are the other four.
     pub(crate) crons: Box<[Cron]>,
     pub(crate) repeats: Box<[Repeat]>,
+    pub(crate) rules: Box<[Rule]>,
     pub(crate) intervals: Box<[Every]>,
     pub(crate) singles: Box<[i64]>,
     /// Without it nothing is excluded.
@@ -86,7 +88,7 @@ impl Plan {
         time.filter(|time| *time <= self.last)
     }
 
-    /// Of cron lines, calendars and intervals of the local calendar.
+    /// Of cron lines, calendars, rules and intervals of the local calendar.
     fn next_local(&self, after: i64) -> Option<i64> {
         let from = after.div_euclid(MICROS_PER_SECOND) + 1;
         let closed = self.closed.as_deref();
@@ -96,13 +98,20 @@ impl Plan {
                 Some(closed) => closed.first_open(cron, local),
             })
         });
-        let repeats = self.repeats.iter().filter_map(|repeat| {
-            first_instant(self.zone, self.dst, from, |local| match closed {
-                None => repeat.first_local(local),
-                Some(closed) => closed.first_open_of(*repeat, local),
-            })
+        let repeats = self.repeats.iter().filter_map(|repeat| self.first_of(from, |local| repeat.first_local(local)));
+        let rules = self.rules.iter().filter_map(|rule| {
+            self.first_of(from, |local| rule.first_local(local)).filter(|second| *second <= rule.last)
         });
-        crons.chain(repeats).min().map(|second| second * MICROS_PER_SECOND)
+        crons.chain(repeats).chain(rules).min().map(|second| second * MICROS_PER_SECOND)
+    }
+
+    /// The first open instant at or after `from`, in seconds, of what names local times; `first_local` yields the first at
+    /// or after one.
+    fn first_of(&self, from: i64, first_local: impl Fn(i64) -> Option<i64>) -> Option<i64> {
+        first_instant(self.zone, self.dst, from, |local| match &self.closed {
+            None => first_local(local),
+            Some(closed) => closed.first_open_of(&first_local, local),
+        })
     }
 
     fn next_of(&self, every: Every, after: i64) -> Option<i64> {

@@ -75,6 +75,15 @@ impl Zone {
         self.spans_from(second).next().expect("the first span begins before all times")
     }
 
+    /// Whether the zone's clocks ever show a local time; some are left out as clocks go forward.
+    pub(crate) fn shows(&self, local: i64) -> bool {
+        // No clock is further away from UTC.
+        const FURTHEST: i64 = 26 * 3_600;
+        let near = self.spans_from(local.saturating_sub(FURTHEST)).take_while(|span| span.start <= local + FURTHEST);
+        let mut shown = near.map(|span| (local - span.offset, span));
+        shown.any(|(instant, span)| span.start <= instant && instant < span.end)
+    }
+
     fn load(tz: Tz) -> Self {
         let last = LAST_TIME / 1_000_000;
         let mut spans = vec![(i64::MIN, offset_at(tz, FIRST_TIME))];

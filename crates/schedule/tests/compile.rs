@@ -25,7 +25,7 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
         (
             r#"{}"#,
             &[
-                ": it has neither cron nor calendar nor interval nor at; leave the schedule out to run by hand or by events only",
+                ": it has none of cron, calendar, rrule, interval and at; leave the schedule out to run by hand or by events only",
             ][..],
         ),
         (
@@ -110,7 +110,7 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
         (
             r#"{"cron": ["0 9 * * *", "CRON_TZ=Asia/Tokyo 0 9 * * *"]}"#,
             &[
-                r#".cron[0]: it has no zone, while spec.trigger.schedule.cron[1] has "Asia/Tokyo"; set timezone for all lines"#,
+                r#".cron[0]: it has no zone, while spec.trigger.schedule.cron[1] has "Asia/Tokyo"; set timezone for all of them"#,
             ],
         ),
         (

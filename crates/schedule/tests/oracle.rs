@@ -132,6 +132,7 @@ impl Case {
             dates: dates.iter().map(|(first, last)| format!("{first}/{last}")).collect(),
             cron: self.excluded.lines(),
             calendar: self.excluded.calendars(),
+            rrule: Vec::new(),
             interval: self.excluded.intervals(),
             at: self.excluded.at(),
         };

@@ -95,7 +95,7 @@ async fn a_schedule_that_is_not_one_is_refused_with_its_place() -> Result<()> {
                 ":6:16",
             ],
         ),
-        ("{}", &["spec.trigger.schedule", "it has neither cron nor calendar nor interval nor at", ":6:5"]),
+        ("{}", &["spec.trigger.schedule", "it has none of cron, calendar, rrule, interval and at", ":6:5"]),
     ];
     let mut server = Server::start().await?;
     let mut faults = Vec::new();

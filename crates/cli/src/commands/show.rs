@@ -96,6 +96,7 @@ pub fn trigger(trigger: &Trigger) -> String {
     if let Some(schedule) = &trigger.schedule {
         parts.extend(schedule.cron.iter().cloned());
         parts.extend(schedule.interval.iter().map(interval));
+        parts.extend(schedule.rrule.iter().map(|rule| rule.split_whitespace().collect::<Vec<_>>().join(" ")));
         parts.extend(schedule.calendar.iter().map(|_| "calendar".to_owned()));
         parts.extend(schedule.at.iter().map(|time| format!("at {}", Zone::UTC.short(*time))));
     }

@@ -26,6 +26,7 @@ pub(super) fn write(schedule: &ScheduleTrigger, at: At<'_>, faults: &mut Violati
         misfire_policy: schedule.misfire_policy.as_ref().map(write_misfire),
         dialect: write_dialect(schedule.dialect).into(),
         calendar: schedule.calendar.iter().map(write_calendar).collect(),
+        rrule: schedule.rrule.clone(),
         dst: schedule.dst.map(write_dst),
         exclude: exclude.map(|(i, exclusion)| write_exclusion(exclusion, excluded.index(i), faults)).collect(),
     }
@@ -45,6 +46,7 @@ pub(super) fn read(proto: v1::ScheduleTrigger, at: At<'_>, faults: &mut Violatio
         misfire_policy: proto.misfire_policy.map(|policy| read_misfire(policy, at.field("misfire_policy"), faults)),
         dialect: read_dialect(proto.dialect, at.field("dialect"), faults),
         calendar: proto.calendar.into_iter().map(read_calendar).collect(),
+        rrule: proto.rrule,
         dst: proto.dst.map(|dst| read_dst(dst, at.field("dst"), faults)),
         exclude: exclude.map(|(i, exclusion)| read_exclusion(exclusion, excluded.index(i), faults)).collect(),
     }
@@ -138,6 +140,7 @@ fn write_exclusion(exclusion: &Exclusion, at: At<'_>, faults: &mut Violations) -
         dates: exclusion.dates.clone(),
         cron: exclusion.cron.clone(),
         calendar: exclusion.calendar.iter().map(write_calendar).collect(),
+        rrule: exclusion.rrule.clone(),
         interval: exclusion.interval.iter().map(write_interval).collect(),
         at: write_times(&exclusion.at, at.field("at"), faults),
     }
@@ -148,6 +151,7 @@ fn read_exclusion(proto: v1::Exclusion, at: At<'_>, faults: &mut Violations) -> 
         dates: proto.dates,
         cron: proto.cron,
         calendar: proto.calendar.into_iter().map(read_calendar).collect(),
+        rrule: proto.rrule,
         interval: read_intervals(proto.interval, at.field("interval"), faults),
         at: read_times(proto.at, at.field("at"), faults),
     }

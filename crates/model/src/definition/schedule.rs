@@ -9,7 +9,7 @@ use crate::calendar_values::{CalendarValue, values};
 use crate::duration::Span;
 use crate::one_or_many::{OneOrMany, one_or_many};
 
-/// Due times: the union of all cron lines, calendars, intervals and single times, without those that are excluded.
+/// Due times: the union of all cron lines, calendars, rules, intervals and single times, without those that are excluded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleTrigger {
@@ -25,6 +25,11 @@ pub struct ScheduleTrigger {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<CalendarTimes>")]
     pub calendar: Vec<CalendarTimes>,
+    /// Recurrence rules (RFC 5545) with their begin, such as `DTSTART:20260105T090000 RRULE:FREQ=WEEKLY;BYDAY=MO`; with
+    /// `RDATE` and `EXDATE` where single times are added or left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub rrule: Vec<String>,
     /// Every so often: after a length of time, or every few days, weeks, months or years of the local calendar.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<Interval>")]
@@ -173,6 +178,10 @@ pub struct Exclusion {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<CalendarTimes>")]
     pub calendar: Vec<CalendarTimes>,
+    /// Recurrence rules, as beside `cron`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub rrule: Vec<String>,
     /// The times of an interval.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<Interval>")]

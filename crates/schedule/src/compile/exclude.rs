@@ -9,6 +9,7 @@ use crate::closed::Closed;
 use crate::cron::Reading;
 use crate::fault::{Fault, Piece};
 use crate::limits::{MAX_EXCLUDED_DATES, MAX_EXCLUDED_FIELDS, MAX_EXCLUDED_INTERVALS, MAX_EXCLUSIONS};
+use crate::rule::Rule;
 
 /// Days since 1970, the first and the last of a range.
 type Days = (i32, i32);
@@ -21,11 +22,13 @@ pub(super) struct Excluded<'a> {
 }
 
 impl Excluded<'_> {
-    pub fn closed(self) -> Option<Box<Closed>> {
+    /// `rules` are those of `named`, with all that they need to know of their zone.
+    pub fn closed(self, rules: Vec<Rule>) -> Option<Box<Closed>> {
         let crons = distinct(self.named.crons().map(|(_, cron)| cron).collect());
         let Named { repeats, intervals, singles, .. } = self.named;
         let (repeats, intervals, singles) = (distinct(repeats), distinct(intervals), distinct(singles));
-        let closed = Closed { dates: apart(self.dates), crons, repeats, intervals, singles };
+        let dates = apart(self.dates);
+        let closed = Closed { dates, crons, repeats, rules: distinct(rules), intervals, singles };
         (closed != Closed::default()).then(|| Box::new(closed))
     }
 }
@@ -54,11 +57,12 @@ impl<'a> Compiler<'a> {
             let path = format!("{path}[{number}]");
             let kinds = Kinds::of_exclusion(exclusion, path.clone());
             if kinds.is_empty() && exclusion.dates.is_empty() {
-                self.faults.push(&path, "it has none of dates, cron, calendar, interval and at");
+                self.faults.push(&path, "it has none of dates, cron, calendar, rrule, interval and at");
             }
             let mut more = self.named(&kinds, reading);
             excluded.named.lines.append(&mut more.lines);
             excluded.named.calendars.append(&mut more.calendars);
+            excluded.named.rules.append(&mut more.rules);
             excluded.named.repeats.append(&mut more.repeats);
             excluded.named.intervals.append(&mut more.intervals);
             excluded.named.singles.append(&mut more.singles);
@@ -70,10 +74,10 @@ impl<'a> Compiler<'a> {
 
     /// That not too much is excluded, in all entries together.
     fn check_excluded(&mut self, path: &str, excluded: &Excluded) {
-        let Named { repeats, intervals, singles, .. } = &excluded.named;
+        let Named { repeats, rules, intervals, singles, .. } = &excluded.named;
         for (what, count, most) in [
             ("cron lines and calendars", excluded.named.crons().count(), MAX_EXCLUDED_FIELDS),
-            ("intervals", repeats.len() + intervals.len(), MAX_EXCLUDED_INTERVALS),
+            ("intervals and rules", repeats.len() + rules.len() + intervals.len(), MAX_EXCLUDED_INTERVALS),
             ("dates", excluded.dates.len(), MAX_EXCLUDED_DATES),
             ("single times", singles.len(), MAX_EXCLUDED_DATES),
         ] {

@@ -1,4 +1,4 @@
-//! The kinds of times that a schedule names, and an exclusion: cron lines, calendars, intervals and single times.
+//! The kinds of times that a schedule names, and an exclusion: cron lines, calendars, rules, intervals and single times.
 
 use chrono::{DateTime, Utc};
 use flintwheel_model::definition::{CalendarTimes, Exclusion, Interval, ScheduleTrigger};
@@ -6,8 +6,9 @@ use flintwheel_model::definition::{CalendarTimes, Exclusion, Interval, ScheduleT
 use super::{Compiler, shown};
 use crate::cron::{Cron, Line, Reading, read_calendar};
 use crate::interval::{Every, IntervalFault, Recurring};
-use crate::limits::{FIRST_TIME, LAST_TIME, MAX_CALENDARS, MAX_CRON_LINES, MAX_INTERVALS, MAX_SINGLE_TIMES};
+use crate::limits::{FIRST_TIME, LAST_TIME, MAX_CALENDARS, MAX_CRON_LINES, MAX_INTERVALS, MAX_RULES, MAX_SINGLE_TIMES};
 use crate::repeat::Repeat;
+use crate::rule::RuleText;
 
 /// As the user wrote them.
 pub(super) struct Kinds<'a> {
@@ -15,23 +16,25 @@ pub(super) struct Kinds<'a> {
     path: String,
     cron: &'a [String],
     calendar: &'a [CalendarTimes],
+    rrule: &'a [String],
     interval: &'a [Interval],
     at: &'a [DateTime<Utc>],
 }
 
 impl<'a> Kinds<'a> {
     pub fn of_schedule(trigger: &'a ScheduleTrigger, path: &str) -> Self {
-        let ScheduleTrigger { cron, calendar, interval, at, .. } = trigger;
-        Self { path: path.to_owned(), cron, calendar, interval, at }
+        let ScheduleTrigger { cron, calendar, rrule, interval, at, .. } = trigger;
+        Self { path: path.to_owned(), cron, calendar, rrule, interval, at }
     }
 
     pub fn of_exclusion(exclusion: &'a Exclusion, path: String) -> Self {
-        let Exclusion { cron, calendar, interval, at, .. } = exclusion;
-        Self { path, cron, calendar, interval, at }
+        let Exclusion { cron, calendar, rrule, interval, at, .. } = exclusion;
+        Self { path, cron, calendar, rrule, interval, at }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.cron.is_empty() && self.calendar.is_empty() && self.interval.is_empty() && self.at.is_empty()
+        let lists = self.cron.is_empty() && self.calendar.is_empty() && self.rrule.is_empty();
+        lists && self.interval.is_empty() && self.at.is_empty()
     }
 }
 
@@ -41,6 +44,8 @@ pub(super) struct Named<'a> {
     /// Cron lines, each with its path.
     pub lines: Vec<(String, Line<'a>)>,
     pub calendars: Vec<(String, Cron)>,
+    /// Each with its path.
+    pub rules: Vec<(String, RuleText<'a>)>,
     pub repeats: Vec<Repeat>,
     pub intervals: Vec<Every>,
     pub singles: Vec<i64>,
@@ -60,6 +65,7 @@ impl Compiler<'_> {
     pub(super) fn named<'b>(&mut self, kinds: &Kinds<'b>, reading: Reading) -> Named<'b> {
         let mut named = Named { lines: self.lines(kinds, reading), ..Named::default() };
         named.calendars = self.calendars(kinds, reading);
+        named.rules = self.rules(kinds);
         self.intervals(kinds, &mut named);
         named.singles = self.singles(kinds);
         let of_lines =
@@ -96,6 +102,21 @@ impl Compiler<'_> {
             }
         }
         calendars
+    }
+
+    fn rules<'b>(&mut self, kinds: &Kinds<'b>) -> Vec<(String, RuleText<'b>)> {
+        let mut rules = Vec::new();
+        if !self.fits(format!("{}.rrule", kinds.path), kinds.rrule.len(), MAX_RULES) {
+            return rules;
+        }
+        for (number, text) in kinds.rrule.iter().enumerate() {
+            let path = format!("{}.rrule[{number}]", kinds.path);
+            match RuleText::parse(text) {
+                Ok(rule) => rules.push((path, rule)),
+                Err(faults) => self.faults.0.extend(faults.into_iter().map(|fault| fault.in_field(&path))),
+            }
+        }
+        rules
     }
 
     fn intervals(&mut self, kinds: &Kinds, named: &mut Named) {

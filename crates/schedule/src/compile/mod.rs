@@ -5,7 +5,7 @@ mod kinds;
 mod zone;
 
 use chrono::{DateTime, Utc};
-use flintwheel_model::definition::ScheduleTrigger;
+use flintwheel_model::definition::{DstPolicy, Gap, ScheduleTrigger};
 use flintwheel_model::{Violation, Violations};
 
 use crate::clock::first_instant;
@@ -13,8 +13,9 @@ use crate::cron::{Reading, hides_a_weekday};
 use crate::jitter::Spread;
 use crate::limits::{FIRST_TIME, LAST_TIME, SHORTEST_MISFIRE_WINDOW};
 use crate::plan::Plan;
+use crate::rule::Rule;
 use crate::zone::Zone;
-use kinds::Kinds;
+use kinds::{Kinds, Named};
 
 impl Plan {
     /// Reads a schedule. `field` is its path, such as `spec.trigger.schedule`, which all paths of faults begin with.
@@ -26,8 +27,8 @@ impl Plan {
         let mut compiler = Compiler { field, trigger, faults: Violations::default() };
         let dst = trigger.dst.unwrap_or_default();
         let mut named = compiler.named(&Kinds::of_schedule(trigger, field), reading(trigger, identity, false));
-        let excluded = compiler.excluded(reading(trigger, identity, true));
-        let zone = compiler.zone(named.lines.iter().chain(&excluded.named.lines));
+        let mut excluded = compiler.excluded(reading(trigger, identity, true));
+        let zone = compiler.zone([&named, &excluded.named]);
         let (first, last) = compiler.bounds();
         compiler.check_misfire_policy();
         let Some(zone) = zone else { return Err(compiler.faults) };
@@ -36,12 +37,15 @@ impl Plan {
                 compiler.faults.push(path, never_shown(zone));
             }
         }
+        let (rules, closed_rules) =
+            (compiler.rules_in(zone, dst, &mut named), compiler.rules_in(zone, dst, &mut excluded.named));
         let plan = Self {
             crons: distinct(named.crons().map(|(_, cron)| cron).collect()),
             repeats: distinct(std::mem::take(&mut named.repeats)),
+            rules: distinct(rules),
             intervals: distinct(std::mem::take(&mut named.intervals)),
             singles: distinct(std::mem::take(&mut named.singles)),
-            closed: excluded.closed(),
+            closed: excluded.closed(closed_rules),
             zone,
             dst,
             first,
@@ -112,6 +116,28 @@ impl Compiler<'_> {
         (first, last)
     }
 
+    /// Rules with all that they need to know of their zone; those that never fire are told of.
+    fn rules_in(&mut self, zone: &Zone, dst: DstPolicy, named: &mut Named) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        for (path, text) in std::mem::take(&mut named.rules) {
+            let rule = match text.rule(|local| dst.gap != Gap::Skip || zone.shows(local)) {
+                Ok(rule) => rule,
+                Err(fault) => {
+                    self.faults.0.push(fault.in_field(&path));
+                    continue;
+                }
+            };
+            match first_instant(zone, dst, FIRST_TIME, |local| rule.first_local(local)) {
+                None => self.faults.push(path, never_shown(zone)),
+                Some(first) if first > rule.last => {
+                    self.faults.push(path, "it never fires: UNTIL is before its first time");
+                }
+                Some(_) => rules.push(rule),
+            }
+        }
+        rules
+    }
+
     fn check_misfire_policy(&mut self) {
         if let Some(policy) = self.trigger.misfire_policy
             && policy.window < SHORTEST_MISFIRE_WINDOW
@@ -128,7 +154,7 @@ impl Compiler<'_> {
         }
         let trigger = self.trigger;
         let message = if Kinds::of_schedule(trigger, self.field).is_empty() {
-            "it has neither cron nor calendar nor interval nor at; leave the schedule out to run by hand or by events only"
+            "it has none of cron, calendar, rrule, interval and at; leave the schedule out to run by hand or by events only"
                 .to_owned()
         } else {
             let bound = |time: Option<DateTime<Utc>>, none: &str| time.map_or(none.to_owned(), |time| shown(&time));

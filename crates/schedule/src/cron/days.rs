@@ -181,7 +181,7 @@ fn fold_sunday(weekdays: u8) -> u8 {
 }
 
 /// Weekdays as days of a month whose first day is the weekday `first`.
-fn in_each_week(weekdays: u8, first: u32) -> u32 {
+pub(crate) fn in_each_week(weekdays: u8, first: u32) -> u32 {
     let week = u64::from(weekdays);
     let from_first = (week >> first | week << (WEEKDAYS - first)) & 0x7f;
     // Five weeks, the first of which begins at bit 1.

@@ -10,8 +10,9 @@ mod search;
 use flintwheel_model::definition::CronDialect;
 
 pub(crate) use calendar::read_calendar;
-pub(crate) use days::{MonthDays, WeekDays};
+pub(crate) use days::{MonthDays, WeekDays, in_each_week};
 pub(crate) use line::{Line, hides_a_weekday};
+pub(crate) use search::first_second;
 
 /// Stands in [`Cron::years`] for every year, also those that a list of years can't name.
 const EVERY_YEAR: u128 = u128::MAX;

@@ -34,20 +34,7 @@ impl Cron {
 
     /// The first second of a day, from `from` on.
     fn first_second(&self, from: u32) -> Option<i64> {
-        let (hour, minute, second) = (from / 3600, from / 60 % 60, from % 60);
-        let at = |hour: u32, minute: u32, second: u32| i64::from(hour * 3600 + minute * 60 + second);
-        if self.hours >> hour & 1 == 1 {
-            if self.minutes >> minute & 1 == 1
-                && let Some(second) = lowest(self.seconds, second)
-            {
-                return Some(at(hour, minute, second));
-            }
-            if let Some(minute) = lowest(self.minutes, minute + 1) {
-                return Some(at(hour, minute, lowest(self.seconds, 0)?));
-            }
-        }
-        let hour = lowest(u64::from(self.hours), hour + 1)?;
-        Some(at(hour, lowest(self.minutes, 0)?, lowest(self.seconds, 0)?))
+        first_second(self.hours, self.minutes, self.seconds, from)
     }
 
     /// The first day after `date`, in days since 1970-01-01, of those that `open` yields of a year and month.
@@ -93,6 +80,25 @@ impl Cron {
         // Bits 1 to the month's last day.
         (u32::MAX >> (31 - len)) & !1 & if self.either { days | weekdays } else { days & weekdays }
     }
+}
+
+/// The first second of a day whose hour, minute and second are set, from `from` on.
+#[inline]
+pub(crate) fn first_second(hours: u32, minutes: u64, seconds: u64, from: u32) -> Option<i64> {
+    let (hour, minute, second) = (from / 3600, from / 60 % 60, from % 60);
+    let at = |hour: u32, minute: u32, second: u32| i64::from(hour * 3600 + minute * 60 + second);
+    if hours.checked_shr(hour)? & 1 == 1 {
+        if minutes >> minute & 1 == 1
+            && let Some(second) = lowest(seconds, second)
+        {
+            return Some(at(hour, minute, second));
+        }
+        if let Some(minute) = lowest(minutes, minute + 1) {
+            return Some(at(hour, minute, lowest(seconds, 0)?));
+        }
+    }
+    let hour = lowest(u64::from(hours), hour + 1)?;
+    Some(at(hour, lowest(minutes, 0)?, lowest(seconds, 0)?))
 }
 
 /// The lowest bit that is set, from bit `from` on.

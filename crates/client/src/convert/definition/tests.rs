@@ -95,8 +95,9 @@ fn interval() -> impl Strategy<Value = Interval> {
 
 fn exclusion() -> impl Strategy<Value = Exclusion> {
     let texts = || vec(text(), 0..3);
-    (texts(), texts(), vec(calendar(), 0..2), vec(interval(), 0..2), vec(time(), 0..2))
-        .prop_map(|(dates, cron, calendar, interval, at)| Exclusion { dates, cron, calendar, interval, at })
+    (texts(), texts(), vec(calendar(), 0..2), texts(), vec(interval(), 0..2), vec(time(), 0..2)).prop_map(
+        |(dates, cron, calendar, rrule, interval, at)| Exclusion { dates, cron, calendar, rrule, interval, at },
+    )
 }
 
 fn dialect() -> impl Strategy<Value = CronDialect> {
@@ -110,15 +111,20 @@ fn dst() -> impl Strategy<Value = DstPolicy> {
 }
 
 fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
-    let lists = (vec(text(), 0..3), vec(calendar(), 0..2), vec(interval(), 0..3), vec(time(), 0..3));
+    let lists = (vec(text(), 0..3), vec(calendar(), 0..2), vec(text(), 0..2), vec(interval(), 0..3), vec(time(), 0..3));
     let reading = (dialect(), option::of(text()), option::of(dst()), vec(exclusion(), 0..2));
     let rest = (option::of(jitter()), option::of(time()), option::of(time()), option::of(misfire()));
     (lists, reading, rest).prop_map(
-        |((cron, calendar, interval, at), (dialect, timezone, dst, exclude), (jitter, start, end, misfire_policy))| {
+        |(
+            (cron, calendar, rrule, interval, at),
+            (dialect, timezone, dst, exclude),
+            (jitter, start, end, misfire_policy),
+        )| {
             ScheduleTrigger {
                 cron,
                 dialect,
                 calendar,
+                rrule,
                 interval,
                 at,
                 exclude,

@@ -4,6 +4,7 @@
 //! means is the `schedule` crate's business, and which event matches which definition is the `events` crate's.
 
 pub mod base64;
+pub mod calendar;
 pub mod calendar_values;
 pub mod definition;
 pub mod duration;

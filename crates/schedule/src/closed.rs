@@ -3,9 +3,12 @@
 //! Exclusions by date or by field are searched together with what the schedule names: whole days that are excluded cost
 //! nothing but a bit in their month. Those by interval or single time are looked up one by one.
 
+use std::sync::Arc;
+
 use chrono::{Datelike, NaiveDate};
 
-use crate::cron::Cron;
+use crate::calendar::{CalendarDays, days_in};
+use crate::cron::{Cron, LAST_YEAR};
 use crate::interval::Every;
 use crate::limits::{LAST_LOCAL, MAX_EXCLUDED_MINUTES};
 use crate::repeat::Repeat;
@@ -18,6 +21,10 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub(crate) struct Closed {
     /// First and last day of each range, in days since 1970; sorted, and apart from each other.
     pub dates: Box<[(i32, i32)]>,
+    /// Calendars, each by its name once.
+    pub named: Box<[Arc<CalendarDays>]>,
+    /// Days that none of these names are closed; without any, nothing is closed by them.
+    pub only: Box<[Arc<CalendarDays>]>,
     /// At most 64, as sets of them are bits of one number.
     pub crons: Box<[Cron]>,
     pub repeats: Box<[Repeat]>,
@@ -49,6 +56,15 @@ impl Closed {
         }
     }
 
+    /// What it takes in memory, without the calendars themselves.
+    pub fn bytes(&self) -> usize {
+        let Self { dates, named, only, crons, repeats, rules, intervals, singles } = self;
+        let days = size_of_val(&**dates) + size_of_val(&**named) + size_of_val(&**only);
+        let times = size_of_val(&**crons) + size_of_val(&**repeats) + size_of_val(&**intervals);
+        let rules: usize = rules.iter().map(Rule::bytes).sum();
+        size_of::<Self>() + days + times + rules + size_of_val(&**singles)
+    }
+
     /// Whether fields and dates leave a local time open.
     pub fn is_open(&self, local: i64) -> bool {
         self.first_open(&Cron::ALWAYS, local) == Some(local)
@@ -68,20 +84,86 @@ impl Closed {
             || has_calendar && instant.rem_euclid(1_000_000) == 0 && by_calendar()
     }
 
-    /// The days of a month that stand in excluded ranges, as bits 1 to 31.
+    /// The days of a month that dates and calendars exclude, as bits 1 to 31.
     fn dates_in(&self, year: i32, month: u32) -> u32 {
-        if self.dates.is_empty() {
-            return 0;
-        }
-        let Some(begin) = NaiveDate::from_ymd_opt(year, month, 1) else { return 0 };
-        let (begin, len) = (begin.to_epoch_days(), i32::from(begin.num_days_in_month()));
-        let coming = &self.dates[self.dates.partition_point(|(_, last)| *last < begin)..];
-        let within = coming.iter().take_while(|(first, _)| *first < begin + len);
-        within.fold(0, |days, (first, last)| {
-            let (first, last) = (first.max(&begin) - begin + 1, last.min(&(begin + len - 1)) - begin + 1);
-            days | (u32::MAX >> (31 - last)) & (u32::MAX << first)
-        })
+        let union = |calendars: &[Arc<CalendarDays>]| {
+            calendars.iter().fold(0, |days, calendar| days | calendar.in_month(year, month))
+        };
+        let others = if self.only.is_empty() { 0 } else { !union(&self.only) };
+        days_in(&self.dates, year, month) | union(&self.named) | others
     }
+
+    /// The days of a month that are excluded as a whole, as bits 1 to 31.
+    pub fn days(&self, year: i32, month: u32) -> u32 {
+        let whole = self.crons.iter().filter(|closed| closed.covers_day_of(&Cron::ALWAYS));
+        whole.fold(self.dates_in(year, month), |days, closed| days | closed.days_of(year, month))
+    }
+
+    /// Whether any day is excluded as a whole.
+    pub fn has_days(&self) -> bool {
+        let by_date = !self.dates.is_empty() || !self.named.is_empty() || !self.only.is_empty();
+        by_date || self.crons.iter().any(|closed| closed.covers_day_of(&Cron::ALWAYS))
+    }
+
+    /// Whether some weekday is closed in each week, or only named days are open: then nothing more has to be known of
+    /// weekends.
+    pub fn has_weekdays(&self) -> bool {
+        let named = self.named.iter().any(|calendar| calendar.has_weekdays());
+        let whole = |closed: &Cron| closed.covers_day_of(&Cron::ALWAYS) && closed.is_by_weekday();
+        named || !self.only.is_empty() || self.crons.iter().any(whole)
+    }
+
+    /// The first open day at or after one, to the year 2100; in days since 1970.
+    pub fn open_day_from(&self, day: i64) -> Option<i64> {
+        let date = NaiveDate::from_epoch_days(i32::try_from(day).ok()?)?;
+        let (mut year, mut month, mut from) = (date.year(), date.month(), date.day());
+        while year <= LAST_YEAR {
+            let begin = NaiveDate::from_ymd_opt(year, month, 1)?;
+            let open = !self.days(year, month) & month_days(begin) & (u32::MAX << from);
+            if open != 0 {
+                return Some(i64::from(begin.to_epoch_days()) + i64::from(open.trailing_zeros()) - 1);
+            }
+            (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+            from = 1;
+        }
+        None
+    }
+
+    /// The last open day at or before one, and not before `least`.
+    pub fn open_day_to(&self, day: i64, least: i64) -> Option<i64> {
+        let date = NaiveDate::from_epoch_days(i32::try_from(day).ok()?)?;
+        let (mut begin, mut to) = (date.with_day(1)?, date.day());
+        loop {
+            let open = !self.days(begin.year(), begin.month()) & month_days(begin) & (u32::MAX >> (31 - to));
+            let first = i64::from(begin.to_epoch_days());
+            if open != 0 {
+                return Some(first + i64::from(31 - open.leading_zeros()) - 1).filter(|found| *found >= least);
+            }
+            if first <= least {
+                return None;
+            }
+            begin = begin.pred_opt()?.with_day(1)?;
+            to = 31;
+        }
+    }
+
+    /// The first second of an open day, from one on, that no exclusion of a part of a day names.
+    pub fn open_second_from(&self, day: i64, from: i64) -> Option<i64> {
+        let numbered = self.crons.iter().enumerate();
+        let whole = numbered.filter(|(_, closed)| closed.covers_day_of(&Cron::ALWAYS));
+        let whole_days = whole.fold(0, |set, (number, _)| set | 1 << number);
+        let cron = &Cron::ALWAYS;
+        let mut search = Search { closed: self, cron, whole_days, shut: [0; 4], last_shut: 0, minutes: 0 };
+        match search.closing_on(day) {
+            0 => Some(from),
+            closing => search.first_open_second(closing, u32::try_from(from).ok()?),
+        }
+    }
+}
+
+/// The days of a month that begins on this day, as bits 1 to 31.
+fn month_days(begin: NaiveDate) -> u32 {
+    (u32::MAX >> (31 - u32::from(begin.num_days_in_month()))) & !1
 }
 
 /// A search for what one cron line or calendar names in what is left open.

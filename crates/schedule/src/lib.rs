@@ -8,6 +8,8 @@
 //! clocks of the zone show one of them. So a time that a clock change leaves out is skipped, and one that it repeats is due
 //! twice, as Temporal documents it; unless the schedule chooses another policy.
 
+mod business;
+mod calendar;
 pub mod catchup;
 mod clock;
 mod closed;
@@ -20,9 +22,11 @@ mod jitter;
 pub mod limits;
 mod plan;
 mod repeat;
+mod roll;
 mod rule;
 mod zone;
 
+pub use calendar::{CalendarDays, Calendars, compile_calendar};
 pub use compile::warnings;
 pub use identity::{identity, may_depend_on_identity};
 pub use plan::Plan;

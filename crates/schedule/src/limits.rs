@@ -22,8 +22,8 @@ pub const MAX_RULE_DATES: usize = 500;
 pub const MAX_RULE_COUNT: u32 = 10_000;
 /// The largest `INTERVAL`: eleven days in seconds.
 pub const MAX_RULE_INTERVAL: i64 = 1_000_000;
-/// How many hours, minutes or seconds of a rule are looked at in vain before it counts as over: some milliseconds of work.
-pub(crate) const MAX_RULE_SLOTS: u32 = 100_000;
+/// How many hours, minutes or seconds of a rule are looked at in vain before it counts as over: a millisecond of work.
+pub(crate) const MAX_RULE_SLOTS: u32 = 40_000;
 /// Single times in one schedule.
 pub const MAX_SINGLE_TIMES: usize = 1000;
 /// Entries in `exclude` of one schedule.
@@ -42,6 +42,19 @@ pub(crate) const MAX_EXCLUDED_MINUTES: u32 = 200_000;
 pub const SHORTEST_MISFIRE_WINDOW: Span = Span::from_secs(10);
 /// Faults that are told of one cron line; the others are counted.
 pub(crate) const MAX_FAULTS_PER_LINE: usize = 8;
+
+/// Calendars that a schedule excludes, and those that it keeps to.
+pub const MAX_NAMED_CALENDARS: usize = 16;
+/// Dates and ranges of one calendar, with those of its file's events and of the calendars that it refers to.
+pub const MAX_CALENDAR_DATES: usize = 20_000;
+/// Calendars that one refers to, within each other, itself included.
+pub const MAX_CALENDAR_DEPTH: usize = 8;
+/// Calendars that one refers to, in all.
+pub const MAX_CALENDAR_PARTS: usize = 64;
+/// Bytes of an iCalendar file.
+pub const MAX_ICAL_BYTES: usize = 192 * 1024;
+/// Events of an iCalendar file.
+pub const MAX_ICAL_EVENTS: usize = 2_000;
 
 /// No due time lies before this one: 1970-01-01T00:00:00Z.
 pub const FIRST_TIME: i64 = 0;

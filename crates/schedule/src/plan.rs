@@ -1,7 +1,8 @@
 //! A compiled schedule: asked for the next nominal time, and for the due time of a nominal one.
 
-use flintwheel_model::definition::DstPolicy;
+use flintwheel_model::definition::{DstPolicy, Roll};
 
+use crate::business::Business;
 use crate::clock::first_instant;
 use crate::closed::Closed;
 use crate::cron::Cron;
@@ -9,6 +10,7 @@ use crate::interval::Every;
 use crate::jitter::Spread;
 use crate::limits::MAX_EXCLUDED_TIMES;
 use crate::repeat::Repeat;
+use crate::roll::first_rolled;
 use crate::rule::Rule;
 use crate::zone::Zone;
 
@@ -21,14 +23,16 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 /// All times are microseconds since the Unix epoch, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
-    /// Sorted, no two equal; so are the other four.
+    /// Sorted, no two equal; so are the other five.
     pub(crate) crons: Box<[Cron]>,
     pub(crate) repeats: Box<[Repeat]>,
     pub(crate) rules: Box<[Rule]>,
+    pub(crate) business: Box<[Business]>,
     pub(crate) intervals: Box<[Every]>,
     pub(crate) singles: Box<[i64]>,
     /// Without it nothing is excluded.
     pub(crate) closed: Option<Box<Closed>>,
+    pub(crate) roll: Roll,
     /// That local times are read in.
     pub(crate) zone: &'static Zone,
     pub(crate) dst: DstPolicy,
@@ -71,6 +75,15 @@ impl Plan {
         self.zone.name()
     }
 
+    /// What it takes in memory, in bytes; without zones and calendars, which are shared.
+    pub fn bytes(&self) -> usize {
+        let Self { crons, repeats, rules, business, intervals, singles, closed, .. } = self;
+        let fields = size_of_val(&**crons) + size_of_val(&**repeats) + size_of_val(&**business);
+        let times = size_of_val(&**intervals) + size_of_val(&**singles);
+        let rules: usize = rules.iter().map(Rule::bytes).sum();
+        size_of::<Self>() + fields + times + rules + closed.as_ref().map_or(0, |closed| closed.bytes())
+    }
+
     /// As [`due`](Self::due), where the nominal time that follows is known.
     pub(crate) fn due_before(&self, nominal: i64, following: Option<i64>, seed: u64) -> i64 {
         self.spread.map_or(nominal, |spread| nominal + spread.offset(nominal, following, seed))
@@ -95,14 +108,17 @@ impl Plan {
         let crons = self.crons.iter().filter_map(|cron| {
             first_instant(self.zone, self.dst, from, |local| match closed {
                 None => cron.first_local(local),
-                Some(closed) => closed.first_open(cron, local),
+                Some(closed) if self.roll == Roll::Skip => closed.first_open(cron, local),
+                Some(closed) => first_rolled(closed, self.roll, |local| cron.first_local(local), local),
             })
         });
         let repeats = self.repeats.iter().filter_map(|repeat| self.first_of(from, |local| repeat.first_local(local)));
         let rules = self.rules.iter().filter_map(|rule| {
             self.first_of(from, |local| rule.first_local(local)).filter(|second| *second <= rule.last)
         });
-        crons.chain(repeats).chain(rules).min().map(|second| second * MICROS_PER_SECOND)
+        let days = |year, month| closed.map_or(0, |closed| closed.days(year, month));
+        let business = self.business.iter().filter_map(|one| self.first_of(from, |local| one.first_local(local, days)));
+        crons.chain(repeats).chain(rules).chain(business).min().map(|second| second * MICROS_PER_SECOND)
     }
 
     /// The first open instant at or after `from`, in seconds, of what names local times; `first_local` yields the first at
@@ -110,7 +126,8 @@ impl Plan {
     fn first_of(&self, from: i64, first_local: impl Fn(i64) -> Option<i64>) -> Option<i64> {
         first_instant(self.zone, self.dst, from, |local| match &self.closed {
             None => first_local(local),
-            Some(closed) => closed.first_open_of(&first_local, local),
+            Some(closed) if self.roll == Roll::Skip => closed.first_open_of(&first_local, local),
+            Some(closed) => first_rolled(closed, self.roll, &first_local, local),
         })
     }
 

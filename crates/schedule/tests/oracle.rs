@@ -129,6 +129,7 @@ impl Case {
     fn trigger(&self) -> ScheduleTrigger {
         let Named { dates, .. } = &self.excluded;
         let exclusion = Exclusion {
+            calendar_name: Vec::new(),
             dates: dates.iter().map(|(first, last)| format!("{first}/{last}")).collect(),
             cron: self.excluded.lines(),
             calendar: self.excluded.calendars(),

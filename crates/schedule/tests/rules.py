@@ -2,6 +2,8 @@
 
     python3 crates/schedule/tests/rules.py > crates/schedule/tests/rules.txt
 
+`rules.py COUNT SEED` prints so many other random rules, for `cargo xtask prove oracles`.
+
 The rules are the examples of RFC 5545, and random ones that dateutil and the standard read alike. Left out are those of
 which dateutil says something else than the standard:
 
@@ -14,6 +16,7 @@ which dateutil says something else than the standard:
 import datetime
 import random
 import signal
+import sys
 
 from dateutil.rrule import rrulestr
 
@@ -180,20 +183,26 @@ def row(text, chance, seconds=1.0):
     return f"{text} | {after:%Y-%m-%dT%H:%M:%SZ} | {' '.join(shown)}"
 
 
+def random_rows(count, chance, seconds):
+    while count > 0:
+        line = row(random_rule(chance), chance, seconds)
+        if line and not line.endswith("| none"):
+            print(line)
+            count -= 1
+
+
 def main():
     signal.signal(signal.SIGALRM, too_slow)
+    if len(sys.argv) == 3:
+        random_rows(int(sys.argv[1]), random.Random(int(sys.argv[2])), 0.05)
+        return
     chance = random.Random(5545)
     print("## Made by rules.py from what python-dateutil says: rule | after | the times that follow. A final \"none\" says that no more come.")
     print("\n## Examples of RFC 5545, and some more")
     for text in filter(None, EXAMPLES):
         print(row(text, chance, seconds=20.0))
     print("\n## Random ones")
-    made = 0
-    while made < 400:
-        line = row(random_rule(chance), chance)
-        if line and not line.endswith("| none"):
-            print(line)
-            made += 1
+    random_rows(400, chance, 1.0)
 
 
 if __name__ == "__main__":

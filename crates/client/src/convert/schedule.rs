@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use flintwheel_model::Violations;
 use flintwheel_model::definition::{
     CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
-    MisfirePolicy, ScheduleTrigger,
+    MisfirePolicy, Roll, ScheduleTrigger,
 };
 use flintwheel_proto::v1;
 use prost_types::Timestamp;
@@ -29,6 +29,8 @@ pub(super) fn write(schedule: &ScheduleTrigger, at: At<'_>, faults: &mut Violati
         rrule: schedule.rrule.clone(),
         dst: schedule.dst.map(write_dst),
         exclude: exclude.map(|(i, exclusion)| write_exclusion(exclusion, excluded.index(i), faults)).collect(),
+        only_on: schedule.only_on.clone(),
+        roll: write_roll(schedule.roll).into(),
     }
 }
 
@@ -49,6 +51,8 @@ pub(super) fn read(proto: v1::ScheduleTrigger, at: At<'_>, faults: &mut Violatio
         rrule: proto.rrule,
         dst: proto.dst.map(|dst| read_dst(dst, at.field("dst"), faults)),
         exclude: exclude.map(|(i, exclusion)| read_exclusion(exclusion, excluded.index(i), faults)).collect(),
+        only_on: proto.only_on,
+        roll: read_roll(proto.roll, at.field("roll"), faults),
     }
 }
 
@@ -74,6 +78,25 @@ fn read_dialect(number: i32, at: At<'_>, faults: &mut Violations) -> CronDialect
         Some(v1::CronDialect::Vixie) => CronDialect::Vixie,
         Some(v1::CronDialect::Quartz) => CronDialect::Quartz,
         Some(v1::CronDialect::Unspecified) | None => CronDialect::default(),
+    }
+}
+
+fn write_roll(roll: Roll) -> v1::Roll {
+    match roll {
+        Roll::Skip => v1::Roll::Skip,
+        Roll::Next => v1::Roll::Next,
+        Roll::Previous => v1::Roll::Previous,
+        Roll::Nearest => v1::Roll::Nearest,
+    }
+}
+
+fn read_roll(number: i32, at: At<'_>, faults: &mut Violations) -> Roll {
+    match known(number, at, faults) {
+        Some(v1::Roll::Skip) => Roll::Skip,
+        Some(v1::Roll::Next) => Roll::Next,
+        Some(v1::Roll::Previous) => Roll::Previous,
+        Some(v1::Roll::Nearest) => Roll::Nearest,
+        Some(v1::Roll::Unspecified) | None => Roll::default(),
     }
 }
 
@@ -137,6 +160,7 @@ fn read_dst(proto: v1::DstPolicy, at: At<'_>, faults: &mut Violations) -> DstPol
 
 fn write_exclusion(exclusion: &Exclusion, at: At<'_>, faults: &mut Violations) -> v1::Exclusion {
     v1::Exclusion {
+        calendar_name: exclusion.calendar_name.clone(),
         dates: exclusion.dates.clone(),
         cron: exclusion.cron.clone(),
         calendar: exclusion.calendar.iter().map(write_calendar).collect(),
@@ -148,6 +172,7 @@ fn write_exclusion(exclusion: &Exclusion, at: At<'_>, faults: &mut Violations) -
 
 fn read_exclusion(proto: v1::Exclusion, at: At<'_>, faults: &mut Violations) -> Exclusion {
     Exclusion {
+        calendar_name: proto.calendar_name,
         dates: proto.dates,
         cron: proto.cron,
         calendar: proto.calendar.into_iter().map(read_calendar).collect(),

@@ -42,6 +42,14 @@ pub struct ScheduleTrigger {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<Exclusion>")]
     pub exclude: Vec<Exclusion>,
+    /// Calendars by their names: all other days are closed.
+    #[serde(default, alias = "onlyOn", skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub only_on: Vec<String>,
+    /// What becomes of a local time on a closed day: one that `exclude` names whole, or `only_on` does not name (default:
+    /// `skip`).
+    #[serde(default, skip_serializing_if = "Roll::is_default")]
+    pub roll: Roll,
     /// IANA name of the zone that local times are read in (default: UTC).
     #[serde(default, alias = "timeZone", skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
@@ -101,7 +109,7 @@ pub struct CalendarTimes {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
     #[schemars(with = "OneOrMany<CalendarValue>")]
     pub hour: Vec<String>,
-    /// 1 to 31, or `L`, `L-3`, `15W`, `LW` (default: any).
+    /// 1 to 31, or `L`, `L-3`, `15W`, `LW`; `3B`, `LB`, `L-2B` count the open days of the month (default: any).
     #[serde(default, alias = "dayOfMonth", skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
     #[schemars(with = "OneOrMany<CalendarValue>")]
     pub day_of_month: Vec<String>,
@@ -166,6 +174,10 @@ impl Interval {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exclusion {
+    /// Calendars by their names: their days.
+    #[serde(default, alias = "calendarName", skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub calendar_name: Vec<String>,
     /// Local days: `2026-12-24`, or `2026-12-24/2027-01-06` with both ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<String>")]
@@ -190,6 +202,35 @@ pub struct Exclusion {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<DateTime<Utc>>")]
     pub at: Vec<DateTime<Utc>>,
+}
+
+/// What becomes of a local time on a closed day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Roll {
+    /// Nothing is due.
+    #[default]
+    Skip,
+    /// It is due on the next open day.
+    Next,
+    /// It is due on the open day before.
+    Previous,
+    /// It is due on the open day that is nearest, of two as near on the later one.
+    Nearest,
+}
+
+impl Roll {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl ScheduleTrigger {
+    /// The calendars that it names; one may be named twice.
+    pub fn calendar_names(&self) -> impl Iterator<Item = &str> {
+        let excluded = self.exclude.iter().flat_map(|exclusion| &exclusion.calendar_name);
+        excluded.chain(&self.only_on).map(String::as_str)
+    }
 }
 
 /// What becomes of local times when clocks change. Without it a local time is a literal one: what is left out is skipped,

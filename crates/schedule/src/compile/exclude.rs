@@ -1,14 +1,19 @@
 //! What a schedule excludes.
 
-use chrono::{Datelike, NaiveDate};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use flintwheel_model::definition::ScheduleTrigger;
 
 use super::kinds::{Kinds, Named};
 use super::{Compiler, distinct};
+use crate::calendar::{CalendarDays, apart, read_range};
 use crate::closed::Closed;
 use crate::cron::Reading;
-use crate::fault::{Fault, Piece};
-use crate::limits::{MAX_EXCLUDED_DATES, MAX_EXCLUDED_FIELDS, MAX_EXCLUDED_INTERVALS, MAX_EXCLUSIONS};
+use crate::fault::{Piece, quoted};
+use crate::limits::{
+    MAX_EXCLUDED_DATES, MAX_EXCLUDED_FIELDS, MAX_EXCLUDED_INTERVALS, MAX_EXCLUSIONS, MAX_NAMED_CALENDARS,
+};
 use crate::rule::Rule;
 
 /// Days since 1970, the first and the last of a range.
@@ -19,6 +24,9 @@ type Days = (i32, i32);
 pub(super) struct Excluded<'a> {
     pub named: Named<'a>,
     dates: Vec<Days>,
+    /// By their names.
+    calendars: BTreeMap<&'a str, Arc<CalendarDays>>,
+    only: BTreeMap<&'a str, Arc<CalendarDays>>,
 }
 
 impl Excluded<'_> {
@@ -27,37 +35,28 @@ impl Excluded<'_> {
         let crons = distinct(self.named.crons().map(|(_, cron)| cron).collect());
         let Named { repeats, intervals, singles, .. } = self.named;
         let (repeats, intervals, singles) = (distinct(repeats), distinct(intervals), distinct(singles));
+        let calendars = |by_name: BTreeMap<&str, Arc<CalendarDays>>| by_name.into_values().collect();
+        let (named, only) = (calendars(self.calendars), calendars(self.only));
         let dates = apart(self.dates);
-        let closed = Closed { dates, crons, repeats, rules: distinct(rules), intervals, singles };
+        let closed = Closed { dates, named, only, crons, repeats, rules: distinct(rules), intervals, singles };
         (closed != Closed::default()).then(|| Box::new(closed))
     }
-}
-
-/// Sorted, with ranges that meet made one.
-fn apart(mut dates: Vec<Days>) -> Box<[Days]> {
-    dates.sort_unstable();
-    let mut ranges: Vec<Days> = Vec::with_capacity(dates.len());
-    for (first, last) in dates {
-        match ranges.last_mut().filter(|range| first <= range.1 + 1) {
-            Some(range) => range.1 = range.1.max(last),
-            None => ranges.push((first, last)),
-        }
-    }
-    ranges.into()
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn excluded(&mut self, reading: Reading) -> Excluded<'a> {
         let trigger: &'a ScheduleTrigger = self.trigger;
         let (path, mut excluded) = (format!("{}.exclude", self.field), Excluded::default());
+        self.look_up(&format!("{}.only_on", self.field), &trigger.only_on, &mut excluded.only);
         if !self.fits(path.clone(), trigger.exclude.len(), MAX_EXCLUSIONS) {
             return excluded;
         }
         for (number, exclusion) in trigger.exclude.iter().enumerate() {
             let path = format!("{path}[{number}]");
             let kinds = Kinds::of_exclusion(exclusion, path.clone());
-            if kinds.is_empty() && exclusion.dates.is_empty() {
-                self.faults.push(&path, "it has none of dates, cron, calendar, rrule, interval and at");
+            let has_days = !exclusion.dates.is_empty() || !exclusion.calendar_name.is_empty();
+            if kinds.is_empty() && !has_days {
+                self.faults.push(&path, "it has none of calendar_name, dates, cron, calendar, rrule, interval and at");
             }
             let mut more = self.named(&kinds, reading);
             excluded.named.lines.append(&mut more.lines);
@@ -66,10 +65,28 @@ impl<'a> Compiler<'a> {
             excluded.named.repeats.append(&mut more.repeats);
             excluded.named.intervals.append(&mut more.intervals);
             excluded.named.singles.append(&mut more.singles);
+            self.look_up(&format!("{path}.calendar_name"), &exclusion.calendar_name, &mut excluded.calendars);
             self.dates(&format!("{path}.dates"), &exclusion.dates, &mut excluded.dates);
         }
         self.check_excluded(&path, &excluded);
         excluded
+    }
+
+    /// Finds calendars by their names.
+    fn look_up(&mut self, path: &str, names: &'a [String], found: &mut BTreeMap<&'a str, Arc<CalendarDays>>) {
+        for (number, name) in names.iter().enumerate() {
+            match (self.calendars)(name) {
+                Some(days) => {
+                    found.insert(name, days);
+                }
+                None => {
+                    let help = "apply it first, as kind: Calendar in the namespace of the definition";
+                    self.faults
+                        .push(format!("{path}[{number}]"), format!("there is no calendar {}; {help}", quoted(name)));
+                }
+            }
+        }
+        self.fits(path.to_owned(), found.len(), MAX_NAMED_CALENDARS);
     }
 
     /// That not too much is excluded, in all entries together.
@@ -92,33 +109,10 @@ impl<'a> Compiler<'a> {
             return;
         }
         for (number, text) in texts.iter().enumerate() {
-            match read_dates(Piece::whole(text)) {
+            match read_range(Piece::whole(text)) {
                 Ok(days) => dates.push(days),
                 Err(fault) => self.faults.0.push(fault.in_field(&format!("{path}[{number}]"))),
             }
         }
     }
-}
-
-/// `2026-12-24`, or `2026-12-24/2027-01-06` with both ends.
-fn read_dates(text: Piece) -> Result<Days, Fault> {
-    let Some((first, last)) = text.split_once('/') else {
-        let day = read_date(text)?;
-        return Ok((day, day));
-    };
-    let (first, last) = (read_date(first)?, read_date(last)?);
-    if last < first {
-        return Err(text.fault(format!("dates {} end before they begin", text.quoted())));
-    }
-    Ok((first, last))
-}
-
-fn read_date(text: Piece) -> Result<i32, Fault> {
-    let date =
-        NaiveDate::parse_from_str(text.text, "%Y-%m-%d").ok().filter(|date| (1970..=2100).contains(&date.year()));
-    let day = date.filter(|_| text.text.len() == "2026-12-24".len()).map(|date| date.to_epoch_days());
-    day.ok_or_else(|| {
-        let help = "write 2026-12-24, or 2026-12-24/2027-01-06 for a range";
-        text.fault(format!("date {} is not a day of the years 1970-2100; {help}", text.quoted()))
-    })
 }

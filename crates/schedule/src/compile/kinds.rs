@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use flintwheel_model::definition::{CalendarTimes, Exclusion, Interval, ScheduleTrigger};
 
 use super::{Compiler, shown};
-use crate::cron::{Cron, Line, Reading, read_calendar};
+use crate::business::Picked;
+use crate::cron::{CalendarRead, Cron, Line, Reading, read_calendar};
 use crate::interval::{Every, IntervalFault, Recurring};
 use crate::limits::{FIRST_TIME, LAST_TIME, MAX_CALENDARS, MAX_CRON_LINES, MAX_INTERVALS, MAX_RULES, MAX_SINGLE_TIMES};
 use crate::repeat::Repeat;
@@ -44,6 +45,8 @@ pub(super) struct Named<'a> {
     /// Cron lines, each with its path.
     pub lines: Vec<(String, Line<'a>)>,
     pub calendars: Vec<(String, Cron)>,
+    /// Calendars of business days, each with its path.
+    pub business: Vec<(String, (Cron, Picked))>,
     /// Each with its path.
     pub rules: Vec<(String, RuleText<'a>)>,
     pub repeats: Vec<Repeat>,
@@ -64,7 +67,7 @@ impl Compiler<'_> {
     /// Reads all kinds.
     pub(super) fn named<'b>(&mut self, kinds: &Kinds<'b>, reading: Reading) -> Named<'b> {
         let mut named = Named { lines: self.lines(kinds, reading), ..Named::default() };
-        named.calendars = self.calendars(kinds, reading);
+        self.calendars(kinds, reading, &mut named);
         named.rules = self.rules(kinds);
         self.intervals(kinds, &mut named);
         named.singles = self.singles(kinds);
@@ -89,19 +92,20 @@ impl Compiler<'_> {
         lines
     }
 
-    fn calendars(&mut self, kinds: &Kinds, reading: Reading) -> Vec<(String, Cron)> {
-        let mut calendars = Vec::new();
+    fn calendars(&mut self, kinds: &Kinds, reading: Reading, named: &mut Named) {
         if !self.fits(format!("{}.calendar", kinds.path), kinds.calendar.len(), MAX_CALENDARS) {
-            return calendars;
+            return;
         }
         for (number, calendar) in kinds.calendar.iter().enumerate() {
             let path = format!("{}.calendar[{number}]", kinds.path);
             match read_calendar(calendar, &path, reading) {
-                Ok(cron) => calendars.push((path, cron)),
+                Ok(CalendarRead { plain, business }) => {
+                    named.calendars.extend(plain.map(|cron| (path.clone(), cron)));
+                    named.business.extend(business.map(|business| (path, business)));
+                }
                 Err(faults) => self.faults.0.extend(faults.0),
             }
         }
-        calendars
     }
 
     fn rules<'b>(&mut self, kinds: &Kinds<'b>) -> Vec<(String, RuleText<'b>)> {

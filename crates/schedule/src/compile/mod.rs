@@ -5,10 +5,13 @@ mod kinds;
 mod zone;
 
 use chrono::{DateTime, Utc};
-use flintwheel_model::definition::{DstPolicy, Gap, ScheduleTrigger};
+use flintwheel_model::definition::{DstPolicy, Gap, Roll, ScheduleTrigger};
 use flintwheel_model::{Violation, Violations};
 
+use crate::business::Business;
+use crate::calendar::Calendars;
 use crate::clock::first_instant;
+use crate::closed::Closed;
 use crate::cron::{Reading, hides_a_weekday};
 use crate::jitter::Spread;
 use crate::limits::{FIRST_TIME, LAST_TIME, SHORTEST_MISFIRE_WINDOW};
@@ -22,9 +25,24 @@ impl Plan {
     /// `identity` is the definition's ([`crate::identity`]), which `H` is derived from.
     ///
     /// # Errors
-    /// All that is wrong with it; also when it can't ever fire.
+    /// All that is wrong with it; also when it can't ever fire, and when it names a calendar: see
+    /// [`compile_with`](Self::compile_with).
     pub fn compile(trigger: &ScheduleTrigger, field: &str, identity: u64) -> Result<Self, Violations> {
-        let mut compiler = Compiler { field, trigger, faults: Violations::default() };
+        Self::compile_with(trigger, field, identity, &|_| None)
+    }
+
+    /// As [`compile`](Self::compile), where `calendars` finds the days of a calendar by its name. A plan keeps the days that it
+    /// was compiled with: when a calendar changes, all that name it ([`ScheduleTrigger::calendar_names`]) are compiled anew.
+    ///
+    /// # Errors
+    /// All that is wrong with it; also when it can't ever fire, or names a calendar that is not found.
+    pub fn compile_with(
+        trigger: &ScheduleTrigger,
+        field: &str,
+        identity: u64,
+        calendars: Calendars,
+    ) -> Result<Self, Violations> {
+        let mut compiler = Compiler { field, trigger, calendars, faults: Violations::default() };
         let dst = trigger.dst.unwrap_or_default();
         let mut named = compiler.named(&Kinds::of_schedule(trigger, field), reading(trigger, identity, false));
         let mut excluded = compiler.excluded(reading(trigger, identity, true));
@@ -39,13 +57,18 @@ impl Plan {
         }
         let (rules, closed_rules) =
             (compiler.rules_in(zone, dst, &mut named), compiler.rules_in(zone, dst, &mut excluded.named));
+        let closed = excluded.closed(closed_rules);
+        let business = compiler.business(zone, dst, &mut named, closed.as_deref());
+        compiler.check_roll(closed.as_deref());
         let plan = Self {
             crons: distinct(named.crons().map(|(_, cron)| cron).collect()),
             repeats: distinct(std::mem::take(&mut named.repeats)),
             rules: distinct(rules),
+            business,
             intervals: distinct(std::mem::take(&mut named.intervals)),
             singles: distinct(std::mem::take(&mut named.singles)),
-            closed: excluded.closed(closed_rules),
+            closed,
+            roll: trigger.roll,
             zone,
             dst,
             first,
@@ -87,6 +110,7 @@ fn distinct<T: Ord>(mut items: Vec<T>) -> Box<[T]> {
 struct Compiler<'a> {
     field: &'a str,
     trigger: &'a ScheduleTrigger,
+    calendars: Calendars<'a>,
     faults: Violations,
 }
 
@@ -138,6 +162,29 @@ impl Compiler<'_> {
         rules
     }
 
+    /// Business days with all that decides about them; those that never come are told of.
+    fn business(&mut self, zone: &Zone, dst: DstPolicy, named: &mut Named, closed: Option<&Closed>) -> Box<[Business]> {
+        let working_week = closed.is_none_or(|closed| !closed.has_weekdays());
+        let days = |year, month| closed.map_or(0, |closed| closed.days(year, month));
+        let mut business = Vec::new();
+        for (path, (cron, picked)) in std::mem::take(&mut named.business) {
+            let one = Business { cron, picked, working_week };
+            match first_instant(zone, dst, FIRST_TIME, |local| one.first_local(local, days)) {
+                Some(_) => business.push(one),
+                None => self.faults.push(path, "it never fires: no month until 2100 has such an open day"),
+            }
+        }
+        distinct(business)
+    }
+
+    fn check_roll(&mut self, closed: Option<&Closed>) {
+        if self.trigger.roll != Roll::Skip && self.faults.0.is_empty() && closed.is_none_or(|closed| !closed.has_days())
+        {
+            let message = "there is no closed day to move from: neither exclude nor only_on closes whole days";
+            self.fault("roll", message.to_owned());
+        }
+    }
+
     fn check_misfire_policy(&mut self) {
         if let Some(policy) = self.trigger.misfire_policy
             && policy.window < SHORTEST_MISFIRE_WINDOW
@@ -159,7 +206,11 @@ impl Compiler<'_> {
         } else {
             let bound = |time: Option<DateTime<Utc>>, none: &str| time.map_or(none.to_owned(), |time| shown(&time));
             let (from, to) = (bound(trigger.start, "1970"), bound(trigger.end, "2100"));
-            let why = if plan.closed.is_none() { "no due time lies" } else { "exclude leaves no due time that lies" };
+            let why = match plan.closed {
+                None => "no due time lies",
+                Some(_) if trigger.exclude.is_empty() => "only_on leaves no due time that lies",
+                Some(_) => "exclude leaves no due time that lies",
+            };
             format!("it never fires: {why} in its bounds, from {from} to {to}")
         };
         self.faults.0.push(Violation::new(self.field, message));

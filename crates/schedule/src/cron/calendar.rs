@@ -6,18 +6,33 @@ use flintwheel_model::definition::{CalendarTimes, CronDialect};
 
 use super::fields::{Field, HOUR, MINUTE, MONTH, SECOND, YEAR};
 use super::{Cron, EVERY_YEAR, MonthDays, Reading, WeekDays};
+use crate::business::Picked;
 use crate::fault::{Fault, Piece};
 use crate::limits::{FIRST_TIME, MAX_CALENDAR_COMMENT_BYTES, MAX_CRON_LINE_BYTES, MAX_FAULTS_PER_LINE};
 
+/// What a calendar says: of its days of month those that the month alone decides, and those that open days decide.
+pub(crate) struct CalendarRead {
+    pub plain: Option<Cron>,
+    pub business: Option<(Cron, Picked)>,
+}
+
 /// Reads a calendar; `path` is where it stands. All its faults at once.
-pub(crate) fn read_calendar(calendar: &CalendarTimes, path: &str, reading: Reading) -> Result<Cron, Violations> {
+pub(crate) fn read_calendar(
+    calendar: &CalendarTimes,
+    path: &str,
+    reading: Reading,
+) -> Result<CalendarRead, Violations> {
     let mut reader = Reader { path, seed: reading.seed, faults: Violations::default() };
+    let (days, picked) = reader.days("day_of_month", &calendar.day_of_month);
+    if picked.is_some() && reading.excludes {
+        reader.faults.push(format!("{path}.day_of_month"), BUSINESS_EXCLUDED);
+    }
     let time = reading.time_default();
     let cron = Cron {
         seconds: reader.set("second", &calendar.second, time, &SECOND) as u64,
         minutes: reader.set("minute", &calendar.minute, time, &MINUTE) as u64,
         hours: reader.set("hour", &calendar.hour, time, &HOUR) as u32,
-        days: reader.days("day_of_month", &calendar.day_of_month),
+        days,
         months: reader.set("month", &calendar.month, "*", &MONTH) as u16,
         weekdays: reader.weekdays("day_of_week", &calendar.day_of_week),
         years: match calendar.year.as_slice() {
@@ -28,11 +43,15 @@ pub(crate) fn read_calendar(calendar: &CalendarTimes, path: &str, reading: Readi
         either: false,
     };
     reader.check_comment(&calendar.comment);
-    if reader.faults.0.is_empty() && cron.first_local(FIRST_TIME).is_none() {
+    let plain = (!days.is_empty()).then_some(cron);
+    if reader.faults.0.is_empty() && plain.is_some_and(|cron| cron.first_local(FIRST_TIME).is_none()) {
         reader.faults.push(path, "no day from 1970 to 2100 is like this");
     }
-    reader.faults.into_result().map(|()| cron)
+    let business = picked.map(|picked| (Cron { days: MonthDays::ALL, ..cron }, picked));
+    reader.faults.into_result().map(|()| CalendarRead { plain, business })
 }
+
+const BUSINESS_EXCLUDED: &str = "business days such as LB can't be excluded: they follow from what is excluded";
 
 struct Reader<'a> {
     path: &'a str,
@@ -51,13 +70,26 @@ impl Reader<'_> {
             .fold(0, |set, more| set | more)
     }
 
-    fn days(&mut self, name: &str, texts: &[String]) -> MonthDays {
+    fn days(&mut self, name: &str, texts: &[String]) -> (MonthDays, Option<Picked>) {
         let seed = self.seed;
         if texts.is_empty() {
-            return MonthDays::ALL;
+            return (MonthDays::ALL, None);
         }
-        let days = self.each(name, texts, |text, faults| MonthDays::parse(text, seed, faults));
-        days.into_iter().fold(MonthDays::default(), MonthDays::or)
+        let read = self.each(name, texts, |text, faults| {
+            let (mut plain, mut picked) = (MonthDays::default(), None::<Picked>);
+            for part in text.split(',') {
+                match Picked::read(part) {
+                    None => plain = plain.or(MonthDays::parse(part, seed, faults)),
+                    Some(Ok(more)) => picked = Some(picked.unwrap_or_default().or(more)),
+                    Some(Err(fault)) => faults.push(fault),
+                }
+            }
+            (plain, picked)
+        });
+        read.into_iter().fold((MonthDays::default(), None), |(days, picked), (more, more_picked)| {
+            let both = picked.into_iter().chain(more_picked).reduce(Picked::or);
+            (days.or(more), both)
+        })
     }
 
     fn weekdays(&mut self, name: &str, texts: &[String]) -> WeekDays {

@@ -26,6 +26,10 @@ pub(crate) struct MonthDays {
 impl MonthDays {
     pub const ALL: Self = Self { plain: MONTH, from_end: 0, near: 0, near_from_end: 0 };
 
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The days of both.
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -82,7 +86,8 @@ impl MonthDays {
 fn days_back(part: Piece, text: &str) -> Result<u32, Fault> {
     let days = if text.is_empty() { Some(0) } else { text.strip_prefix('-').and_then(|days| days.parse().ok()) };
     days.filter(|days| *days <= 30).ok_or_else(|| {
-        let help = "L is a month's last day, L-1 to L-30 are days before it, LW is its last working day";
+        let help = "L is a month's last day, L-1 to L-30 are days before it, LW is its last working day; a \
+                    calendar knows LB, the last open day";
         part.fault(format!("day of month {} is not known; {help}", part.quoted()))
     })
 }
@@ -126,6 +131,11 @@ impl WeekDays {
             }
         }
         days
+    }
+
+    /// The weekdays as bits, where there are some and all are meant in each week.
+    pub fn plain_only(self) -> Option<u8> {
+        (self.plain != 0 && self.nth == [0; 5] && self.last == 0).then_some(self.plain)
     }
 
     fn add(&mut self, part: Piece, list: Piece, dialect: CronDialect, seed: u64) -> Result<(), Fault> {

@@ -9,7 +9,7 @@ mod search;
 
 use flintwheel_model::definition::CronDialect;
 
-pub(crate) use calendar::read_calendar;
+pub(crate) use calendar::{CalendarRead, read_calendar};
 pub(crate) use days::{MonthDays, WeekDays, in_each_week};
 pub(crate) use line::{Line, hides_a_weekday};
 pub(crate) use search::first_second;
@@ -38,6 +38,12 @@ pub(crate) struct Cron {
 }
 
 impl Cron {
+    /// Whether it names days by nothing but their weekday, in each week of each year.
+    pub fn is_by_weekday(&self) -> bool {
+        let any_date = self.days == MonthDays::ALL && self.months == Self::ALWAYS.months && self.years == EVERY_YEAR;
+        any_date && self.weekdays.plain_only().is_some()
+    }
+
     /// Names every second of every day.
     pub const ALWAYS: Self = Self {
         years: EVERY_YEAR,

@@ -73,6 +73,13 @@ impl Rule {
         self.first_local(local) == Some(local)
     }
 
+    /// What it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let Self { pattern: Pattern { days, positions, .. }, more, less, .. } = self;
+        let days = size_of_val(&*days.nth) + size_of_val(&*days.year_days);
+        size_of::<Self>() + days + size_of_val(&**positions) + size_of_val(&**more) + size_of_val(&**less)
+    }
+
     fn first_named(&self, from: i64) -> Option<i64> {
         let mut from = from;
         loop {

@@ -95,9 +95,22 @@ fn interval() -> impl Strategy<Value = Interval> {
 
 fn exclusion() -> impl Strategy<Value = Exclusion> {
     let texts = || vec(text(), 0..3);
-    (texts(), texts(), vec(calendar(), 0..2), texts(), vec(interval(), 0..2), vec(time(), 0..2)).prop_map(
-        |(dates, cron, calendar, rrule, interval, at)| Exclusion { dates, cron, calendar, rrule, interval, at },
+    let days = (texts(), texts());
+    (days, texts(), vec(calendar(), 0..2), texts(), vec(interval(), 0..2), vec(time(), 0..2)).prop_map(
+        |((calendar_name, dates), cron, calendar, rrule, interval, at)| Exclusion {
+            calendar_name,
+            dates,
+            cron,
+            calendar,
+            rrule,
+            interval,
+            at,
+        },
     )
+}
+
+fn roll() -> impl Strategy<Value = Roll> {
+    prop_oneof![Just(Roll::Skip), Just(Roll::Next), Just(Roll::Previous), Just(Roll::Nearest)]
 }
 
 fn dialect() -> impl Strategy<Value = CronDialect> {
@@ -112,31 +125,29 @@ fn dst() -> impl Strategy<Value = DstPolicy> {
 
 fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
     let lists = (vec(text(), 0..3), vec(calendar(), 0..2), vec(text(), 0..2), vec(interval(), 0..3), vec(time(), 0..3));
-    let reading = (dialect(), option::of(text()), option::of(dst()), vec(exclusion(), 0..2));
+    let reading = (dialect(), option::of(text()), option::of(dst()), vec(exclusion(), 0..2), vec(text(), 0..2), roll());
     let rest = (option::of(jitter()), option::of(time()), option::of(time()), option::of(misfire()));
-    (lists, reading, rest).prop_map(
-        |(
-            (cron, calendar, rrule, interval, at),
-            (dialect, timezone, dst, exclude),
-            (jitter, start, end, misfire_policy),
-        )| {
-            ScheduleTrigger {
-                cron,
-                dialect,
-                calendar,
-                rrule,
-                interval,
-                at,
-                exclude,
-                timezone,
-                dst,
-                jitter,
-                start,
-                end,
-                misfire_policy,
-            }
-        },
-    )
+    (lists, reading, rest).prop_map(|(lists, reading, (jitter, start, end, misfire_policy))| {
+        let (cron, calendar, rrule, interval, at) = lists;
+        let (dialect, timezone, dst, exclude, only_on, roll) = reading;
+        ScheduleTrigger {
+            cron,
+            dialect,
+            calendar,
+            rrule,
+            interval,
+            at,
+            exclude,
+            only_on,
+            roll,
+            timezone,
+            dst,
+            jitter,
+            start,
+            end,
+            misfire_policy,
+        }
+    })
 }
 
 fn trigger() -> impl Strategy<Value = Trigger> {
@@ -261,6 +272,7 @@ fn faults_name_their_fields_all_at_once() {
         schedule: Some(v1::ScheduleTrigger {
             interval: vec![v1::Interval { every: negative, ..Default::default() }],
             dialect: 7,
+            roll: 9,
             dst: Some(v1::DstPolicy { gap: 7, fold: 0 }),
             exclude: vec![v1::Exclusion::default(), v1::Exclusion { at: vec![bad_time], ..Default::default() }],
             at: vec![prost_types::Timestamp::default(), bad_time],
@@ -282,6 +294,7 @@ fn faults_name_their_fields_all_at_once() {
             "spec.trigger.schedule.dialect",
             "spec.trigger.schedule.dst.gap",
             "spec.trigger.schedule.exclude[1].at[0]",
+            "spec.trigger.schedule.roll",
             "spec.start_workflow.input[0]",
         ]
     );

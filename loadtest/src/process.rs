@@ -123,6 +123,14 @@ fn tied(program: &Path) -> Command {
     command
 }
 
+/// The most memory that this process has had, in bytes.
+pub fn own_peak_bytes() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc")?;
+    let kib: u64 = kib.trim().trim_end_matches(" kB").parse().context("VmHWM is no number")?;
+    Ok(kib * 1024)
+}
+
 /// A program of the system, found by the search path or where administrators' programs are.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let search = std::env::var_os("PATH").unwrap_or_default();

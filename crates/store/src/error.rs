@@ -49,6 +49,11 @@ impl StoreError {
         Self::new(fault, path, format!("{action}: {error}"))
     }
 
+    /// Whether what was written is not there any more as it was, or a file of it is missing.
+    pub fn is_damage(&self) -> bool {
+        self.fault == Fault::Damaged || (self.fault == Fault::Io && self.cause.contains("No such file or directory"))
+    }
+
     /// Whether freeing disk space is what helps.
     pub fn is_disk_full(&self) -> bool {
         self.fault == Fault::DiskFull
@@ -59,7 +64,10 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, advice) = match self.fault {
             Fault::DiskFull => ("the disk is full", "free space there and start again"),
-            Fault::Damaged => ("data is damaged", "restore this directory, or let the node rejoin without it"),
+            Fault::Damaged => (
+                "data is damaged",
+                "bring it back from a backup, or, where other nodes have its shards, let the node rejoin without it",
+            ),
             Fault::Incompatible => ("data does not fit this program", "start the version or settings that wrote it"),
             Fault::Io => ("the disk failed", "look at the system's log for the device"),
         };

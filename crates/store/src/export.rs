@@ -139,7 +139,7 @@ impl Export<'_> {
 
     /// A cursor that can't read on looks as one at its end.
     fn intact(&self, cursor: &Cursor<'_>) -> Result<(), StoreError> {
-        cursor.status().map_err(|e| self.db.failed("read for an export", &e))
+        cursor.status().map_err(|e| self.db.unreadable("read for an export", &e))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What one commit of the log database writes: entries, positions and removals of any number of groups.
 
-use crate::keys::{entry_key, group_key};
+use crate::keys::{entry_key, group_end, group_key};
 use rocksdb::{ColumnFamily, WriteBatch};
 use std::ops::Range;
 
@@ -27,6 +27,12 @@ impl<'db> LogBatch<'db> {
         if !indexes.is_empty() {
             self.batch.delete_range_cf(self.entries, entry_key(group, indexes.start), entry_key(group, indexes.end));
         }
+    }
+
+    /// Removes all that there is of a group.
+    pub(crate) fn remove_group(&mut self, group: u32) {
+        let (from, to) = (group.to_be_bytes().to_vec(), group_end(group));
+        [self.entries, self.meta].into_iter().for_each(|column| self.batch.delete_range_cf(column, &from, &to));
     }
 
     /// Sets one of the group's named values.

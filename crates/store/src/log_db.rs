@@ -6,16 +6,26 @@ use crate::data_dir::DataDir;
 use crate::error::{Fault, StoreError};
 use crate::keys::{entry_key, group_end, group_key, index_of};
 use crate::log_batch::LogBatch;
+use crate::log_salvage::{self, Lost};
+use crate::manifest::{self, Manifest};
+use crate::mark::{Mark, WORDS};
 use crate::options;
+use crate::state_db::{TELL, whole_group};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_PENDING_COMPACTION_BYTES, PropName, SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, ReadOptions, SingleThreaded, WriteOptions};
+use std::fs;
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Its folder in the data directory.
 pub(crate) const NAME: &str = "log";
+/// Where one that can't be used goes, and the note that this one is such, in the data directory.
+pub(crate) const OLD: &str = "log.damaged";
+const NOTE: &str = "log.damage";
 const ENTRIES: &str = "log";
 const META: &str = "meta";
 
@@ -23,8 +33,24 @@ const META: &str = "meta";
 pub struct LogDb {
     db: DBWithThreadMode<SingleThreaded>,
     path: PathBuf,
+    mark: Mark,
+    /// Something of it can't be read.
+    damaged: AtomicBool,
+    /// None while it is not yet in its place. (Below the database: it is dropped after that.)
+    manifest: Option<Manifest>,
     /// Keeps the directory locked for as long as the database is open.
-    _dir: DataDir,
+    dir: DataDir,
+}
+
+/// What a log database has lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing.
+    Nothing,
+    /// The groups of which something could not be read.
+    Groups,
+    /// Any group may have lost something, and why.
+    All(StoreError),
 }
 
 /// Sizes, in bytes.
@@ -41,9 +67,78 @@ pub struct LogStats {
 }
 
 impl LogDb {
-    /// Opens the database in `dir`, making it if there is none. Replays what was synced and not yet written out.
+    /// Opens the database in `dir`, making it if there is none. Replays what was synced and not yet written out. One that has lost something of that is
+    /// damaged.
     pub fn open(dir: &DataDir) -> Result<Self, StoreError> {
-        let path = dir.path().join(NAME);
+        let log = Self::open_as_it_is(dir)?;
+        log.lost()?.map_or(Ok(log), Err)
+    }
+
+    /// As [`Self::open`], for who can do without: one that has lost its end is opened with what is there; one of which something can't be read is made anew without
+    /// the groups concerned, and of each of them `lost` says what is to be known; one that can't be used, or of which the group `essential` can't be read, is put
+    /// aside for an empty one. Says what was done, also the next time, until [`Self::accept`].
+    pub fn open_anyway(dir: &DataDir, essential: u32, lost: Lost<'_>) -> Result<(Self, Loss), StoreError> {
+        log_salvage::resume(dir)?;
+        let note = fs::read_to_string(dir.path().join(NOTE)).ok();
+        let why = match (Self::open_as_it_is(dir), note) {
+            (Ok(log), None) => {
+                let loss = log.lost()?.map_or(Loss::Nothing, Loss::All);
+                return Ok((log, loss));
+            }
+            (Ok(log), Some(note)) => {
+                let why = StoreError::new(Fault::Damaged, &log.path, note.trim_end());
+                let salvaged = log.lost()?.map_or(Ok(()), Err);
+                match salvaged.and_then(|()| log_salvage::salvage(dir, &log, essential, lost)) {
+                    Ok(()) => {
+                        tracing::error!(%why, "the log database is damaged: it was made anew from what can be read");
+                        drop(log);
+                        log_salvage::replace(dir, true)?;
+                        return Ok((Self::open_as_it_is(dir)?, Loss::Groups));
+                    }
+                    Err(error) => error,
+                }
+            }
+            (Err(error), _) => error,
+        };
+        if !why.is_damage() {
+            return Err(why);
+        }
+        tracing::error!(%why, "the log database can't be used: it is put aside");
+        log_salvage::replace(dir, false)?;
+        let log = Self::open_as_it_is(dir)?;
+        let loss = log.lost()?.unwrap_or(why);
+        Ok((log, Loss::All(loss)))
+    }
+
+    /// What was lost is known and dealt with, durably: from now on, it is as if it had never been there.
+    pub fn accept(&self) -> Result<(), StoreError> {
+        self.mark.restart(self.written())?;
+        match fs::remove_file(self.dir.path().join(NOTE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::from_io(&self.path, "remove the note of its damage", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What says that it has lost its end. Where nothing does, all that is there is on disk, and counts from now on.
+    fn lost(&self) -> Result<Option<StoreError>, StoreError> {
+        let loss = self.mark.loss(self.written());
+        if loss.is_none() {
+            self.mark.advance(self.written())?;
+        }
+        Ok(loss)
+    }
+
+    fn open_as_it_is(dir: &DataDir) -> Result<Self, StoreError> {
+        manifest::check(dir.path(), NAME)?;
+        let mut log = Self::open_at(dir, dir.path().join(NAME))?;
+        log.manifest = Some(Manifest::of(dir.path(), NAME)?);
+        Ok(log)
+    }
+
+    pub(crate) fn open_at(dir: &DataDir, path: PathBuf) -> Result<Self, StoreError> {
+        let mark = Mark::open(dir.path())?;
         let columns = [
             ColumnFamilyDescriptor::new("default", options::meta_column()),
             ColumnFamilyDescriptor::new(ENTRIES, options::log_column()),
@@ -51,12 +146,17 @@ impl LogDb {
         ];
         let db = DBWithThreadMode::open_cf_descriptors(&options::log_db(), &path, columns)
             .map_err(|e| StoreError::from_rocksdb(&path, "open", &e))?;
-        let log = Self { db, path, _dir: dir.clone() };
+        let log = Self { db, path, mark, damaged: AtomicBool::new(false), manifest: None, dir: dir.clone() };
         // A reader walks past every range removal in memory: write the memory table out before there are thousands.
         log.db
             .set_options_cf(log.column(ENTRIES), &[("memtable_max_range_deletions", "1000")])
             .map_err(|e| log.failed("set options", &e))?;
         Ok(log)
+    }
+
+    /// Notes which files it has, where that has changed, so that the next start finds whether they are there. Call it about once a second. Blocks.
+    pub fn note_files(&self) {
+        self.manifest.iter().for_each(Manifest::note);
     }
 
     /// An empty batch.
@@ -68,7 +168,29 @@ impl LogDb {
     pub fn commit(&self, batch: LogBatch<'_>) -> Result<(), StoreError> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(batch.batch, &options).map_err(|e| self.failed("write and sync", &e))
+        // (A compaction that has come to a damaged block: no other write will do better, in this process or the next.)
+        self.db.write_opt(batch.batch, &options).map_err(|e| self.failed("write and sync", &e))?;
+        self.mark.advance(self.written())
+    }
+
+    /// Whether something of it can't be read. The next [`Self::open_anyway`] makes it anew from what can.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    /// Numbers that are kept beside the database, for who has to know them also when it is lost; zeros at first.
+    pub fn words(&self) -> [u64; WORDS] {
+        self.mark.words()
+    }
+
+    /// Keeps such numbers, durably.
+    pub fn set_words(&self, words: [u64; WORDS]) -> Result<(), StoreError> {
+        self.mark.set_words(words)
+    }
+
+    /// How many writes are known to have been on disk, also after something was lost. It is kept before it is told: so after a crash it is never less.
+    pub fn marked(&self) -> u64 {
+        self.mark.written()
     }
 
     /// Visits the entries of `group` at `indexes`, in order, until `visit` breaks.
@@ -101,14 +223,36 @@ impl LogDb {
         Ok(first)
     }
 
-    /// The last entry of `group`: index and bytes.
+    /// The last entry of `group`: index and bytes. Entries follow each other.
     pub fn last_entry(&self, group: u32) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(entry_key(group, 0).as_slice()..group_end(group).as_slice());
         let mut cursor = self.db.raw_iterator_cf_opt(self.column(ENTRIES), options);
         cursor.seek_to_last();
-        cursor.status().map_err(|e| self.failed("read the last entry", &e))?;
-        cursor.item().map(|(key, value)| Ok((self.index(key)?, value.to_vec()))).transpose()
+        match cursor.status().map_err(|e| self.failed("read the last entry", &e)) {
+            Ok(()) => cursor.item().map(|(key, value)| Ok((self.index(key)?, value.to_vec()))).transpose(),
+            // From behind, a block is read too of which all was removed. From the front it is not.
+            Err(error) if error.is_damage() => self.search_last_entry(group).map_err(|_| error),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn search_last_entry(&self, group: u32) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let Some(mut last) = self.first_index(group, 0)? else { return Ok(None) };
+        let mut step = 1;
+        while let Some(found) = self.first_index(group, last.saturating_add(step))? {
+            (last, step) = (found, step.saturating_mul(2));
+        }
+        while step > 1 {
+            step /= 2;
+            last = self.first_index(group, last.saturating_add(step))?.unwrap_or(last);
+        }
+        let mut entry = None;
+        self.entries(group, last..last.saturating_add(1), |index, bytes| {
+            entry = Some((index, bytes.to_vec()));
+            ControlFlow::Break(())
+        })?;
+        Ok(entry)
     }
 
     /// One of the group's named values.
@@ -116,6 +260,41 @@ impl LogDb {
         let mut key = Vec::new();
         let value = self.db.get_cf(self.column(META), group_key(&mut key, group, &[tag]));
         value.map_err(|e| self.failed("read meta", &e))
+    }
+
+    /// Visits all named values of a group: tag and value.
+    pub(crate) fn metas(&self, group: u32, mut visit: impl FnMut(u8, &[u8])) -> Result<(), StoreError> {
+        let mut cursor = self.db.raw_iterator_cf_opt(self.column(META), whole_group(group));
+        cursor.seek_to_first();
+        while let Some((key, value)) = cursor.item() {
+            let tag = key.get(4).ok_or_else(|| {
+                StoreError::new(Fault::Damaged, &self.path, format!("the key {key:02x?} names no value"))
+            })?;
+            visit(*tag, value);
+            cursor.next();
+        }
+        cursor.status().map_err(|e| self.failed("read meta", &e))
+    }
+
+    /// Reads all that there is of a group once, so that what is damaged in the files is found. `read` is told how many bytes it was since it was told last,
+    /// and may break it off.
+    pub fn verify(&self, group: u32, read: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<(), StoreError> {
+        for name in [META, ENTRIES] {
+            let mut options = whole_group(group);
+            options.fill_cache(false);
+            let mut cursor = self.db.raw_iterator_cf_opt(self.column(name), options);
+            cursor.seek_to_first();
+            let mut untold = 0;
+            while let Some((key, value)) = cursor.item() {
+                untold += (key.len() + value.len()) as u64;
+                if untold >= TELL && read(std::mem::take(&mut untold)).is_break() {
+                    return Ok(());
+                }
+                cursor.next();
+            }
+            cursor.status().map_err(|e| self.failed("verify", &e))?;
+        }
+        Ok(())
     }
 
     /// The groups that have a named value, in order.
@@ -132,6 +311,11 @@ impl LogDb {
         }
         cursor.status().map_err(|e| self.failed("read groups", &e))?;
         Ok(groups)
+    }
+
+    /// How many writes it has made durable, ever. A database that was closed, or whose process was killed, has no fewer when it is opened again.
+    pub fn written(&self) -> u64 {
+        self.db.latest_sequence_number()
     }
 
     /// Where it is on disk.
@@ -162,14 +346,23 @@ impl LogDb {
             .ok_or_else(|| StoreError::new(Fault::Damaged, &self.path, format!("log key {key:02x?} has no index")))
     }
 
+    /// What can't be read once, or is not written because a compaction has come to what can't be read, is for the next start to deal with.
     fn failed(&self, action: &str, error: &rocksdb::Error) -> StoreError {
-        StoreError::from_rocksdb(&self.path, action, error)
+        let error = StoreError::from_rocksdb(&self.path, action, error);
+        if error.fault == Fault::Damaged
+            && !self.damaged.swap(true, Ordering::AcqRel)
+            && let Err(failed) = fs::write(self.dir.path().join(NOTE), format!("{}\n", error.cause))
+        {
+            tracing::warn!(%failed, "that the log database is damaged could not be noted");
+        }
+        error
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xxhash_rust::xxh3::xxh3_64;
 
     fn open(root: &tempfile::TempDir) -> LogDb {
         LogDb::open(&DataDir::open(root.path(), 1, None).unwrap()).unwrap()
@@ -215,6 +408,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_counted_and_never_less_after_reopening() {
+        let root = tempfile::tempdir().unwrap();
+        let mut before = 0;
+        for round in 0..3 {
+            let log = open(&root);
+            assert!(log.written() >= before);
+            append(&log, 1, round..round + 5);
+            assert!(log.written() >= before + 5);
+            before = log.written();
+        }
+    }
+
+    #[test]
     fn removals_take_their_range_of_their_group_only() {
         let root = tempfile::tempdir().unwrap();
         let log = open(&root);
@@ -243,9 +449,150 @@ mod tests {
         let log = open(&root);
         let path = log.path().to_owned();
         drop(log);
-        std::fs::write(path.join("CURRENT"), "MANIFEST-999999\n").unwrap();
+        fs::write(path.join("CURRENT"), "MANIFEST-999999\n").unwrap();
         let error = LogDb::open(&DataDir::open(root.path(), 1, None).unwrap()).err().unwrap();
         assert!(matches!(error.fault, Fault::Damaged | Fault::Io), "{error}");
         assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+    }
+
+    /// With a note of each group that is lost. The essential one is 9.
+    fn open_anyway(root: &tempfile::TempDir) -> (LogDb, Loss) {
+        let dir = DataDir::open(root.path(), 1, None).unwrap();
+        LogDb::open_anyway(&dir, 9, &|batch, group, why| batch.put_meta(group, b'!', why.cause.as_bytes())).unwrap()
+    }
+
+    /// Three groups in one table, in blocks of their own, of which one is damaged.
+    fn with_a_damaged_block(root: &tempfile::TempDir, groups: [u32; 3]) {
+        let log = open(root);
+        for group in groups {
+            let mut batch = log.batch();
+            batch.put_meta(group, b'v', b"vote");
+            let random =
+                |n: u64| (0..500).flat_map(move |i| xxh3_64(&[n, i].map(u64::to_le_bytes).concat()).to_le_bytes());
+            (0..100).for_each(|n| batch.put_entry(group, n, &random(n).collect::<Vec<u8>>()));
+            log.commit(batch).unwrap();
+        }
+        log.db.flush_cf(log.column(ENTRIES)).unwrap();
+        let files = log.db.live_files().unwrap();
+        let table = files.iter().find(|file| file.column_family_name == ENTRIES).unwrap();
+        let path = log.path().join(table.name.trim_start_matches('/'));
+        drop(log);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(path, bytes).unwrap();
+    }
+
+    #[test]
+    fn what_can_be_read_of_a_damaged_log_is_in_the_new_one_and_what_is_lost_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        with_a_damaged_block(&root, [1, 2, 9]);
+        let verified =
+            |log: &LogDb| [1, 2, 9].map(|group| log.verify(group, &mut |_| ControlFlow::Continue(())).is_ok());
+        let (log, loss) = open_anyway(&root);
+        assert_eq!((loss, log.is_damaged()), (Loss::Nothing, false));
+        assert_eq!((verified(&log), log.is_damaged()), ([true, false, true], true));
+        let (marked, words) = (log.marked(), log.words());
+        drop(log);
+        let (log, loss) = open_anyway(&root);
+        assert_eq!((loss, verified(&log), log.marked(), log.words()), (Loss::Groups, [true; 3], marked, words));
+        let count = |group| log.last_entry(group).unwrap().map(|(index, _)| index);
+        assert_eq!([1, 2, 9].map(count), [Some(99), None, Some(99)]);
+        assert_eq!(
+            [1, 9].map(|group| log.meta(group, b'v').unwrap()),
+            [Some(b"vote".to_vec()), Some(b"vote".to_vec())]
+        );
+        assert_eq!(log.meta(2, b'v').unwrap(), None);
+        assert!(String::from_utf8(log.meta(2, b'!').unwrap().unwrap()).unwrap().contains("checksum"));
+        log.accept().unwrap();
+        drop(log);
+        assert_eq!(open_anyway(&root).1, Loss::Nothing);
+        open(&root);
+    }
+
+    #[test]
+    fn without_its_essential_group_a_log_is_put_aside_as_a_whole() {
+        let root = tempfile::tempdir().unwrap();
+        with_a_damaged_block(&root, [1, 9, 10]);
+        let (log, _) = open_anyway(&root);
+        assert!(log.verify(9, &mut |_| ControlFlow::Continue(())).is_err());
+        drop(log);
+        let (log, loss) = open_anyway(&root);
+        assert!(matches!(loss, Loss::All(_)), "{loss:?}");
+        assert_eq!(log.groups().unwrap(), []);
+    }
+
+    #[test]
+    fn what_can_not_be_read_of_a_group_does_not_matter_when_it_has_left() {
+        let root = tempfile::tempdir().unwrap();
+        with_a_damaged_block(&root, [1, 2, 9]);
+        let log = open(&root);
+        let mut batch = log.batch();
+        batch.remove_entries(2, 0..u64::MAX);
+        log.commit(batch).unwrap();
+        assert_eq!((log.last_entry(2).unwrap(), log.first_index(2, 0).unwrap()), (None, None));
+        for last in 7..30 {
+            append(&log, 2, last..last + 1);
+            assert_eq!(log.last_entry(2).unwrap(), Some((last, format!("2/{last}").into_bytes())));
+        }
+        assert_eq!(read(&log, 2, 0..9), ["2/7", "2/8"]);
+    }
+
+    /// The newest write-ahead log is cut, or gone.
+    fn cut(root: &tempfile::TempDir, keep: Option<u64>) {
+        let path = root.path().join(NAME);
+        let logs = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+        let newest = logs.filter(|path| path.extension().is_some_and(|end| end == "log")).max().unwrap();
+        match keep {
+            Some(keep) => fs::File::options().write(true).open(newest).unwrap().set_len(keep).unwrap(),
+            None => fs::remove_file(newest).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_log_that_has_lost_its_end_is_refused_or_opened_with_what_is_there() {
+        for keep in [None, Some(100)] {
+            let root = tempfile::tempdir().unwrap();
+            let dir = || DataDir::open(root.path(), 1, None).unwrap();
+            let log = open(&root);
+            append(&log, 1, 0..5);
+            log.set_words([1, 2, 3, 4, 5]).unwrap();
+            append(&log, 1, 5..50);
+            let written = log.written();
+            drop(log);
+            cut(&root, keep);
+            let error = LogDb::open(&dir()).err().unwrap();
+            assert!(error.is_damage() && error.to_string().contains("the end of the log is lost"), "{error}");
+            for _ in 0..2 {
+                let (log, loss) = open_anyway(&root);
+                assert!(matches!(loss, Loss::All(_)) && log.written() < written && log.marked() == written);
+                assert_eq!(log.words(), [1, 2, 3, 4, 5]);
+            }
+            let (log, _) = open_anyway(&root);
+            log.accept().unwrap();
+            append(&log, 1, 0..1);
+            drop(log);
+            open(&root);
+        }
+    }
+
+    #[test]
+    fn a_log_that_can_not_be_opened_is_put_aside_where_that_is_wanted() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = || DataDir::open(root.path(), 1, None).unwrap();
+        let log = open(&root);
+        append(&log, 1, 0..5);
+        let written = log.written();
+        drop(log);
+        let manifests = fs::read_dir(root.path().join(NAME)).unwrap().map(|entry| entry.unwrap().path());
+        let manifest = manifests.filter(|path| path.to_string_lossy().contains("MANIFEST")).max().unwrap();
+        fs::write(manifest, "what").unwrap();
+        assert!(LogDb::open(&dir()).err().unwrap().is_damage());
+        let (log, loss) = open_anyway(&root);
+        assert!(matches!(loss, Loss::All(_)) && log.marked() == written && read(&log, 1, 0..9).is_empty());
+        assert!(root.path().join(OLD).exists());
+        log.accept().unwrap();
+        drop(log);
+        open(&root);
     }
 }

@@ -41,11 +41,14 @@ pub struct StateOptions {
     pub write_buffers: usize,
     /// Threads that write out and compact.
     pub background_jobs: u16,
+    /// Whether nothing is compacted until [`crate::StateDb::release_compactions`]: a compaction that comes to a damaged block ends all writing, so who wants
+    /// to find damage before it does verifies everything first.
+    pub hold_compactions: bool,
 }
 
 impl Default for StateOptions {
     fn default() -> Self {
-        Self { block_cache: 128 * MIB, write_buffers: 256 * MIB, background_jobs: 2 }
+        Self { block_cache: 128 * MIB, write_buffers: 256 * MIB, background_jobs: 2, hold_compactions: false }
     }
 }
 
@@ -117,6 +120,7 @@ pub(crate) struct StateTuning {
     cache: Cache,
     pub(crate) db: Options,
     write_buffers: usize,
+    compacts: bool,
 }
 
 impl StateTuning {
@@ -129,7 +133,15 @@ impl StateTuning {
         db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(options.write_buffers, false));
         // Keep no more files open than a process may by default.
         db.set_max_open_files(512);
-        Self { cache, db, write_buffers: options.write_buffers }
+        Self { cache, db, write_buffers: options.write_buffers, compacts: !options.hold_compactions }
+    }
+
+    /// For a database that is only to be read, as far as it can be: a file that is missing or damaged is no reason not to open it.
+    pub(crate) fn lenient(options: StateOptions) -> Self {
+        let mut tuning = Self::new(StateOptions { hold_compactions: true, ..options });
+        tuning.db.create_if_missing(false);
+        tuning.db.set_paranoid_checks(false);
+        tuning
     }
 
     pub(crate) fn column(&self, purpose: Purpose) -> Options {
@@ -137,6 +149,7 @@ impl StateTuning {
         // A column may fill half of the shared memory before it is written out (and with it all others).
         o.set_write_buffer_size((self.write_buffers / 2).max(MIB));
         o.set_max_write_buffer_number(4);
+        o.set_disable_auto_compactions(!self.compacts);
         o.set_target_file_size_base(64 * MIB as u64);
         o.set_max_bytes_for_level_base(256 * MIB as u64);
         o.set_block_based_table_factory(&self.table(purpose));

@@ -4,9 +4,11 @@
 //! Any thread may write or read. Knows columns by number, as the one who opens it lists them.
 
 use crate::data_dir::DataDir;
-use crate::error::StoreError;
+use crate::error::{Fault, StoreError};
 use crate::keys::{group_end, group_key};
+use crate::manifest::{self, Manifest};
 use crate::options::{ColumnSpec, StateOptions, StateTuning};
+use crate::salvage;
 use crate::state_batch::StateBatch;
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, ESTIMATE_PENDING_COMPACTION_BYTES, IS_WRITE_STOPPED, PropName,
@@ -17,7 +19,8 @@ use rocksdb::{
     Options, Range, ReadOptions, SingleThreaded, WriteOptions,
 };
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A column of the state: its place in the list that the database was opened with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,11 @@ pub struct Column(pub usize);
 
 /// Sees keys (without their group) and values, one after the other, until it breaks.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Its folder in the data directory.
+pub(crate) const NAME: &str = "state";
+/// How much is read between two words of how far it is.
+pub(crate) const TELL: u64 = 1 << 20;
 
 /// Its columns are those of the list it is opened with: none is made or dropped later.
 pub(crate) type Db = DBWithThreadMode<SingleThreaded>;
@@ -35,6 +43,10 @@ pub struct StateDb {
     specs: Vec<ColumnSpec>,
     tuning: StateTuning,
     path: PathBuf,
+    /// Something of it can't be read.
+    damaged: AtomicBool,
+    /// None while it is not yet in its place. (Below the database: it is dropped after that.)
+    manifest: Option<Manifest>,
     /// Keeps the directory locked for as long as the database is open.
     _dir: DataDir,
 }
@@ -62,13 +74,45 @@ impl StateDb {
     /// Opens the database in `dir` with these columns, making what is missing. Columns may be added at the end of the list;
     /// a database with columns that are not in the list was written by another version and is refused.
     pub fn open(dir: &DataDir, options: StateOptions, columns: &[ColumnSpec]) -> Result<Self, StoreError> {
-        let path = dir.path().join("state");
-        let tuning = StateTuning::new(options);
+        manifest::check(dir.path(), NAME)?;
+        let mut db = Self::open_at(dir, dir.path().join(NAME), StateTuning::new(options), columns)?;
+        db.manifest = Some(Manifest::of(dir.path(), NAME)?);
+        Ok(db)
+    }
+
+    /// As [`Self::open`], for one of which it is known that something can't be read, or found out now: what of these groups can be read is
+    /// brought into a new database, and the old one is put aside. A group that can't be read as a whole is not in the new one: its keys are gone. Says
+    /// whether that was done. With `all`, also where nothing can be read, which leaves an empty database.
+    pub fn open_or_salvage(
+        dir: &DataDir,
+        options: StateOptions,
+        columns: &[ColumnSpec],
+        groups: &[u32],
+        all: bool,
+    ) -> Result<(Self, bool), StoreError> {
+        let why = match salvage::reason(dir.path()) {
+            Some(why) => why,
+            None => match Self::open(dir, options, columns) {
+                Err(error) if error.is_damage() => error,
+                opened => return Ok((opened?, false)),
+            },
+        };
+        salvage::salvage(dir, options, columns, (groups, all), why)?;
+        Ok((Self::open(dir, options, columns)?, true))
+    }
+
+    pub(crate) fn open_at(
+        dir: &DataDir,
+        path: PathBuf,
+        tuning: StateTuning,
+        columns: &[ColumnSpec],
+    ) -> Result<Self, StoreError> {
         let descriptors =
             columns.iter().map(|column| ColumnFamilyDescriptor::new(column.name, tuning.column(column.purpose)));
         let db = DBWithThreadMode::open_cf_descriptors(&tuning.db, &path, descriptors)
             .map_err(|e| StoreError::from_rocksdb(&path, "open", &e))?;
-        Ok(Self { db, specs: columns.to_vec(), tuning, path, _dir: dir.clone() })
+        let damaged = AtomicBool::new(false);
+        Ok(Self { db, specs: columns.to_vec(), tuning, path, damaged, manifest: None, _dir: dir.clone() })
     }
 
     /// An empty batch for `group`.
@@ -89,7 +133,7 @@ impl StateDb {
     pub fn get(&self, group: u32, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let mut buffer = Vec::with_capacity(4 + key.len());
         let value = self.db.get_cf(self.column(column), group_key(&mut buffer, group, key));
-        value.map_err(|e| self.failed("read", &e))
+        value.map_err(|e| self.unreadable("read", &e))
     }
 
     /// Visits the keys of `group` in `[from, to)` in ascending order until `visit` breaks; none where `from` is not before
@@ -127,14 +171,59 @@ impl StateDb {
             }
             cursor.next();
         }
-        cursor.status().map_err(|e| self.failed("scan", &e))
+        cursor.status().map_err(|e| self.unreadable("scan", &e))
+    }
+
+    /// Reads all keys and values of a group in a column once, so that what is damaged in the files is found. `read` is told how many bytes it was since
+    /// it was told last, and may break it off.
+    pub fn verify(
+        &self,
+        group: u32,
+        column: Column,
+        read: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut options = whole_group(group);
+        options.fill_cache(false);
+        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        cursor.seek_to_first();
+        let mut untold = 0;
+        while let Some((key, value)) = cursor.item() {
+            untold += (key.len() + value.len()) as u64;
+            if untold >= TELL && read(std::mem::take(&mut untold)).is_break() {
+                return Ok(());
+            }
+            cursor.next();
+        }
+        cursor.status().map_err(|e| self.unreadable("verify", &e))
+    }
+
+    /// Compacts from now on, where it was opened not to ([`StateOptions::hold_compactions`]). One of which something can't be read does not: a
+    /// compaction that comes to a damaged block ends all writing.
+    pub fn release_compactions(&self) -> Result<(), StoreError> {
+        if self.damaged.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.set_compactions(true)?;
+        // (It may have been found damaged in between.)
+        if self.damaged.load(Ordering::Acquire) { self.set_compactions(false) } else { Ok(()) }
+    }
+
+    fn set_compactions(&self, run: bool) -> Result<(), StoreError> {
+        let disabled = if run { "false" } else { "true" };
+        let set = |column| self.db.set_options_cf(column, &[("disable_auto_compactions", disabled)]);
+        self.columns().try_for_each(set).map_err(|e| self.failed("set options", &e))
+    }
+
+    /// Whether something of it can't be read. The next [`Self::open_or_salvage`] makes it anew from what can.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     /// Whether a group has no key in a column.
     pub fn is_empty(&self, group: u32, column: Column) -> Result<bool, StoreError> {
         let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), whole_group(group));
         cursor.seek_to_first();
-        cursor.status().map_err(|e| self.failed("scan", &e))?;
+        cursor.status().map_err(|e| self.unreadable("scan", &e))?;
         Ok(!cursor.valid())
     }
 
@@ -143,7 +232,14 @@ impl StateDb {
         let columns: Vec<_> = self.columns().collect();
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.db.flush_cfs_opt(&columns, &options).map_err(|e| self.failed("flush", &e))
+        self.db.flush_cfs_opt(&columns, &options).map_err(|e| self.failed("flush", &e))?;
+        self.note_files();
+        Ok(())
+    }
+
+    /// Notes which files it has, where that has changed, so that the next start finds whether they are there. Call it about once a second. Blocks.
+    pub fn note_files(&self) {
+        self.manifest.iter().for_each(Manifest::note);
     }
 
     /// What a group's keys take in files, about. What is only in memory is not counted. Costs some reads of indexes a column.
@@ -154,7 +250,7 @@ impl StateDb {
     }
 
     /// Where it is on disk.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -175,7 +271,7 @@ impl StateDb {
         self.columns().map(|column| self.db.property_int_value_cf(column, name).ok().flatten().unwrap_or(0)).sum()
     }
 
-    fn columns(&self) -> impl Iterator<Item = &ColumnFamily> {
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &ColumnFamily> {
         (0..self.specs.len()).map(|place| self.column(Column(place)))
     }
 
@@ -194,7 +290,31 @@ impl StateDb {
     }
 
     pub(crate) fn failed(&self, action: &str, error: &rocksdb::Error) -> StoreError {
-        StoreError::from_rocksdb(&self.path, action, error)
+        let error = StoreError::from_rocksdb(&self.path, action, error);
+        // A compaction has come to it, and nothing is written any more.
+        if error.fault == Fault::Damaged {
+            self.mark_damaged(&error);
+        }
+        error
+    }
+
+    /// What can't be read once can't be relied on: what holds it is not compacted, which would end all writing, and the next start makes the database
+    /// anew.
+    pub(crate) fn unreadable(&self, action: &str, error: &rocksdb::Error) -> StoreError {
+        let error = StoreError::from_rocksdb(&self.path, action, error);
+        if !self.damaged.swap(true, Ordering::AcqRel) {
+            self.mark_damaged(&error);
+            if let Err(error) = self.set_compactions(false) {
+                tracing::warn!(%error, "a damaged database can't be kept from compacting");
+            }
+        }
+        error
+    }
+
+    fn mark_damaged(&self, error: &StoreError) {
+        if let Some(root) = self.path.parent() {
+            salvage::mark(root, error);
+        }
     }
 }
 
@@ -208,7 +328,7 @@ pub(crate) fn whole_group(group: u32) -> ReadOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fault, Purpose};
+    use crate::Purpose;
 
     const COLUMNS: [ColumnSpec; 4] = [
         ColumnSpec { name: "hot", purpose: Purpose::Hot },

@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-const COLUMNS: [ColumnSpec; 5] = [
+pub(crate) const COLUMNS: [ColumnSpec; 5] = [
     ColumnSpec { name: "hot", purpose: Purpose::Hot },
     ColumnSpec { name: "point", purpose: Purpose::Point },
     ColumnSpec { name: "absent", purpose: Purpose::Absent },
@@ -68,6 +68,8 @@ pub(crate) fn after_power_loss(db: &StateDb) -> (TempDir, StateDb) {
     fs::remove_dir_all(&to).unwrap();
     fs::create_dir(&to).unwrap();
     db.db.disable_file_deletions().unwrap();
+    // What was noted before what it speaks of.
+    copy(db.path().parent().unwrap(), root.path(), |path| path.ends_with("state.files"));
     let ends = |path: &Path, with: &str| path.extension().is_some_and(|end| end == with);
     // The list of tables first, the tables then: those that are listed are all there. A file that is about to get its name is none yet.
     copy(db.path(), &to, |path| !ends(path, "sst") && !ends(path, "dbtmp"));

@@ -1,7 +1,7 @@
 //! What to do next, from what is recorded and what is observed. A pure function: equal views give equal plans.
 //!
 //! It is asked again and again, and remembers nothing: moves under way stand in the meta group. So each rule must make something
-//! better that no other rule makes worse again: replicas that are missing, then zones that are shared, then counts, then bytes; and
+//! better that no other rule makes worse again: replicas that are damaged or missing, then zones that are shared, then counts, then bytes; and
 //! for leaders counts, then load. A plan in which nothing changes is empty.
 
 mod balance;
@@ -9,6 +9,7 @@ mod board;
 pub mod describe;
 mod drain;
 mod even;
+mod heal;
 mod leaders;
 mod pending;
 mod place;
@@ -48,6 +49,7 @@ pub fn plan_up_to(view: &View<'_>, most: usize) -> Vec<Step> {
     let mut steps = pending::steps(&mut board);
     let rules = [
         unfit::steps,
+        heal::steps,
         repair::steps,
         drain::steps,
         surplus::steps,

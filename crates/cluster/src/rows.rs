@@ -152,7 +152,8 @@ pub enum MoveStep {
     Promote,
     /// The old replica is taken out of the group.
     Remove,
-    /// The move is given up: the new replica is taken out again, a learner or already a voter.
+    /// The move is given up: the new replica is taken out again, a learner or already a voter. If its shard can't do without it by then, it goes
+    /// on at [`Promote`](Self::Promote).
     Abandon,
 }
 

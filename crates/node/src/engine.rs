@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use chrono::Utc;
 use flintwheel_cluster::Meta;
-use flintwheel_raft::{Founding, Groups, Host, Identity, NoTransport, OpenOptions, PROTOCOL_VERSIONS, Transport};
+use flintwheel_raft::{
+    Founding, Groups, Host, Identity, NoTransport, OpenOptions, PROTOCOL_VERSIONS, Starts, Transport,
+};
 use flintwheel_shard::Machine;
 use flintwheel_shard::entry::{Body, Expire};
-use flintwheel_store::DataDir;
+use flintwheel_store::{DataDir, StateOptions};
 use flintwheel_temporal::TemporalSink;
 use ractor::{Actor, ActorRef};
 use tokio::net::TcpListener;
@@ -25,7 +27,7 @@ use crate::dispatch::{Dispatchers, Route, Routes, Sink};
 use crate::error::{RunError, failed};
 use crate::membership::{Admission, Card, New, Part, Registrar};
 use crate::metrics::Metrics;
-use crate::peers::{Directory, Doorman, Link, Peers};
+use crate::peers::{Directory, Doorman, Guests, Link, Peers};
 use crate::placement::{self, Placement};
 use crate::shared::Shared;
 use crate::{clocks, hand_over, ingress, interest, room};
@@ -36,6 +38,14 @@ pub const FOUNDER: u64 = 1;
 const MAINTAIN: Duration = Duration::from_secs(1);
 /// How often old time buckets are dropped.
 const EXPIRE: Duration = Duration::from_secs(60);
+
+/// How much of the state is verified in a second: at first as fast as most disks can, since nothing is compacted before; then so that nobody notices.
+const FIRST_VERIFIED: u64 = 256 << 20;
+const VERIFIED: u64 = 8 << 20;
+/// How long the first time may take before compactions begin all the same: what is written meanwhile piles up.
+const UNCOMPACTED: Duration = Duration::from_secs(60);
+/// Between two times.
+const VERIFY: Duration = Duration::from_secs(24 * 3600);
 
 /// For the leaders of a node that stops to be handed over.
 const HAND_OVER: Duration = Duration::from_secs(3);
@@ -111,6 +121,7 @@ impl Engine {
         let looking =
             room::run(Arc::clone(&shared), Arc::clone(&opened.meta), settings.data_dir.clone(), settings.disk_reserve);
         tasks.spawn(endless(looking, stopping.clone()));
+        tasks.spawn(endless(verify(Arc::clone(&opened.groups), Arc::clone(&opened.meta)), stopping.clone()));
         tasks.spawn(endless(expire(shared, retention), stopping.clone()));
         api.set_operator(opened.take_part(settings, start, clock, &mut tasks, stopping));
         let Opened { groups, meta, host, link, .. } = opened;
@@ -176,8 +187,8 @@ struct Opened {
     directory: Arc<Directory>,
     /// None for a cluster of one.
     link: Option<Link>,
-    /// How often the node's program has started.
-    epoch: u64,
+    /// Which start of the node's program this is: epoch and incarnation.
+    start: (u64, u64),
 }
 
 impl Opened {
@@ -190,11 +201,12 @@ impl Opened {
         if let Part::Member { directory: (version, meta), .. } = part {
             directory.set(*version, (**meta).clone());
         }
+        let guests = Arc::new(Guests::load(data.path(), Arc::clone(&directory)));
         let link = match peer {
             Some(_) => {
                 let (cluster, node) = (identity.cluster.into_bytes(), identity.node);
                 let me = Identity { cluster, node, versions: PROTOCOL_VERSIONS };
-                Some(Link::new(me, Arc::clone(&directory))?)
+                Some(Link::new(me, Arc::clone(&directory), Arc::clone(&guests))?)
             }
             None => None,
         };
@@ -203,14 +215,19 @@ impl Opened {
             founding: if identity.node == FOUNDER { Founding::Alone } else { Founding::Member },
             address: card.addresses.peer.as_str().into(),
             transport: Arc::clone(&transport),
+            // Until it has been verified: a compaction that comes to a damaged block would end the node.
+            state: StateOptions { hold_compactions: true, ..StateOptions::default() },
+            has_peers: directory.nodes().iter().any(|node| node.id != identity.node),
             ..OpenOptions::new(data.clone(), shards(settings, part)?)
         };
         let host = Host::open(options).await.map_err(|e| failed("data_dir", &e))?;
-        let epoch = host.next_epoch().await.map_err(|e| failed("data_dir", &e))?;
+        // Before the groups: nothing is said to others before it is said at which start this node is.
+        let (epoch, incarnation) = host.starts().begin().await.map_err(|e| failed("data_dir", &e))?;
+        guests.begin(epoch, incarnation, host.starts());
         let groups = Arc::new(host.shards::<Machine>().await.map_err(|e| failed("data_dir", &e))?);
         let meta = Arc::new(host.meta::<Meta>().await.map_err(|e| failed("data_dir", &e))?);
         let peers = Arc::new(Peers::new(identity.node, transport, Arc::clone(&directory)));
-        Ok(Self { host, groups, meta, peers, directory, link, epoch })
+        Ok(Self { host, groups, meta, peers, directory, link, start: (epoch, incarnation) })
     }
 
     /// Opens the door for other nodes, and takes part in the cluster: registers, and brings replicas to where they belong. Nothing of it for a
@@ -247,12 +264,24 @@ impl Opened {
             shards: groups.shards(),
             replication: wanted.unwrap_or(settings.replication),
             node: data.identity().node,
-            epoch: self.epoch,
+            epoch: self.start.0,
+            incarnation: self.start.1,
+            starts: self.host.starts(),
             card,
         };
+        tasks.spawn(until(expelled(link.expelled(), self.host.starts()), stopping.clone()));
         tasks.spawn(until(registrar.run(), stopping));
         Some(placement)
     }
+}
+
+/// Ends the node when another one says that its disk was rolled back, for good: the next start would be refused as well, or worse, let in.
+async fn expelled(mut told: watch::Receiver<Option<String>>, starts: Starts) -> Result<(), RunError> {
+    let why = told.wait_for(Option::is_some).await.map_or(None, |why| why.clone());
+    let Some(why) = why else { return std::future::pending().await };
+    tracing::error!(why, "this node must end, and never start again with this disk");
+    starts.expel(why.clone()).await.map_err(|e| failed("data_dir", &e))?;
+    Err(RunError(why))
 }
 
 /// How many shards the cluster has, as far as that is not read from the data directory.
@@ -319,6 +348,25 @@ async fn maintain(groups: Arc<Groups<Machine>>, meta: Arc<Groups<Meta>>) {
                 tracing::error!(%error, "the state was not flushed");
             }
         }
+    }
+}
+
+/// Reads the whole state after each start, and once a day, so that what the disk has damaged is found while others still have it.
+async fn verify(groups: Arc<Groups<Machine>>, meta: Arc<Groups<Meta>>) {
+    let first = async {
+        meta.verify(FIRST_VERIFIED).await;
+        groups.verify(FIRST_VERIFIED).await;
+    };
+    if tokio::time::timeout(UNCOMPACTED, first).await.is_err() {
+        tracing::info!(within = ?UNCOMPACTED, "the state is larger than what could be verified before it is compacted");
+    }
+    if let Err(error) = groups.release_compactions() {
+        tracing::error!(%error, "the state is not compacted: restart this node");
+    }
+    loop {
+        tokio::time::sleep(VERIFY).await;
+        meta.verify(VERIFIED).await;
+        groups.verify(VERIFIED).await;
     }
 }
 

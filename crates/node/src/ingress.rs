@@ -356,7 +356,8 @@ async fn send(
                 let stale = tell(published, &events, &outcomes);
                 again.extend(stale.map(|event| (event, shard)));
             }
-            Err(error @ (EngineError::NotLed | EngineError::Restarting { .. })) => {
+            // (One replica that stands still is led by another in a moment; where there is none, the deadline ends it.)
+            Err(error @ (EngineError::NotLed | EngineError::Restarting { .. } | EngineError::ShardStopped(_))) => {
                 again.extend(events.into_iter().map(|event| (event, shard)));
                 failed = Some(error);
             }

@@ -49,6 +49,7 @@ pub struct Metrics {
     disk_low: Gauge,
     led: Gauge,
     asleep: Gauge,
+    damaged: Gauge,
     memory: Family<Part, Gauge>,
     overdue: Vec<AtomicI64>,
 }
@@ -76,6 +77,7 @@ impl Metrics {
             disk_low: Gauge::default(),
             led: Gauge::default(),
             asleep: Gauge::default(),
+            damaged: Gauge::default(),
             memory: Family::default(),
             overdue: (0..shards).map(|_| AtomicI64::new(0)).collect(),
             registry: Mutex::default(),
@@ -131,6 +133,11 @@ impl Metrics {
             "disk_low",
             "0: room; 1: less free than the reserve, nothing new is taken in; 2: nearly full, what is due waits",
             self.disk_low.clone(),
+        );
+        r.register(
+            "damaged_replicas",
+            "Replicas of shards on this node whose data can't be trusted",
+            self.damaged.clone(),
         );
         r.register_with_unit(
             "memory",
@@ -205,6 +212,7 @@ impl Metrics {
         self.clock_ahead.set(now.clock_ahead.unwrap_or(0) as f64 / 1e6);
         self.led.set(now.led.into());
         self.asleep.set(now.asleep.into());
+        self.damaged.set(now.damaged.into());
         let Memory { resident, log_buffers, state_buffers, block_cache } = now.memory;
         let parts = [
             ("resident", resident),
@@ -271,6 +279,10 @@ pub struct Snapshot {
     pub unled: u32,
     /// Shards of which it has a replica, without work for a while.
     pub asleep: u32,
+    /// Replicas here that are damaged.
+    pub damaged: u32,
+    /// Of them, those that are made anew from others.
+    pub awaited: u32,
     /// What it is made of.
     pub memory: Memory,
 }

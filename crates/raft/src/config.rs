@@ -6,10 +6,11 @@ use std::sync::Arc;
 /// Entries below the last flush that a group keeps: what a peer that lags a little needs. Replication will want more.
 const KEEP: u64 = 64;
 
-/// The settings of every group.
-pub(crate) fn raft_config() -> Result<Arc<Config>, ConfigError> {
+/// The settings of every group. One whose replica here is not to stand for elections yet has one of its own.
+pub(crate) fn raft_config(elects: bool) -> Result<Arc<Config>, ConfigError> {
     let config = Config {
         cluster_name: "flintwheel".to_owned(),
+        enable_elect: elects,
         // Ticks come five times per heartbeat and group: 16 wake-ups a second, where openraft's default has 100.
         heartbeat_interval: 200,
         // A leader that fell silent is replaced in 1.05 to 1.25 s: lease (the maximum), then one sampled timeout.
@@ -46,6 +47,6 @@ mod tests {
 
     #[test]
     fn the_settings_are_valid_together() {
-        assert!(raft_config().is_ok());
+        assert!(raft_config(true).is_ok() && raft_config(false).is_ok());
     }
 }

@@ -33,40 +33,62 @@ pub enum OpenError {
         /// What it may be.
         allowed: &'static str,
     },
-    /// Log and state of a shard don't fit together.
-    #[error(
-        "shard {shard}: {reason}; restore both databases from one backup, or let the node rejoin with an empty directory"
-    )]
-    Inconsistent {
-        /// The shard.
-        shard: u32,
-        /// What does not fit.
-        reason: String,
-    },
-    /// A shard's data could not be read, or its group did not start.
-    #[error("shard {shard} did not start: {reason}")]
+    /// This node can't have a replica of such a shard.
+    #[error("shard {shard}: {reason}")]
     Shard {
         /// The shard.
         shard: u32,
         /// Why not.
         reason: String,
     },
+    /// The disk was rolled back or copied, and the cluster has said so.
+    #[error("this data directory must not be used any more: {why}")]
+    Expelled {
+        /// What it said, and what to do.
+        why: String,
+    },
     /// The system gave no thread or no runtime.
     #[error("can't start threads: {0}")]
     Threads(#[from] io::Error),
 }
 
-/// A shard stands still: its machine met an entry that it does not understand, or its group failed. The node and its other shards go on.
+/// A shard's replica stands still. The node and its other shards go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the shard has stopped: {reason}")]
 pub struct Stopped {
     /// Why.
     pub reason: Arc<str>,
+    /// What helps.
+    pub kind: StopKind,
+}
+
+/// What helps a replica that stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopKind {
+    /// Nothing has to: it has left, or the node shuts down.
+    Ended,
+    /// A newer program: it has met what this one does not know. Its peers' state would be no easier to read.
+    Newer,
+    /// To be made anew from its peers: what it has on disk or in memory can't be trusted.
+    Damaged,
 }
 
 impl Stopped {
     pub(crate) fn because(reason: impl Into<Arc<str>>) -> Self {
-        Self { reason: reason.into() }
+        Self { reason: reason.into(), kind: StopKind::Ended }
+    }
+
+    pub(crate) fn newer(reason: impl Into<Arc<str>>) -> Self {
+        Self { reason: reason.into(), kind: StopKind::Newer }
+    }
+
+    pub(crate) fn damaged(reason: impl Into<Arc<str>>) -> Self {
+        Self { reason: reason.into(), kind: StopKind::Damaged }
+    }
+
+    /// Why the replica has to be made anew, if it has to.
+    pub fn damage(&self) -> Option<&str> {
+        (self.kind == StopKind::Damaged).then_some(&*self.reason)
     }
 }
 

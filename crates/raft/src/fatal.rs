@@ -1,5 +1,6 @@
 //! What happens when the disk fails under a write: the process ends. A failed fsync may have dropped what it was to write, and the
-//! next one would report success; so nothing is tried again and nothing is acknowledged.
+//! next one would report success; so nothing is tried again and nothing is acknowledged. The same where a damaged database can't be used any more and
+//! only a start can make it anew.
 
 use flintwheel_store::StoreError;
 use std::fmt;
@@ -17,7 +18,7 @@ impl FatalHook {
     }
 
     pub(crate) fn call(&self, error: &StoreError) {
-        tracing::error!(%error, "the node ends: its disk failed under a write");
+        tracing::error!(%error, "the node ends: its disk failed");
         (self.0)(error);
     }
 }

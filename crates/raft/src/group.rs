@@ -26,7 +26,7 @@ pub struct Group<M: Replicated> {
 }
 
 pub(crate) struct Inner<M: Replicated> {
-    /// None if its machine stopped before it could start.
+    /// None if its replica was fenced before it could start.
     pub(crate) raft: Option<Raft<Types, StateMachine<M>>>,
     pub(crate) machine: Arc<Machine<M>>,
     pub(crate) log: Arc<GroupLog>,
@@ -74,10 +74,7 @@ impl<M: Replicated> Group<M> {
     /// Looks at the machine and the committed state, which fit together: no entry is applied meanwhile. Be short: applying waits for
     /// `look`, and `look` for an apply under way; walk over much with [`Group::state`] instead. Only a leader's view is current.
     pub fn read<R>(&self, look: impl FnOnce(&M, &dyn Read) -> R) -> Result<R, Stopped> {
-        match self.inner.machine.stopped() {
-            Some(stopped) => Err(stopped),
-            None => Ok(self.inner.machine.read(|machine, state| look(machine, state))),
-        }
+        self.inner.machine.read(|machine, state| look(machine, state))
     }
 
     /// The committed state, to read from without holding anything up. Each call sees what is committed by then. Calls block on the disk.
@@ -112,7 +109,7 @@ impl<M: Replicated> Group<M> {
         let metrics = self.inner.raft.as_ref()?.metrics();
         let metrics = metrics.borrow_watched();
         let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
-        if !leads || metrics.current_term != term {
+        if self.inner.machine.stopped().is_some() || !leads || metrics.current_term != term {
             return None;
         }
         // The only voter asks nobody.
@@ -125,6 +122,24 @@ impl<M: Replicated> Group<M> {
     /// Whether it has had nothing to do for a while, and costs nothing until it has.
     pub fn is_asleep(&self) -> bool {
         self.inner.sleeps()
+    }
+
+    /// Why this node's replica has to be made anew from its peers, if it has to. It is fenced: it does not vote, lead, follow or answer.
+    pub fn damage(&self) -> Option<String> {
+        self.inner.machine.stopped()?.damage().map(str::to_owned)
+    }
+
+    /// Whether what its machine shows is no older than what this node had before: it votes, and has applied what its log held when it was opened. One that
+    /// is made anew, from a snapshot or from the log, shows less until then.
+    pub fn is_complete(&self) -> bool {
+        let Some(raft) = self.inner.raft.as_ref().filter(|_| self.inner.machine.stopped().is_none()) else {
+            return false;
+        };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let votes = metrics.membership_config.membership().voter_ids().any(|voter| voter == metrics.id);
+        let has_all = self.inner.machine.applied().last >= self.inner.log.opened();
+        votes && has_all && !self.inner.log.is_mute()
     }
 
     /// Where the group stands now.

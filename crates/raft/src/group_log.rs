@@ -3,13 +3,15 @@
 //! Memory is changed at once; the writer thread brings the same changes to disk, in the same order.
 
 use crate::codec::{self, DecodeError, place};
+use crate::error::Stopped;
 use crate::tail::{Tail, weight};
 use crate::types::{Entry, LogId, Vote, next_index};
 use flintwheel_store::{LogBatch, LogDb, StoreError};
 use parking_lot::Mutex;
 use std::io;
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The named values of a group in the log database.
 pub(crate) mod tag {
@@ -22,10 +24,22 @@ pub(crate) mod tag {
     pub(crate) const LEAVING: u8 = b'l';
     /// How the node came to be; of [`NODE`](super::NODE).
     pub(crate) const FOUNDED: u8 = b'f';
-    /// How often the node's program has started; of [`NODE`](super::NODE).
+    /// Which start of the node's program began last; of [`NODE`](super::NODE).
     pub(crate) const EPOCH: u8 = b'e';
     /// Written to see whether the disk does what it is asked; of [`NODE`](super::NODE).
-    pub(crate) const PROBE: u8 = b'd';
+    pub(crate) const PROBE: u8 = b'q';
+    /// Which start the cluster has recorded last; of [`NODE`](super::NODE).
+    pub(crate) const CONFIRMED: u8 = b'r';
+    /// Random, of the start that began last; of [`NODE`](super::NODE).
+    pub(crate) const INCARNATION: u8 = b'i';
+    /// The replica stands for no election yet.
+    pub(crate) const MUTE: u8 = b'm';
+    /// What the log has lost, once; of [`NODE`](super::NODE), or of one group that has lost something alone.
+    pub(crate) const DISTRUST: u8 = b'd';
+    /// The replica has left since the log lost something: what it is now is new.
+    pub(crate) const CLEARED: u8 = b'k';
+    /// Why the cluster will have nothing of this disk any more; of [`NODE`](super::NODE).
+    pub(crate) const EXPELLED: u8 = b'x';
     /// How many shards the cluster has; of [`NODE`](super::NODE).
     pub(crate) const SHARDS: u8 = b's';
 }
@@ -42,6 +56,11 @@ pub(crate) const HOST_GUEST: u64 = 2;
 pub(crate) struct GroupLog {
     pub(crate) group: u32,
     db: Arc<LogDb>,
+    /// The last entry when it was opened.
+    opened: Option<LogId>,
+    mute: AtomicBool,
+    /// The first entry that a leader said was committed, of a replica that was mute.
+    committed_then: OnceLock<u64>,
     positions: Mutex<Positions>,
 }
 
@@ -71,7 +90,23 @@ impl From<LogError> for io::Error {
     }
 }
 
+impl From<&LogError> for Stopped {
+    fn from(error: &LogError) -> Self {
+        match error {
+            LogError::Decode { source: DecodeError::Newer(_), .. } => Self::newer(error.to_string()),
+            _ => Self::damaged(error.to_string()),
+        }
+    }
+}
+
 impl GroupLog {
+    /// Of a replica that is fenced because it can't be read.
+    pub(crate) fn unreadable(db: Arc<LogDb>, group: u32) -> Self {
+        let positions = Positions { vote: None, committed: None, purged: None, last: None, tail: Tail::new(0) };
+        let (mute, committed_then) = (AtomicBool::new(false), OnceLock::new());
+        Self { group, db, opened: None, mute, committed_then, positions: Mutex::new(positions) }
+    }
+
     /// Reads the positions of `group` and checks that its entries begin where they were purged. Keeps about `tail_bytes` in memory.
     pub(crate) fn open(db: Arc<LogDb>, group: u32, tail_bytes: usize) -> Result<Self, LogError> {
         let read = Reader { db: &db, group };
@@ -89,7 +124,8 @@ impl GroupLog {
             return Err(LogError::Hole { group, wanted, found });
         }
         let positions = Positions { vote, committed, purged, last, tail: Tail::new(tail_bytes) };
-        Ok(Self { group, db, positions: Mutex::new(positions) })
+        let (mute, committed_then) = (AtomicBool::new(db.meta(group, tag::MUTE)?.is_some()), OnceLock::new());
+        Ok(Self { group, db, opened: last, mute, committed_then, positions: Mutex::new(positions) })
     }
 
     /// A snapshot up to `upto` was installed by an earlier process, from the leader of `vote`: the log goes on from there, and no term
@@ -117,11 +153,44 @@ impl GroupLog {
         Ok(())
     }
 
+    /// Adds to a batch that the replica leaves: what it has goes from now on, whatever happens. A vote that can't be read is given up; who had
+    /// it has been taken out of its group, and takes part in no election that it may have voted in.
+    pub(crate) fn leave(db: &LogDb, batch: &mut LogBatch<'_>, group: u32) {
+        batch.put_meta(group, tag::LEAVING, &[]);
+        if (Reader { db, group }).meta(tag::VOTE, "the vote", codec::decode_vote).is_err() {
+            batch.remove_meta(group, tag::VOTE);
+        }
+    }
+
     /// Removes the log, and keeps the vote: whoever comes back under the same id must not vote twice.
     pub(crate) fn erase(batch: &mut LogBatch<'_>, group: u32) {
         batch.remove_entries(group, 0..u64::MAX);
-        let all = [tag::HOST, tag::COMMITTED, tag::PURGED, tag::LEAVING];
+        let all = [tag::HOST, tag::COMMITTED, tag::PURGED, tag::LEAVING, tag::MUTE];
         all.into_iter().for_each(|tag| batch.remove_meta(group, tag));
+    }
+
+    /// It stands for no election.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.mute.load(Ordering::Acquire)
+    }
+
+    /// Whether it has applied what was committed when a leader was heard first. One says now that so much is.
+    pub(crate) fn has_heard(&self, commit: u64, applied: Option<u64>) -> bool {
+        applied.is_some_and(|applied| applied >= *self.committed_then.get_or_init(|| commit))
+    }
+
+    /// It may stand for elections from now on, also after a restart. Blocks.
+    pub(crate) fn speak(&self) -> Result<(), LogError> {
+        let mut batch = self.db.batch();
+        batch.remove_meta(self.group, tag::MUTE);
+        self.db.commit(batch)?;
+        self.mute.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads all that the disk has of the group, so that what is damaged is found; `pace` is told how many bytes were read, and may break it off.
+    pub(crate) fn verify(&self, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<(), LogError> {
+        Ok(self.db.verify(self.group, pace)?)
     }
 
     pub(crate) fn vote(&self) -> Option<Vote> {
@@ -146,6 +215,11 @@ impl GroupLog {
 
     pub(crate) fn last(&self) -> Option<LogId> {
         self.positions.lock().last
+    }
+
+    /// The last entry that it had when it was opened, and still has.
+    pub(crate) fn opened(&self) -> Option<LogId> {
+        self.opened.min(self.last())
     }
 
     /// Appends entries that follow each other. Returns the epoch to report with [`GroupLog::set_durable`].

@@ -1,8 +1,9 @@
 //! The groups of a node: opened together, given and taken one at a time, shut down together.
 
+use crate::distrust;
 use crate::error::OpenError;
 use crate::group::Group;
-use crate::group_log::{HOST_GUEST, tag};
+use crate::group_log::{GroupLog, HOST_GUEST, tag};
 use crate::host::Host;
 use crate::inbound::Receiver;
 use crate::log_writer::Commit;
@@ -13,7 +14,7 @@ use flintwheel_shard::Replicated;
 use flintwheel_store::{LogDb, LogStats, StateStats, StoreError};
 use openraft::Raft;
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct Groups<M: Replicated> {
     pub(crate) maintenance: Maintenance,
     /// Held while a replica comes or goes.
     hosting: Mutex<()>,
+    /// Groups whose replica was removed here because it was damaged.
+    pub(crate) remade: parking_lot::Mutex<BTreeSet<u32>>,
     runtime: Handle,
     /// Closed with the groups, where nobody else shares it.
     host: Option<Host>,
@@ -67,7 +70,7 @@ pub struct Groups<M: Replicated> {
 
 impl<M: Replicated> Groups<M> {
     /// Opens a host and its shards, makes those of a new node, and returns when each leads or has stopped. On an error, everything is
-    /// closed again.
+    /// closed again. A replica that can't be read is no error: it is fenced ([`Group::damage`]).
     pub async fn open(options: OpenOptions) -> Result<Self, OpenError> {
         Self::open_with(options, LogDb::commit).await
     }
@@ -87,8 +90,8 @@ impl<M: Replicated> Groups<M> {
     /// Opens those of a host that have these numbers.
     pub(crate) async fn open_on(shared: Shared, runtime: Handle, numbers: Range<u32>) -> Result<Self, OpenError> {
         let replicas = Arc::new(Replicas { by_shard: RwLock::default(), changed: watch::Sender::new(()) });
-        let (maintenance, hosting) = (Maintenance::default(), Mutex::default());
-        let groups = Self { replicas, numbers, shared, maintenance, hosting, runtime, host: None };
+        let (maintenance, hosting, remade) = Default::default();
+        let groups = Self { replicas, numbers, shared, maintenance, hosting, remade, runtime, host: None };
         match groups.open_replicas().await {
             Ok(()) => Ok(groups),
             Err(error) => {
@@ -105,7 +108,7 @@ impl<M: Replicated> Groups<M> {
         let opening = found.into_iter().map(|shard| self.runtime.spawn(open_group(self.shared.clone(), shard)));
         let mut failed = Ok(());
         for group in futures::future::join_all(opening).await {
-            match group.map_err(task_failed).flatten() {
+            match group.map_err(task_failed) {
                 Ok(group) => self.replicas.insert(group),
                 Err(error) => failed = failed.and(Err(error)),
             }
@@ -128,24 +131,27 @@ impl<M: Replicated> Groups<M> {
         let recorded = tokio::task::spawn_blocking(move || {
             let mut batch = log.batch();
             put_host(&mut batch, shard, HOST_GUEST);
+            batch.put_meta(shard, tag::MUTE, &[]);
             log.commit(batch)
         });
         recorded.await.map_err(task_failed)??;
         let opening = self.runtime.spawn(open_group(self.shared.clone(), shard));
-        let group = opening.await.map_err(task_failed)??;
+        let group = opening.await.map_err(task_failed)?;
+        self.check_new(&group);
         self.replicas.insert(group);
         Ok(())
     }
 
-    /// Ends this node's replica of a shard and removes what it has of it. Only for one that is no member any more: the others count on
+    /// Ends this node's replica of a shard and removes what it has of it, whether or not that can be read. Only for one that is no member any more: the others count on
     /// what a member has. Does nothing if there is none. A crash on the way is harmless: the next start goes on.
     pub async fn retire(&self, shard: u32) -> Result<(), OpenError> {
         let _alone = self.hosting.lock().await;
         let Some(group) = self.replicas.remove(shard) else { return Ok(()) };
+        self.note_relapse(&group);
         group.inner.in_flight.close();
         group.inner.depart();
         let machine = group.inner.machine.clone();
-        machine.leave();
+        machine.fence().leave();
         if let Some(raft) = &group.inner.raft
             && let Err(error) = raft.shutdown().await
         {
@@ -155,10 +161,11 @@ impl<M: Replicated> Groups<M> {
         let shared = self.shared.clone();
         let erased = tokio::task::spawn_blocking(move || {
             let mut batch = shared.log.batch();
-            batch.put_meta(shard, tag::LEAVING, &[]);
+            GroupLog::leave(&shared.log, &mut batch, shard);
+            distrust::clear(&shared.log, &mut batch, shard)?;
             shared.log.commit(batch)?;
-            // An apply that was under way is over when this has the machine, and none begins any more.
-            machine.read(|_, _| ());
+            // What was being applied is over then, and nothing is any more.
+            machine.rest();
             shared.incoming.forget(shard);
             Machine::<M>::erase(&shared.state, shard)
         });

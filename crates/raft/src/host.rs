@@ -4,7 +4,8 @@
 use crate::error::OpenError;
 use crate::groups::{Groups, task_failed};
 use crate::log_writer::Commit;
-use crate::open::{META, OpenOptions, Shared, Threads, next_epoch};
+use crate::open::{META, OpenOptions, Shared, Threads};
+use crate::starts::Starts;
 use flintwheel_shard::Replicated;
 use flintwheel_store::LogDb;
 use std::time::Duration;
@@ -54,11 +55,9 @@ impl Host {
         self.shared.shards
     }
 
-    /// Counts one more start of the node's program, durably: the cluster keeps the last number that it was told, so a disk that comes with
-    /// one that is not greater has been rolled back.
-    pub async fn next_epoch(&self) -> Result<u64, OpenError> {
-        let log = self.shared.log.clone();
-        tokio::task::spawn_blocking(move || next_epoch(&log)).await.map_err(task_failed)?
+    /// What the node's disk knows of the starts of its program.
+    pub fn starts(&self) -> Starts {
+        Starts::of(&self.shared.log)
     }
 
     /// Ends tasks and threads and closes the databases, when all clones of groups are dropped too. Shut the groups down before.

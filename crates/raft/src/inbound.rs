@@ -3,6 +3,7 @@
 use crate::group::Group;
 use crate::groups::Replicas;
 use crate::message::{Answer, Offer, Request};
+use crate::mute;
 use crate::receive_snapshot::{Incoming, ReceiveError};
 use crate::sleep::{PAIR, Sleepers};
 use crate::snapshot::{Data, remove};
@@ -14,7 +15,7 @@ use flintwheel_shard::Replicated;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
-use openraft::raft::TransferLeaderRequest;
+use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest};
 use openraft::{Raft, Snapshot};
 use std::sync::Arc;
 
@@ -64,7 +65,12 @@ impl<M: Replicated> Receiver<M> {
         match request {
             Request::Append(request) => {
                 let _heard = group.inner.hear_append(&request.vote, request.entries.is_empty());
-                raft.append_entries(request).await.map(Answer::Append).map_err(|e| failed(&e))
+                let commit = mute::counts(&request);
+                let answer = raft.append_entries(request).await.map_err(|e| failed(&e))?;
+                if answer == AppendEntriesResponse::Success {
+                    mute::heed(&group.inner, raft, commit).await;
+                }
+                Ok(Answer::Append(answer))
             }
             Request::Vote(request) => match group.inner.hear_vote(request.leadership_transfer) {
                 Ok(_heard) => raft.vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),

@@ -6,6 +6,7 @@ use crate::state_machine::StateMachine;
 use crate::types::Types;
 use flintwheel_shard::Replicated;
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::Fatal;
 use openraft::{Raft, RaftMetrics, ServerState};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ pub enum Leadership {
         /// The other node that leads, if known.
         leader: Option<u64>,
     },
-    /// Its shard stands still until the node is restarted.
+    /// Its replica stands still.
     Stopped(Stopped),
 }
 
@@ -34,8 +35,8 @@ impl Leadership {
     }
 
     fn seen<M: Replicated>(metrics: &RaftMetrics<Types>, machine: &Machine<M>) -> Self {
-        if let Err(fatal) = &metrics.running_state {
-            return Self::Stopped(machine.stopped().unwrap_or_else(|| Stopped::because(fatal.to_string())));
+        if let (Some(stopped), _) | (None, Err(stopped)) = (machine.stopped(), ended(metrics)) {
+            return Self::Stopped(stopped);
         }
         // A leader's first entry is a blank one of its own term: when that is applied, so is all that was committed before.
         let applied = metrics.last_applied.as_ref().map(|id| *id.committed_leader_id());
@@ -46,24 +47,39 @@ impl Leadership {
     }
 }
 
-/// Keeps `leadership` as the group's metrics say, until the group ends.
+/// Whether the group's Raft has ended by itself, and why: the node has not shut it down.
+fn ended(metrics: &RaftMetrics<Types>) -> Result<(), Stopped> {
+    match &metrics.running_state {
+        Ok(_) => Ok(()),
+        Err(Fatal::Stopped) => Err(Stopped::because("its Raft group has ended")),
+        Err(fatal) => Err(Stopped::damaged(format!("its Raft group failed: {fatal}"))),
+    }
+}
+
+/// Keeps `leadership` as the group's metrics say, until the group ends; ends it when its replica is fenced.
 pub(crate) async fn follow<M: Replicated>(
     raft: Raft<Types, StateMachine<M>>,
     machine: Arc<Machine<M>>,
     leadership: watch::Sender<Leadership>,
 ) {
     let mut metrics = raft.metrics();
-    loop {
+    let stopped = loop {
         let now = Leadership::seen(&metrics.borrow_and_update(), &machine);
-        let ended = matches!(now, Leadership::Stopped(_));
         leadership.send_if_modified(|seen| std::mem::replace(seen, now.clone()) != now);
-        if ended {
-            return;
+        if let Leadership::Stopped(stopped) = now {
+            break stopped;
         }
-        if metrics.changed().await.is_err() {
-            let stopped = machine.stopped().unwrap_or_else(|| Stopped::because("its Raft group panicked"));
-            leadership.send_replace(Leadership::Stopped(stopped));
-            return;
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() {
+                break Stopped::damaged("its Raft group panicked");
+            },
+            () = machine.fence().raised() => {}
         }
+    };
+    if stopped.damage().is_some() {
+        machine.stop(stopped.clone());
     }
+    leadership.send_replace(Leadership::Stopped(machine.stopped().unwrap_or(stopped)));
+    // Who can't be trusted does not go on voting. (A group that has ended has nothing left to end.)
+    let _ = raft.shutdown().await;
 }

@@ -6,8 +6,10 @@
 mod apply_pool;
 mod codec;
 mod config;
+mod distrust;
 mod error;
 mod fatal;
+mod fence;
 mod group;
 mod group_log;
 mod groups;
@@ -22,6 +24,7 @@ mod maintain;
 mod members;
 mod membership_codec;
 mod message;
+mod mute;
 mod network;
 mod open;
 mod propose;
@@ -29,24 +32,30 @@ mod receive_snapshot;
 mod send_snapshot;
 mod sleep;
 mod snapshot;
+mod starts;
 mod state;
 mod state_machine;
 mod tail;
 mod transport;
 mod types;
+mod verify;
 
-pub use error::{OpenError, ProposeError, Stopped};
+pub use error::{OpenError, ProposeError, StopKind, Stopped};
 pub use fatal::FatalHook;
 pub use group::{Group, GroupStatus};
 pub use groups::Groups;
 pub use host::Host;
 pub use inbound::Receiver;
 pub use leadership::Leadership;
-pub use link::{Identity, LaneStats, LinkStats, Links, PROTOCOL_VERSIONS, PeerDoor, largest_message, peer_server};
+pub use link::{
+    Identity, LaneStats, LinkStats, Links, PROTOCOL_VERSIONS, PeerDoor, Presence, Rejection, Start, largest_message,
+    peer_server,
+};
 pub use maintain::Maintained;
 pub use members::{ChangeError, Members};
 pub use open::{Founding, Limits, META, OpenOptions};
 pub use sleep::PAIR;
+pub use starts::Starts;
 pub use state::GroupState;
 pub use transport::{CallError, Inbound, Lane, NoTransport, Peer, Transport};
 

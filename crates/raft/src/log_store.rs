@@ -1,5 +1,7 @@
 //! openraft's view of a group's log: [`GroupLog`] in memory and on disk, [`LogWriter`] for what is to be durable.
 
+use crate::error::Stopped;
+use crate::fence::Fence;
 use crate::group_log::{GroupLog, LogError};
 use crate::log_writer::{LogWriter, Op};
 use crate::types::{Entry, LogId, Types, Vote};
@@ -19,6 +21,8 @@ const READ: usize = 1 << 20;
 pub(crate) struct LogStore {
     pub(crate) log: Arc<GroupLog>,
     pub(crate) writer: LogWriter,
+    /// Raised by what can't be read.
+    pub(crate) fence: Arc<Fence>,
 }
 
 impl LogStore {
@@ -32,11 +36,16 @@ impl LogStore {
             indexes.start = found.on_disk.end;
             let log = self.log.clone();
             let read = tokio::task::spawn_blocking(move || log.read_disk(found.on_disk, limit));
-            let entries = read.await.map_err(io::Error::other)??;
+            let entries = read.await.map_err(io::Error::other)?.map_err(|error| self.failed(error))?;
             if !entries.is_empty() {
                 return Ok(entries);
             }
         }
+    }
+
+    fn failed(&self, error: LogError) -> io::Error {
+        self.fence.raise(Stopped::from(&error));
+        error.into()
     }
 
     /// All entries at `indexes`, a piece at a time, without a hole between them.
@@ -46,7 +55,7 @@ impl LogStore {
             let (Some(first), Some(last)) = (piece.first(), piece.last()) else { return Ok(None) };
             let (found, next) = (first.log_id.index(), last.log_id.index() + 1);
             if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
-                return Err(LogError::Hole { group: store.log.group, wanted, found }.into());
+                return Err(store.failed(LogError::Hole { group: store.log.group, wanted, found }));
             }
             Ok(Some((piece, (store, next..rest.end, Some(next)))))
         })

@@ -5,9 +5,10 @@
 use crate::codec::{Applied, DecodeError, decode_applied, encode_applied, place};
 use crate::error::Stopped;
 use crate::fatal::FatalHook;
+use crate::fence::Fence;
 use crate::state::{GroupState, RAFT, put_writes, table_columns};
 use crate::types::{Entry, Reply, StoredMembership, Types};
-use flintwheel_shard::{ReadError, Replicated, Txn};
+use flintwheel_shard::{ApplyError, ReadError, Replicated, Txn};
 use flintwheel_store::{ExportedFile, StateDb, StoreError};
 use openraft::EntryPayload;
 use openraft::storage::EntryResponder;
@@ -15,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// The one key of Raft's own column.
 pub(crate) const APPLIED: &[u8] = b"applied";
@@ -24,12 +25,13 @@ pub(crate) const APPLIED: &[u8] = b"applied";
 pub(crate) struct Machine<M> {
     pub(crate) group: u32,
     state: Arc<StateDb>,
-    /// Written to while entries are applied, until their writes are in the state: a reader never sees one without the other.
-    machine: RwLock<M>,
+    /// Written to while entries are applied, until their writes are in the state: a reader never sees one without the other. None where the state
+    /// could not be read: then the replica is fenced.
+    machine: RwLock<Option<M>>,
     applied: Mutex<Applied>,
     /// What the files of the state database have for sure.
     flushed: Mutex<Applied>,
-    stopped: OnceLock<Stopped>,
+    fence: Arc<Fence>,
     fatal: FatalHook,
 }
 
@@ -44,26 +46,33 @@ pub(crate) enum MachineError {
     Decode { group: u32, source: DecodeError },
 }
 
+impl From<MachineError> for Stopped {
+    fn from(error: MachineError) -> Self {
+        match error {
+            MachineError::Decode { source: DecodeError::Newer(_), .. } => Self::newer(error.to_string()),
+            _ => Self::damaged(error.to_string()),
+        }
+    }
+}
+
 impl<M: Replicated> Machine<M> {
     /// Builds the machine from the state as it is.
-    pub(crate) fn open(state: Arc<StateDb>, group: u32, fatal: FatalHook) -> Result<Self, MachineError> {
-        let applied = match state.get(group, RAFT, APPLIED)? {
-            Some(bytes) => {
-                decode_applied(place(group, 0), &bytes).map_err(|source| MachineError::Decode { group, source })?
-            }
-            None => Applied::default(),
-        };
-        let machine = M::open(&GroupState::new(state.clone(), group))?;
-        Ok(Self {
-            group,
-            state,
-            machine: RwLock::new(machine),
-            // Without a write-ahead log, all that is found when a database is opened comes from its files.
-            flushed: Mutex::new(applied.clone()),
-            applied: Mutex::new(applied),
-            stopped: OnceLock::new(),
-            fatal,
-        })
+    pub(crate) fn open(state: Arc<StateDb>, fence: Arc<Fence>, fatal: FatalHook) -> Result<Self, MachineError> {
+        let applied = applied_in(&state, fence.group)?;
+        let machine = M::open(&GroupState::new(state.clone(), fence.clone()))?;
+        Ok(Self::with(state, fence, fatal, applied, Some(machine)))
+    }
+
+    /// Of a replica that is fenced because it can't be read.
+    pub(crate) fn unreadable(state: Arc<StateDb>, fence: Arc<Fence>, fatal: FatalHook) -> Self {
+        Self::with(state, fence, fatal, Applied::default(), None)
+    }
+
+    fn with(state: Arc<StateDb>, fence: Arc<Fence>, fatal: FatalHook, applied: Applied, machine: Option<M>) -> Self {
+        // Without a write-ahead log, all that is found when a database is opened comes from its files.
+        let flushed = Mutex::new(applied.clone());
+        let (machine, applied) = (RwLock::new(machine), Mutex::new(applied));
+        Self { group: fence.group, state, machine, applied, flushed, fence, fatal }
     }
 
     /// What is applied.
@@ -90,14 +99,19 @@ impl<M: Replicated> Machine<M> {
         }
     }
 
-    /// Why the machine stands still, if it does.
+    /// Why the replica stands still, if it does.
     pub(crate) fn stopped(&self) -> Option<Stopped> {
-        self.stopped.get().cloned()
+        self.fence.stopped()
+    }
+
+    /// What lets it stand still.
+    pub(crate) fn fence(&self) -> &Arc<Fence> {
+        &self.fence
     }
 
     /// The committed state.
     pub(crate) fn state(&self) -> GroupState {
-        GroupState::new(self.state.clone(), self.group)
+        GroupState::new(self.state.clone(), self.fence.clone())
     }
 
     /// The database that holds it.
@@ -105,10 +119,18 @@ impl<M: Replicated> Machine<M> {
         &self.state
     }
 
-    /// Looks at the machine and the state between two applies.
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&M, &GroupState) -> R) -> R {
+    /// Looks at the machine and the state between two applies, unless it stands still.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&M, &GroupState) -> R) -> Result<R, Stopped> {
         let machine = self.machine.read();
-        look(&machine, &self.state())
+        match (self.stopped(), &*machine) {
+            (None, Some(machine)) => Ok(look(machine, &self.state())),
+            (stopped, _) => Err(stopped.unwrap_or_else(|| Stopped::because("its state is not there"))),
+        }
+    }
+
+    /// Waits until an apply under way is over.
+    pub(crate) fn rest(&self) {
+        drop(self.machine.read());
     }
 
     /// Applies entries in order and answers their proposers. On an error nothing of them was written and nobody was answered, and the
@@ -120,7 +142,7 @@ impl<M: Replicated> Machine<M> {
         let (entries, responders): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
         // Whoever is answered by a closed channel must find the reason: so it is set before the responders are dropped.
         let replies = catch_unwind(AssertUnwindSafe(|| self.apply_and_write(&entries)))
-            .unwrap_or_else(|_| Err(Stopped::because("applying an entry panicked")))
+            .unwrap_or_else(|_| Err(Stopped::damaged("applying an entry panicked")))
             .inspect_err(|stopped| self.stop(stopped.clone()))?;
         for (responder, reply) in responders.into_iter().zip(replies) {
             if let Some(responder) = responder {
@@ -130,26 +152,20 @@ impl<M: Replicated> Machine<M> {
         Ok(())
     }
 
-    /// Lets the machine stand still. The first reason is kept.
+    /// Lets the replica stand still. The first reason is kept.
     pub(crate) fn stop(&self, stopped: Stopped) {
-        if self.stopped.set(stopped.clone()).is_ok() {
-            tracing::error!(shard = self.group, reason = %stopped.reason, "the shard stopped; the others go on");
-        }
-    }
-
-    /// Applies nothing any more: the replica leaves this node.
-    pub(crate) fn leave(&self) {
-        let _ = self.stopped.set(Stopped::because("the shard's replica has left this node"));
+        self.fence.raise(stopped);
     }
 
     fn apply_and_write(&self, entries: &[Entry]) -> Result<Vec<Reply>, Stopped> {
         let mut applied = self.applied();
         let mut machine = self.machine.write();
+        let Some(machine) = &mut *machine else { return Err(Stopped::because("its state is not there")) };
         let state = self.state();
         let mut txn = Txn::new(&state);
         let mut replies = Vec::with_capacity(entries.len());
         for entry in entries {
-            replies.push(apply_one(&mut *machine, &mut txn, entry, &mut applied)?);
+            replies.push(apply_one(machine, &mut txn, entry, &mut applied)?);
         }
         let mut batch = self.state.batch(self.group);
         put_writes(&mut batch, txn.into_writes());
@@ -172,12 +188,9 @@ impl<M: Replicated> Machine<M> {
     }
 
     /// The state as it is stands for `applied`: makes that durable, and the machine anew.
-    fn stand_for(&self, machine: &mut M, applied: Applied) -> Result<(), MachineError> {
-        let mut batch = self.state.batch(self.group);
-        batch.put(RAFT, APPLIED, &encode_applied(place(self.group, 0), &applied));
-        self.state.write(batch)?;
-        self.state.flush()?;
-        *machine = M::open(&self.state())?;
+    fn stand_for(&self, machine: &mut Option<M>, applied: Applied) -> Result<(), MachineError> {
+        stand_for(&self.state, self.group, &applied)?;
+        *machine = Some(M::open(&self.state())?);
         *self.applied.lock() = applied.clone();
         *self.flushed.lock() = applied;
         Ok(())
@@ -188,16 +201,33 @@ impl<M: Replicated> Machine<M> {
         let guard = self.machine.read();
         let applied = self.applied();
         let columns: Vec<_> = table_columns().collect();
-        let files = self.state.export(self.group, &columns, dir, || drop(guard), &mut |_| ControlFlow::Continue(()))?;
+        let files = self.state.export(self.group, &columns, dir, || drop(guard), &mut |_| ControlFlow::Continue(()));
+        let files = files.inspect_err(|error| self.check(error))?;
         Ok((applied, files.expect("nothing breaks it off")))
+    }
+
+    /// Reads all that the state has of the group, so that what is damaged is found; `pace` is told how many bytes were read, and may break it off.
+    pub(crate) fn verify(&self, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<(), StoreError> {
+        let mut columns = table_columns().chain([RAFT]);
+        columns.try_for_each(|column| self.state.verify(self.group, column, pace)).inspect_err(|error| self.fail(error))
+    }
+
+    /// What can't be read fences the replica; that a disk is full does not.
+    fn check(&self, error: &StoreError) {
+        if error.is_damage() {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&self, error: &StoreError) {
+        self.stop(Stopped::damaged(error.to_string()));
     }
 
     /// Replaces the state by the files in `dir`, standing for `applied`; durable when it returns. A failure or a crash on the way leaves a
     /// state that stands for nothing: the group must not be read before this was done again.
     pub(crate) fn install(&self, applied: Applied, dir: &Path, files: &[ExportedFile]) -> Result<(), MachineError> {
         let mut machine = self.machine.write();
-        let columns: Vec<_> = table_columns().collect();
-        self.state.import(self.group, &columns, dir, files)?;
+        import(&self.state, self.group, dir, files)?;
         self.stand_for(&mut machine, applied)
     }
 
@@ -212,12 +242,43 @@ impl<M: Replicated> Machine<M> {
     /// Whether the group has no key in any table.
     pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
         for column in table_columns() {
-            if !self.state.is_empty(self.group, column)? {
+            if !self.state.is_empty(self.group, column).inspect_err(|error| self.fail(error))? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
+}
+
+/// What a group's state says that it has applied.
+pub(crate) fn applied_in(state: &StateDb, group: u32) -> Result<Applied, MachineError> {
+    let bytes = state.get(group, RAFT, APPLIED)?;
+    let applied = bytes.map(|bytes| decode_applied(place(group, 0), &bytes)).transpose();
+    applied.map(Option::unwrap_or_default).map_err(|source| MachineError::Decode { group, source })
+}
+
+/// Replaces a group's state by the files in `dir`, standing for `applied`; durable when it returns. Reads nothing of what is there.
+pub(crate) fn replace(
+    state: &StateDb,
+    group: u32,
+    applied: &Applied,
+    dir: &Path,
+    files: &[ExportedFile],
+) -> Result<(), MachineError> {
+    import(state, group, dir, files)?;
+    stand_for(state, group, applied)
+}
+
+fn import(state: &StateDb, group: u32, dir: &Path, files: &[ExportedFile]) -> Result<(), StoreError> {
+    let columns: Vec<_> = table_columns().collect();
+    state.import(group, &columns, dir, files)
+}
+
+fn stand_for(state: &StateDb, group: u32, applied: &Applied) -> Result<(), MachineError> {
+    let mut batch = state.batch(group);
+    batch.put(RAFT, APPLIED, &encode_applied(place(group, 0), applied));
+    state.write(batch)?;
+    Ok(state.flush()?)
 }
 
 fn apply_one<M: Replicated>(
@@ -229,8 +290,11 @@ fn apply_one<M: Replicated>(
     let reply = match &entry.payload {
         EntryPayload::Normal(command) => {
             let reply = machine.apply(txn, &command.0);
-            let stopped = |error| Stopped::because(format!("entry {}: {error}", entry.log_id.index()));
-            Reply::of(reply.map_err(stopped)?)
+            let place = entry.log_id.index();
+            Reply::of(reply.map_err(|error| match error {
+                ApplyError::Unknown(_) => Stopped::newer(format!("entry {place}: {error}")),
+                ApplyError::Read(_) => Stopped::damaged(format!("entry {place}: {error}")),
+            })?)
         }
         EntryPayload::Membership(membership) => {
             applied.membership = StoredMembership::new(Some(entry.log_id), membership.clone());

@@ -42,6 +42,9 @@ impl<M: Replicated> Groups<M> {
     /// time is long ago or before the start. Call it about once a second. An error is final: the database takes no more writes, and the next apply ends the process.
     pub async fn maintain(&self) -> Result<Maintained, StoreError> {
         self.iter().for_each(|group| group.inner.exports.expire());
+        let shared = self.shared.clone();
+        // An error means that the runtime ends: databases note their files when they are closed too.
+        let _ = tokio::task::spawn_blocking(move || (shared.log.note_files(), shared.state.note_files())).await;
         let last = self.maintenance.last.lock().await;
         let log_bytes = self.shared.writer.bytes_written().saturating_sub(last.log_bytes);
         let limits = &self.shared.limits;

@@ -3,19 +3,22 @@
 use crate::apply_pool::ApplyPool;
 use crate::codec::{decode_number, encode_number, place};
 use crate::config::raft_config;
-use crate::error::OpenError;
+use crate::distrust;
+use crate::error::{OpenError, Stopped};
 use crate::fatal::FatalHook;
+use crate::fence::Fence;
 use crate::group::{Group, Inner};
 use crate::group_log::{GroupLog, HOST_FOUNDER, NODE, tag};
 use crate::leadership::{Leadership, follow};
 use crate::log_store::LogStore;
 use crate::log_writer::{Commit, LogWriter};
-use crate::machine::Machine;
+use crate::machine::{Machine, applied_in, replace};
 use crate::network::Network;
 use crate::propose::InFlight;
-use crate::receive_snapshot::{Incoming, Staged};
+use crate::receive_snapshot::Incoming;
 use crate::sleep::{Doze, Sleeper, Sleepers};
 use crate::snapshot::{Exports, Outgoing};
+use crate::starts::{self, Words};
 use crate::state::columns;
 use crate::state_machine::StateMachine;
 use crate::transport::{NoTransport, Transport};
@@ -50,6 +53,9 @@ pub struct OpenOptions {
     pub address: Arc<str>,
     /// The way to other nodes.
     pub transport: Arc<dyn Transport>,
+    /// Whether other nodes are known to be in the cluster: what can't be read of the state as a whole is then put aside, and made anew from them.
+    /// Without, it is the only copy, and the node does not start without it.
+    pub has_peers: bool,
 }
 
 /// Which replicas a new directory begins with. Of no effect on one that is not new.
@@ -104,7 +110,8 @@ impl OpenOptions {
     pub fn new(data: DataDir, shards: impl Into<Option<u32>>) -> Self {
         let (state, limits, fatal) = (StateOptions::default(), Limits::default(), FatalHook::default());
         let (founding, transport) = (Founding::Alone, Arc::new(NoTransport));
-        Self { data, shards: shards.into(), state, limits, fatal, founding, address: "".into(), transport }
+        let (address, has_peers) = ("".into(), false);
+        Self { data, shards: shards.into(), state, limits, fatal, founding, address, transport, has_peers }
     }
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {
@@ -161,9 +168,14 @@ pub(crate) type Threads = Vec<std::thread::JoinHandle<()>>;
 impl Shared {
     /// Opens the databases and starts the threads. Blocks.
     pub(crate) fn open(options: &OpenOptions, commit: Commit) -> Result<(Self, Threads), OpenError> {
-        let log = Arc::new(LogDb::open(&options.data)?);
+        // One that has lost something is of use only where others have what it had.
+        let log = if options.has_peers { distrust::open(&options.data)? } else { LogDb::open(&options.data)? };
+        let log = Arc::new(log);
+        starts::check(&log)?;
         let shards = found(&log, options)?;
-        let state = Arc::new(StateDb::open(&options.data, options.state, &columns())?);
+        let (groups, all) = (log.groups()?, options.has_peers);
+        let (state, _) = StateDb::open_or_salvage(&options.data, options.state, &columns(), &groups, all)?;
+        let state = Arc::new(state);
         let (writer, thread) = LogWriter::start(log.clone(), commit, options.fatal.clone())?;
         let (pool, mut threads) = ApplyPool::start(options.limits.apply_threads)?;
         threads.push(thread);
@@ -198,7 +210,8 @@ impl Shared {
                 let mut batch = self.log.batch();
                 GroupLog::erase(&mut batch, group);
                 self.log.commit(batch)?;
-            } else if host(&self.log, group)?.is_some() {
+            } else if !matches!(host(&self.log, group), Ok(None)) {
+                // (One whose part can't be read is there too: opened, it is fenced.)
                 hosted.push(group);
             }
         }
@@ -223,6 +236,7 @@ pub(crate) fn put_host(batch: &mut LogBatch<'_>, group: u32, part: u64) {
 fn found(log: &LogDb, options: &OpenOptions) -> Result<u32, OpenError> {
     let known = known_shards(log, options.shards)?;
     let shards = known.or(options.shards).ok_or(OpenError::NoShards)?;
+    starts::keep(log, Words { shards: shards.into(), ..Words::of(log) })?;
     if known.is_some() && log.meta(NODE, tag::FOUNDED)?.is_some() {
         return Ok(shards);
     }
@@ -230,8 +244,10 @@ fn found(log: &LogDb, options: &OpenOptions) -> Result<u32, OpenError> {
     put_number(&mut batch, tag::SHARDS, shards.into());
     // (The number is for later versions to tell ways of founding apart.)
     put_number(&mut batch, tag::FOUNDED, 1);
-    // A directory that knows its shards but not how it was founded is of a version in which each node was alone.
-    if known.is_some() || options.founding == Founding::Alone {
+    // A directory that knows its shards but not how it was founded is of a version in which each node was alone. One whose log was lost is of neither:
+    // its shards are there, elsewhere.
+    let lost = log.meta(NODE, tag::DISTRUST)?.is_some();
+    if !lost && (known.is_some() || options.founding == Founding::Alone) {
         (0..shards).chain([META]).for_each(|group| put_host(&mut batch, group, HOST_FOUNDER));
     }
     log.commit(batch)?;
@@ -240,7 +256,8 @@ fn found(log: &LogDb, options: &OpenOptions) -> Result<u32, OpenError> {
 
 /// The number of shards in the directory, if it has one; it must be the wanted one.
 fn known_shards(log: &LogDb, wanted: Option<u32>) -> Result<Option<u32>, OpenError> {
-    let Some(found) = number(log, tag::SHARDS, "the number of shards")? else { return Ok(None) };
+    let kept = Some(Words::of(log).shards).filter(|shards| *shards > 0);
+    let Some(found) = number(log, tag::SHARDS, "the number of shards")?.or(kept) else { return Ok(None) };
     match (u32::try_from(found), wanted) {
         (Ok(found), Some(wanted)) if found != wanted => Err(OpenError::Shards { found: found.into(), wanted }),
         (Ok(found), _) => Ok(Some(found)),
@@ -249,39 +266,31 @@ fn known_shards(log: &LogDb, wanted: Option<u32>) -> Result<Option<u32>, OpenErr
 }
 
 /// A number that the node keeps of itself.
-fn number(log: &LogDb, tag: u8, what: &str) -> Result<Option<u64>, OpenError> {
+pub(crate) fn number(log: &LogDb, tag: u8, what: &str) -> Result<Option<u64>, OpenError> {
     let damaged = |error| StoreError::new(Fault::Damaged, log.path(), format!("{what}: {error}"));
     let bytes = log.meta(NODE, tag)?;
     Ok(bytes.map(|bytes| decode_number(place(NODE, tag.into()), &bytes)).transpose().map_err(damaged)?)
 }
 
-fn put_number(batch: &mut LogBatch<'_>, tag: u8, number: u64) {
+pub(crate) fn put_number(batch: &mut LogBatch<'_>, tag: u8, number: u64) {
     batch.put_meta(NODE, tag, &encode_number(place(NODE, tag.into()), number));
 }
 
-/// Counts one more start of the node's program, on disk before it is given. Blocks.
-pub(crate) fn next_epoch(log: &LogDb) -> Result<u64, OpenError> {
-    let epoch = number(log, tag::EPOCH, "the epoch")?.unwrap_or(0) + 1;
-    let mut batch = log.batch();
-    put_number(&mut batch, tag::EPOCH, epoch);
-    log.commit(batch)?;
-    Ok(epoch)
-}
-
-/// Opens one shard's group and returns when it leads, if it is the only voter. A machine that does not understand its log makes a
-/// group that has stopped, not an error.
-pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Result<Group<M>, OpenError> {
-    let (log, machine, founder) = load::<M>(&shared, shard).await?;
+/// Opens one shard's group and returns when it leads, if it is the only voter. A replica that can't be read, or whose machine does not understand
+/// its log, makes a group that has stopped.
+pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Group<M> {
+    let (log, machine, founder) = load::<M>(&shared, shard).await;
     let (seen, leadership) = watch::channel(Leadership::Follower { leader: None });
     let exports = Arc::new(Exports::new(shared.outgoing.clone(), log.clone()));
-    let raft = match (start(&shared, (&log, &machine, founder), &exports, seen.clone()).await, machine.stopped()) {
-        (Ok(raft), _) => Some(raft),
-        (Err(_), Some(stopped)) => {
-            seen.send_replace(Leadership::Stopped(stopped));
-            None
-        }
-        (Err(error), None) => return Err(OpenError::Shard { shard, reason: error.to_string() }),
-    };
+    let mut raft = None;
+    if machine.stopped().is_none() {
+        let started = start(&shared, (&log, &machine, founder), &exports, seen.clone()).await;
+        let failed = |error: &AnyError| machine.stop(Stopped::damaged(format!("its group did not start: {error}")));
+        raft = started.inspect_err(failed).ok();
+    }
+    if let (None, Some(stopped)) = (&raft, machine.stopped()) {
+        seen.send_replace(Leadership::Stopped(stopped));
+    }
     let in_flight = InFlight::new(shared.limits.in_flight_bytes, shared.limits.entry_bytes);
     let inner = Arc::new_cyclic(|me: &Weak<Inner<M>>| {
         let doze = Doze::new(me.clone(), shared.sleepers.clone(), Handle::current());
@@ -289,7 +298,7 @@ pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Res
     });
     let sleeper: Weak<Inner<M>> = Arc::downgrade(&inner);
     shared.sleepers.enter(shard, sleeper as Weak<dyn Sleeper>);
-    Ok(Group { inner })
+    Group { inner }
 }
 
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -301,7 +310,7 @@ async fn start<M: Replicated>(
     exports: &Arc<Exports>,
     seen: watch::Sender<Leadership>,
 ) -> Result<Raft<Types, StateMachine<M>>, AnyError> {
-    let store = LogStore { log: log.clone(), writer: shared.writer.clone() };
+    let store = LogStore { log: log.clone(), writer: shared.writer.clone(), fence: machine.fence().clone() };
     let state_machine = StateMachine {
         machine: machine.clone(),
         pool: shared.pool.clone(),
@@ -312,7 +321,7 @@ async fn start<M: Replicated>(
     };
     let (transport, exports) = (shared.transport.clone(), exports.clone());
     let network = Network { transport, machine: machine.clone(), exports, sleepers: shared.sleepers.clone() };
-    let raft = Raft::new(shared.node, raft_config()?, network, store, state_machine).await?;
+    let raft = Raft::new(shared.node, raft_config(!log.is_mute())?, network, store, state_machine).await?;
     let mut leadership = seen.subscribe();
     tokio::spawn(follow(raft.clone(), machine.clone(), seen));
     let is_new = founder && !raft.is_initialized().await?;
@@ -320,7 +329,7 @@ async fn start<M: Replicated>(
         raft.initialize(BTreeMap::from([(shared.node, BasicNode::new(shared.address.as_ref()))])).await?;
     }
     // (What a group tells of its voters comes a moment after it was initialised.)
-    if is_new || raft.voter_ids().eq([shared.node]) {
+    if is_new || (!log.is_mute() && raft.voter_ids().eq([shared.node])) {
         raft.trigger().elect(false).await?;
         leadership.wait_for(|seen| !matches!(seen, Leadership::Follower { .. })).await?;
     }
@@ -330,45 +339,55 @@ async fn start<M: Replicated>(
 /// Log and machine of a group, and whether this node's replica makes the group.
 type Loaded<M> = (Arc<GroupLog>, Arc<Machine<M>>, bool);
 
-/// Reads log positions and machine of a shard, and checks that they fit.
-async fn load<M: Replicated>(shared: &Shared, shard: u32) -> Result<Loaded<M>, OpenError> {
-    let failed = |error: &dyn std::fmt::Display| OpenError::Shard { shard, reason: error.to_string() };
-    let from = shared.clone();
-    let loaded = shared.pool.run(move || load_blocking(&from, shard)).await;
-    let (log, machine, founder): Loaded<M> = loaded.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    check_fit(log.purged(), machine.applied().last, log.last())
-        .map_err(|reason| OpenError::Inconsistent { shard, reason })?;
-    Ok((log, machine, founder))
+/// Reads log positions and machine of a shard, and checks that they fit. Where they don't, or can't be read, the replica is fenced.
+async fn load<M: Replicated>(shared: &Shared, shard: u32) -> Loaded<M> {
+    let fence = Arc::new(Fence::new(shard));
+    let (from, to) = (shared.clone(), fence.clone());
+    let loaded = shared.pool.run(move || load_blocking(&from, &to)).await;
+    let stopped = match loaded {
+        Ok(Ok(loaded)) => return loaded,
+        Ok(Err(stopped)) => stopped,
+        Err(not_done) => Stopped::damaged(format!("what it has was not read: {not_done}")),
+    };
+    fence.raise(stopped);
+    let log = Arc::new(GroupLog::unreadable(shared.log.clone(), shard));
+    (log, Arc::new(Machine::unreadable(shared.state.clone(), fence, shared.fatal.clone())), false)
 }
 
-fn load_blocking<M: Replicated>(shared: &Shared, shard: u32) -> Result<Loaded<M>, AnyError> {
-    let tail = shared.limits.log_memory / shared.shards as usize;
-    let log = GroupLog::open(shared.log.clone(), shard, tail)?;
-    let machine = Machine::open(shared.state.clone(), shard, shared.fatal.clone())?;
-    if let Some(staged) = shared.incoming.staged(shard)? {
-        finish_install(shared, &log, &machine, &staged)?;
+fn load_blocking<M: Replicated>(shared: &Shared, fence: &Arc<Fence>) -> Result<Loaded<M>, Stopped> {
+    let shard = fence.group;
+    let unreadable = |error: StoreError| Stopped::damaged(error.to_string());
+    if let Some(why) = distrust::of(&shared.log, shard).map_err(unreadable)? {
+        return Err(Stopped::damaged(why));
     }
-    let founder = host(&shared.log, shard)? == Some(HOST_FOUNDER);
-    Ok((Arc::new(log), Arc::new(machine), founder))
+    let founder = host(&shared.log, shard).map_err(unreadable)?;
+    let tail = shared.limits.log_memory / shared.shards as usize;
+    let log = GroupLog::open(shared.log.clone(), shard, tail).map_err(|error| Stopped::from(&error))?;
+    finish_install(shared, &log).map_err(|error| {
+        Stopped::damaged(format!("a snapshot whose installation was interrupted can't be installed: {error}"))
+    })?;
+    let machine = Machine::open(shared.state.clone(), fence.clone(), shared.fatal.clone())?;
+    check_fit(log.purged(), machine.applied().last, log.last()).map_err(Stopped::damaged)?;
+    if machine.applied().last.is_none() && !machine.is_empty().map_err(unreadable)? {
+        return Err(Stopped::damaged("its state is not empty, but does not say what is applied in it"));
+    }
+    Ok((Arc::new(log), Arc::new(machine), founder == Some(HOST_FOUNDER)))
 }
 
-/// An earlier process ended while it installed a snapshot: all of it is done again.
-fn finish_install<M: Replicated>(
-    shared: &Shared,
-    log: &GroupLog,
-    machine: &Machine<M>,
-    staged: &Staged,
-) -> Result<(), AnyError> {
-    let applied = &staged.offer.applied;
-    if applied.last > machine.applied().last {
-        tracing::info!(shard = machine.group, "a snapshot whose installation was interrupted is installed");
+/// An earlier process ended while it installed a snapshot: all of it is done again. Until it is, the state is not read: it may be anything.
+fn finish_install(shared: &Shared, log: &GroupLog) -> Result<(), AnyError> {
+    let shard = log.group;
+    let Some(staged) = shared.incoming.staged(shard)? else { return Ok(()) };
+    let (applied, mine) = (&staged.offer.applied, applied_in(&shared.state, shard)?);
+    if applied.last > mine.last {
+        tracing::info!(shard, "a snapshot whose installation was interrupted is installed");
     }
     // (Also if the state says that it is there already: the last step may have been the one that was interrupted.)
-    if applied.last >= machine.applied().last {
-        machine.install(applied.clone(), staged.dir(), &staged.offer.files)?;
+    if applied.last >= mine.last {
+        replace(&shared.state, shard, applied, staged.dir(), &staged.offer.files)?;
         applied.last.map_or(Ok(()), |upto| log.stand_at(upto, staged.offer.vote))?;
     }
-    Ok(shared.incoming.installed(staged)?)
+    Ok(shared.incoming.installed(&staged)?)
 }
 
 /// The state must reach to where the log begins, and the log to where the state ends.

@@ -1,6 +1,8 @@
 //! A shard's tables as columns of the state database, and reading them.
 
 use crate::codec::{decode_applied, place as seed};
+use crate::error::Stopped;
+use crate::fence::Fence;
 use crate::machine::APPLIED;
 use flintwheel_shard::{Read, ReadError, Table, Visit, Write};
 use flintwheel_store::{Column, ColumnSpec, Pinned, Purpose, StateBatch, StateDb, StoreError};
@@ -64,24 +66,31 @@ fn place(write: &Write) -> Option<(Table, &[u8])> {
     }
 }
 
-/// The committed state of one shard, for reading at any time. Calls block on the disk; clones are cheap.
+/// The committed state of one shard, for reading at any time. Calls block on the disk; clones are cheap. What can't be read is damaged: the
+/// replica is fenced, whoever has asked.
 #[derive(Clone)]
 pub struct GroupState {
     db: Arc<StateDb>,
-    group: u32,
+    fence: Arc<Fence>,
 }
 
 impl GroupState {
-    pub(crate) fn new(db: Arc<StateDb>, group: u32) -> Self {
-        Self { db, group }
+    pub(crate) fn new(db: Arc<StateDb>, fence: Arc<Fence>) -> Self {
+        Self { db, fence }
+    }
+
+    fn failed(&self, error: StoreError) -> ReadError {
+        let error = error.to_string();
+        self.fence.raise(Stopped::damaged(error.as_str()));
+        ReadError(error)
     }
 
     /// Looks at the state as it is at one instant, while entries go on being applied, and at the index of the last entry that is in it. Take
     /// minutes, not hours: what is overwritten meanwhile stays on the disk until then. Blocks.
     pub fn pinned<R>(&self, look: impl FnOnce(&dyn Read, Option<u64>) -> R) -> Result<R, ReadError> {
-        let state = PinnedState { pinned: self.db.pin(), group: self.group };
-        let applied = state.pinned.get(self.group, RAFT, APPLIED).map_err(read_error)?;
-        let decode = |bytes: Vec<u8>| decode_applied(seed(self.group, 0), &bytes);
+        let state = PinnedState { pinned: self.db.pin(), state: self };
+        let applied = state.pinned.get(self.fence.group, RAFT, APPLIED).map_err(|error| self.failed(error))?;
+        let decode = |bytes: Vec<u8>| decode_applied(seed(self.fence.group, 0), &bytes);
         let applied = applied.map(decode).transpose().map_err(|e| ReadError(format!("what is applied: {e}")))?;
         Ok(look(&state, applied.and_then(|applied| applied.last).map(|id| id.index())))
     }
@@ -90,31 +99,28 @@ impl GroupState {
 /// The state of one shard at one instant.
 struct PinnedState<'a> {
     pinned: Pinned<'a>,
-    group: u32,
+    state: &'a GroupState,
 }
 
 impl Read for PinnedState<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.pinned.get(self.group, column(table), key).map_err(read_error)
+        self.pinned.get(self.state.fence.group, column(table), key).map_err(|error| self.state.failed(error))
     }
 
     fn scan(&self, table: Table, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), ReadError> {
-        self.pinned.scan(self.group, column(table), from, to, visit).map_err(read_error)
+        let scanned = self.pinned.scan(self.state.fence.group, column(table), from, to, visit);
+        scanned.map_err(|error| self.state.failed(error))
     }
 }
 
 impl Read for GroupState {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.db.get(self.group, column(table), key).map_err(read_error)
+        self.db.get(self.fence.group, column(table), key).map_err(|error| self.failed(error))
     }
 
     fn scan(&self, table: Table, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), ReadError> {
-        self.db.scan(self.group, column(table), from, to, visit).map_err(read_error)
+        self.db.scan(self.fence.group, column(table), from, to, visit).map_err(|error| self.failed(error))
     }
-}
-
-fn read_error(error: StoreError) -> ReadError {
-    ReadError(error.to_string())
 }
 
 #[cfg(test)]
@@ -167,7 +173,7 @@ mod tests {
                 rows.insert(key.to_vec(), value.to_vec());
                 ControlFlow::Continue(())
             };
-            GroupState::new(db.clone(), group).scan(TABLE, &[], &[0xff], visit).unwrap();
+            GroupState::new(db.clone(), Arc::new(Fence::new(group))).scan(TABLE, &[], &[0xff], visit).unwrap();
             assert_eq!(rows, naive(&writes), "{writes:?}");
         }
     }

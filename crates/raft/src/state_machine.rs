@@ -39,7 +39,7 @@ impl<M: Replicated> StateMachine<M> {
         let machine = self.machine.clone();
         let done = self.pool.run(move || job(&machine)).await;
         done.unwrap_or_else(|not_done: NotDone| {
-            self.machine.stop(Stopped::because(format!("applying was not finished: {not_done}")));
+            self.machine.stop(Stopped::damaged(format!("applying was not finished: {not_done}")));
             Err(io::Error::other(not_done))
         })
     }
@@ -54,7 +54,7 @@ impl<M: Replicated> StateMachine<M> {
         self.on_pool(move |machine| {
             let installed = machine.install(Applied { last, membership }, files.dir(), &files.offer.files);
             installed.map_err(|error| {
-                machine.stop(Stopped::because(format!("a snapshot was not installed: {error}")));
+                machine.stop(Stopped::damaged(format!("a snapshot was not installed: {error}")));
                 io::Error::other(error)
             })
         })

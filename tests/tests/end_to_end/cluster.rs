@@ -1,11 +1,12 @@
 //! Three nodes as one: any of them answers, and the end of one of them is nobody's loss.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flintwheel_client::{ApplyOptions, Client, Options};
+use flintwheel_client::{ApplyOptions, Client, ClusterShard, Options, ReplicaRole};
 use flintwheel_loadtest::cluster::Cluster;
 use flintwheel_loadtest::engine::{Engine, EngineOptions, Sink};
+use flintwheel_loadtest::http;
 use flintwheel_model::DefinitionKey;
 use serde_json::{Value, json};
 
@@ -215,7 +216,7 @@ async fn refusal(what: &str, node: &mut Engine) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_belong_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
+    let cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
     let state = cluster.state().await.expect("it tells");
     let join = format!("--join={}", state.nodes[0].peer_address);
     let started = |folder: &str, more: &[&str]| {
@@ -228,24 +229,114 @@ async fn a_node_that_does_not_belong_is_refused() {
     let mut namesake = started("namesake", &["--peer-listen=127.0.0.1:0", "--name=n2"]);
     let why = refusal("a namesake ends", &mut namesake).await;
     assert!(why.contains("does not take this node in: the name \"n2\" belongs to node 2"), "{why}");
+}
 
-    let (data, older) = (dir.path().join("n2"), dir.path().join("older"));
-    let copy = |from: &Path, to: &Path| {
-        let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp");
-        assert!(copied.success());
-    };
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp");
+    assert!(copied.success());
+}
+
+/// The second node's disk as it was at its first start; it is at its second.
+async fn older_disk(cluster: &mut Cluster, dir: &Path) -> PathBuf {
+    let older = dir.join("older");
     cluster.nodes[1].stop().await.expect("it ends");
-    copy(&data, &older);
+    copy(&dir.join("n2"), &older);
     cluster.nodes[1].start_again().await.expect("it starts");
     eventually("it is registered", async || {
         let state = cluster.settle().await.ok()?;
         (state.nodes[1].epoch == 2).then_some(())
     })
     .await;
+    older
+}
+
+fn put_back(older: &Path, data: &Path) {
+    std::fs::remove_dir_all(data).expect("removed");
+    copy(older, data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_was_rolled_back_ends_its_node_which_comes_back_as_a_new_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
+    let older = older_disk(&mut cluster, dir.path()).await;
+    let data = dir.path().join("n2");
     cluster.nodes[1].stop().await.expect("it ends");
-    std::fs::remove_dir_all(&data).expect("removed");
-    copy(&older, &data);
+    put_back(&older, &data);
     cluster.nodes[1].spawn().expect("it starts");
     let why = refusal("a rolled-back disk ends its node", &mut cluster.nodes[1]).await;
     assert!(why.contains("its disk was rolled back or copied"), "{why}");
+    // However often it is started: it does not count itself past the others.
+    for _ in 0..2 {
+        cluster.nodes[1].spawn().expect("it starts");
+        let why = refusal("it ends again", &mut cluster.nodes[1]).await;
+        assert!(why.contains("its disk was rolled back or copied"), "{why}");
+    }
+    let first = Cli::alone(dir.path()).with("FLINTWHEEL_ADDRESS", &cluster.nodes[0].grpc().to_string());
+    let nodes = first.list("cluster nodes").await;
+    assert_eq!(nodes[1]["epoch"], 2, "it was not let in: {nodes:?}");
+    // Its replicas can't go anywhere while it is away: it is removed, and comes anew.
+    first.done("node remove 2 --force --yes").await;
+    std::fs::remove_dir_all(&data).expect("emptied");
+    cluster.nodes[1].start_again().await.expect("it starts");
+    eventually("the new one has its share and votes", async || {
+        let state = cluster.settle().await.ok()?;
+        let new = state.nodes.iter().find(|node| node.id == 4)?;
+        let voters = |shard: &ClusterShard| shard.replicas.iter().filter(|r| r.role == ReplicaRole::Voter).count();
+        (new.replicas == 5 && state.shards.iter().all(|shard| voters(shard) == 3)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_nodes_one_whose_disk_was_rolled_back_never_votes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 2, 4).await.expect("two nodes, at rest");
+    let older = older_disk(&mut cluster, dir.path()).await;
+    let first = Cli::alone(dir.path()).with("FLINTWHEEL_ADDRESS", &cluster.nodes[0].grpc().to_string());
+    first.apply(ORDER).await;
+    for node in &mut cluster.nodes {
+        node.stop().await.expect("it ends");
+    }
+    let (data, newest) = (dir.path().join("n2"), dir.path().join("newest"));
+    std::fs::rename(&data, &newest).expect("put aside");
+    copy(&older, &data);
+    // Both start at once, and nobody leads the meta group: it is the other one's own knowledge that counts.
+    for node in &mut cluster.nodes {
+        node.spawn().expect("it starts");
+    }
+    let why = refusal("a rolled-back disk ends its node", &mut cluster.nodes[1]).await;
+    assert!(why.contains("its disk was rolled back or copied"), "{why}");
+    let ready = http::get(cluster.nodes[0].http(), "/readyz").await.expect("an answer");
+    assert_eq!(ready.status, 503, "it leads nothing: nobody has voted for it");
+    // With the disk that it had, both go on.
+    put_back(&newest, &data);
+    cluster.nodes[1].start_again().await.expect("it starts");
+    eventually("all is there", async || {
+        let got = first.run("get order").await;
+        (got.code == Some(0)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_put_back_within_a_start_is_refused_too() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
+    let (data, older) = (dir.path().join("n2"), dir.path().join("older"));
+    // As a snapshot of its volume would.
+    let process = cluster.nodes[1].process().expect("it runs");
+    process.freeze().expect("it is stopped");
+    copy(&data, &older);
+    process.thaw().expect("it goes on");
+    let first = Cli::alone(dir.path()).with("FLINTWHEEL_ADDRESS", &cluster.nodes[0].grpc().to_string());
+    for number in 0..TICKS {
+        first.apply(&tick(number)).await;
+    }
+    cluster.settle().await.expect("at rest");
+    cluster.nodes[1].kill().await.expect("killed");
+    put_back(&older, &data);
+    cluster.nodes[1].spawn().expect("it starts");
+    let why = refusal("a disk that was put back ends its node", &mut cluster.nodes[1]).await;
+    assert!(why.contains("writes in its log, and has had"), "{why}");
 }

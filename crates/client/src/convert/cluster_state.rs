@@ -192,7 +192,7 @@ fn write_replica(replica: &ShardReplica) -> v1::ShardReplica {
         ReplicaRole::Voter => v1::ReplicaRole::Voter,
         ReplicaRole::Learner => v1::ReplicaRole::Learner,
     };
-    v1::ShardReplica { node: replica.node, role: role.into(), lag: replica.lag }
+    v1::ShardReplica { node: replica.node, role: role.into(), lag: replica.lag, damaged: replica.damaged }
 }
 
 fn read_replica(proto: v1::ShardReplica, at: At<'_>, faults: &mut Violations) -> ShardReplica {
@@ -202,7 +202,7 @@ fn read_replica(proto: v1::ShardReplica, at: At<'_>, faults: &mut Violations) ->
         // Told as a fault already, where it is none of them.
         Some(v1::ReplicaRole::Learner | v1::ReplicaRole::Unspecified) | None => ReplicaRole::Learner,
     };
-    ShardReplica { node: proto.node, role, lag: proto.lag }
+    ShardReplica { node: proto.node, role, lag: proto.lag, damaged: proto.damaged }
 }
 
 fn write_move(one: &ShardMove) -> v1::ShardMove {

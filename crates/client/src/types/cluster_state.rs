@@ -135,6 +135,9 @@ pub struct ShardReplica {
     pub role: ReplicaRole,
     /// Log entries that it is behind the leader; none where that is not known.
     pub lag: Option<u64>,
+    /// What it has can't be trusted: it does nothing, and is made anew from the others where they are a majority.
+    #[serde(default)]
+    pub damaged: bool,
 }
 
 /// Whether a replica votes.

@@ -62,6 +62,8 @@ pub(super) fn step(m: &mut Meta, txn: &mut Txn<'_>, next: StepMove) -> Result<Ac
     let follows = match (pending.step, next.step) {
         (MoveStep::AddLearner, MoveStep::CatchUp) | (MoveStep::CatchUp, MoveStep::Promote) => true,
         (MoveStep::Promote, MoveStep::Remove) => pending.from.is_some(),
+        // It is a voter already, and another one was lost meanwhile.
+        (MoveStep::Abandon, MoveStep::Promote) => true,
         (is, MoveStep::Abandon) => matches!(is, MoveStep::AddLearner | MoveStep::CatchUp | MoveStep::Promote),
         _ => false,
     };

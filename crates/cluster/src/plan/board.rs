@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Action, CAUGHT_UP, LAGGING, RESERVE, Seen, ShardSeen, Step, View};
 use crate::machine::Meta;
-use crate::rows::{Node, NodeState, Reason, Role, Settings, Shard, majority};
+use crate::rows::{MoveStep, Node, NodeState, Reason, Role, Settings, Shard, majority};
 
 pub(super) struct Board<'a> {
     pub(super) meta: &'a Meta,
@@ -56,6 +56,8 @@ pub(super) struct Seat<'a> {
     pub(super) leader: Option<u64>,
     pub(super) bytes: u64,
     pub(super) load: u64,
+    /// Nodes whose replicas say that they are damaged.
+    pub(super) damaged: Vec<u64>,
     lag: Option<&'a BTreeMap<u64, u64>>,
 }
 
@@ -67,13 +69,14 @@ impl<'a> Board<'a> {
         let spots = meta.nodes().map(|node| (node.id, Spot::new(node, settings, seen))).collect();
         let mut board = Self { meta, settings, spots, seats: BTreeMap::new() };
         for (shard, row) in meta.shards() {
-            board.add(shard, row, seen.shards.get(&shard));
+            let mut seat = Seat::new(row, seen.shards.get(&shard));
+            seat.damaged = seen.damaged.range((shard, 0)..=(shard, u64::MAX)).map(|(_, node)| *node).collect();
+            board.add(shard, row, seat);
         }
         Some(board)
     }
 
-    fn add(&mut self, shard: u32, row: &'a Shard, seen: Option<&'a ShardSeen>) {
-        let mut seat = Seat::new(row, seen);
+    fn add(&mut self, shard: u32, row: &'a Shard, mut seat: Seat<'a>) {
         for replica in &row.replicas {
             let lag = seat.lag.and_then(|lag| lag.get(&replica.node)).copied().unwrap_or(0);
             let Some(spot) = self.spots.get_mut(&replica.node) else { continue };
@@ -110,6 +113,15 @@ impl<'a> Board<'a> {
         self.spots.get(&node).is_some_and(|spot| spot.live)
     }
 
+    /// The node answers, and its replica of the shard is not damaged: such a one is fenced, and does nothing.
+    pub(super) fn serves(&self, shard: u32, node: u64) -> bool {
+        self.is_live(node) && !self.is_damaged(shard, node)
+    }
+
+    pub(super) fn is_damaged(&self, shard: u32, node: u64) -> bool {
+        self.seats[&shard].damaged.contains(&node)
+    }
+
     /// Its replicas are to be made anew elsewhere.
     pub(super) fn is_lost(&self, node: u64) -> bool {
         self.spots.get(&node).is_none_or(|spot| spot.lost)
@@ -119,28 +131,34 @@ impl<'a> Board<'a> {
         self.spots.get(&node).is_some_and(|spot| spot.draining)
     }
 
-    /// A majority of these answers.
-    fn decides(&self, voters: impl Iterator<Item = u64>) -> bool {
+    /// A majority of these voters of a shard answers.
+    fn decides(&self, shard: u32, voters: impl Iterator<Item = u64>) -> bool {
         let (mut all, mut live) = (0, 0);
         for voter in voters {
             all += 1;
-            live += usize::from(self.is_live(voter));
+            live += usize::from(self.serves(shard, voter));
         }
         all > 0 && live >= majority(all)
     }
 
-    /// Its membership can be changed: it has a leader, and a majority that answers. Who is being promoted may lead before it is
-    /// recorded as a voter.
+    /// Its membership can be changed: it has a leader, and a majority that answers. What is under way may be done and not yet recorded: who is being promoted
+    /// may lead and vote already, and who is being taken out may be out.
     pub(super) fn steerable(&self, shard: u32) -> bool {
         let seat = &self.seats[&shard];
-        let leads = |leader: u64| self.is_live(leader) && seat.row.on(leader).is_some();
-        seat.leads.is_some_and(leads) && self.decides(seat.row.voters())
+        let leads = |leader: u64| self.serves(shard, leader) && seat.row.on(leader).is_some();
+        let decides = || self.decides_as_recorded(shard) || self.decides(shard, seat.voters_when_done());
+        seat.leads.is_some_and(leads) && decides()
+    }
+
+    /// A majority of those that are recorded as voters answers.
+    pub(super) fn decides_as_recorded(&self, shard: u32) -> bool {
+        self.decides(shard, self.seats[&shard].row.voters())
     }
 
     /// How near a shard is to the end: how many voters it can lose before it decides nothing any more, and how many it has left.
     pub(super) fn danger(&self, shard: u32) -> (usize, usize) {
         let row = self.seats[&shard].row;
-        let live = row.voters().filter(|voter| self.is_live(*voter)).count();
+        let live = row.voters().filter(|voter| self.serves(shard, *voter)).count();
         (live.saturating_sub(majority(row.voters().count())), live)
     }
 
@@ -155,12 +173,12 @@ impl<'a> Board<'a> {
 
     /// All its voters answer: nobody waits for one that may come back.
     pub(super) fn healthy(&self, shard: u32) -> bool {
-        self.seats[&shard].row.voters().all(|voter| self.is_live(voter))
+        self.seats[&shard].row.voters().all(|voter| self.serves(shard, voter))
     }
 
     /// Without this voter a majority of the others answers.
     pub(super) fn can_lose(&self, shard: u32, node: u64) -> bool {
-        self.decides(self.seats[&shard].row.voters().filter(|voter| *voter != node))
+        self.decides(shard, self.seats[&shard].row.voters().filter(|voter| *voter != node))
     }
 
     /// How many pairs of these share a zone.
@@ -205,7 +223,7 @@ impl<'a> Board<'a> {
     /// Whether a replica has the log.
     pub(super) fn caught_up(&self, shard: u32, node: u64) -> bool {
         let lag = self.seats[&shard].lag.and_then(|lag| lag.get(&node));
-        self.is_live(node) && lag.is_some_and(|lag| *lag <= CAUGHT_UP)
+        self.serves(shard, node) && lag.is_some_and(|lag| *lag <= CAUGHT_UP)
     }
 
     /// Begins a move.
@@ -331,8 +349,18 @@ impl<'a> Seat<'a> {
             leader: leads,
             bytes: seen.map_or(0, |seen| seen.bytes),
             load: seen.map_or(0, |seen| seen.load),
+            damaged: Vec::new(),
             lag: seen.map(|seen| &seen.lag),
         }
+    }
+
+    /// Who votes when the step under way is done in its group; or, where a move was given up, was done before that.
+    fn voters_when_done(&self) -> impl Iterator<Item = u64> {
+        let pending = self.row.pending;
+        let comes = pending.filter(|pending| matches!(pending.step, MoveStep::Promote | MoveStep::Abandon));
+        let goes = pending.filter(|pending| pending.step == MoveStep::Remove).and_then(|pending| pending.from);
+        let stay = self.row.voters().filter(move |voter| Some(*voter) != goes);
+        stay.chain(comes.and_then(|pending| pending.to))
     }
 
     /// Where its replicas are when one has moved.

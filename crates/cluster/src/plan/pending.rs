@@ -22,8 +22,16 @@ fn next(board: &mut Board<'_>, shard: u32, pending: &Move) -> Option<Step> {
     let (action, recorded) = match (pending.step, pending.to) {
         (MoveStep::Remove, _) => (take_out(board, shard, pending)?, true),
         (_, None) => return None,
+        // It votes, and its shard can't do without it any more: then it stays.
+        (MoveStep::Abandon, Some(node)) if !board.decides_as_recorded(shard) => {
+            (Action::Promote { node, replaces: pending.from }, false)
+        }
         (MoveStep::Abandon, Some(node)) => (Action::Abandon { node }, true),
         (step, Some(node)) if is_lost_to(board, node, step) => (Action::Abandon { node }, false),
+        // (At its first step, its node may still have a damaged one of before: it is made anew before it is added.)
+        (MoveStep::CatchUp | MoveStep::Promote, Some(node)) if board.is_damaged(shard, node) => {
+            (Action::Abandon { node }, false)
+        }
         (_, Some(node)) if !board.is_live(node) => return None,
         (MoveStep::AddLearner, Some(node)) => (Action::AddLearner { node, replaces: pending.from }, true),
         (MoveStep::CatchUp, Some(node)) if !board.caught_up(shard, node) => return None,
@@ -42,9 +50,10 @@ fn take_out(board: &Board<'_>, shard: u32, pending: &Move) -> Option<Action> {
     if board.can_lose(shard, node) {
         return Some(Action::Remove { node });
     }
-    // Another one was lost meanwhile, and is to be replaced first: that can't begin before this has ended.
+    // Another one was lost or damaged meanwhile, and is to be replaced first: that can't begin before this has ended.
     let mut others = board.seats[&shard].row.voters().filter(|voter| *voter != node);
-    others.any(|voter| board.is_lost(voter)).then_some(Action::Keep { node })
+    let replaced = |voter| board.is_lost(voter) || board.is_damaged(shard, voter);
+    others.any(replaced).then_some(Action::Keep { node })
 }
 
 /// The move must end before anything else is done to its shard: so rather a leader that has to move on again than none.

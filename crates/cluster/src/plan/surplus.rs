@@ -20,7 +20,7 @@ fn drop_one(board: &mut Board<'_>, shard: u32) -> Option<Step> {
         let rest: Vec<u64> = seat.nodes.iter().copied().filter(|other| other != node).collect();
         let spot = &board.spots[node];
         let leads = seat.leads == Some(*node);
-        (spot.live, board.conflicts(&rest), Reverse(spot.replicas), leads, Reverse(spot.bytes), *node)
+        (board.serves(shard, *node), board.conflicts(&rest), Reverse(spot.replicas), leads, Reverse(spot.bytes), *node)
     };
     let dispensable = seat.nodes.iter().copied().filter(|node| board.can_lose(shard, *node));
     let node = dispensable.min_by_key(rank)?;

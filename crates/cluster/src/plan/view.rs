@@ -1,6 +1,6 @@
 //! What the planner looks at: what the meta group has recorded, and what its leader has observed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::machine::Meta;
 
@@ -22,6 +22,8 @@ pub struct Seen {
     pub nodes: BTreeMap<u64, NodeSeen>,
     /// By shard, the meta group included.
     pub shards: BTreeMap<u32, ShardSeen>,
+    /// Shards and nodes of which the replica there says that what it has can't be trusted: it is fenced.
+    pub damaged: BTreeSet<(u32, u64)>,
 }
 
 /// A node as it is observed.

@@ -108,7 +108,7 @@ pub fn can_remove(view: &View<'_>, node: u64, force: bool) -> Result<(), Refusal
     };
     remove::check(view.meta, node, force)?;
     for (shard, row) in view.meta.shards().filter(|(_, row)| row.voters().any(|voter| voter == node)) {
-        let live = row.voters().filter(|voter| *voter != node && board.is_live(*voter)).count();
+        let live = row.voters().filter(|voter| *voter != node && board.serves(shard, *voter)).count();
         if live < majority(row.voters().count()) {
             return Err(Refusal::NoMajority { node, shard });
         }

@@ -91,7 +91,7 @@ fn steps_follow_each_other() {
         (&[CatchUp], CatchUp, &[Promote, Abandon]),
         (&[CatchUp, Promote], Promote, &[Remove, Abandon]),
         (&[CatchUp, Promote, Remove], Remove, &[]),
-        (&[CatchUp, Abandon], Abandon, &[]),
+        (&[CatchUp, Abandon], Abandon, &[Promote]),
     ];
     for (steps, is, following) in cases {
         for step in all {

@@ -105,6 +105,56 @@ fn with_nowhere_to_go_a_replica_on_a_gone_node_is_kept_and_on_a_removed_one_drop
 }
 
 #[test]
+fn a_damaged_replica_is_taken_out_and_made_anew_where_its_shard_can_do_without() {
+    let mut world = world(3, 4);
+    world.seen.damaged.extend([(0, 2), (META, 3)]);
+    world.tick();
+    let steps = world.plan();
+    let repairs = steps.iter().filter(|step| step.reason == Reason::Repair);
+    let repairs: Vec<_> = repairs.map(|step| (step.shard, step.action)).collect();
+    assert_eq!(repairs, [(0, Action::Remove { node: 2 }), (META, Action::Remove { node: 3 })]);
+    world.settle(200);
+    assert!((0..4).chain([META]).all(|shard| world.voters(shard) == [1, 2, 3]));
+    assert!(world.seen.damaged.is_empty(), "they are new");
+}
+
+#[test]
+fn a_damaged_replica_stays_where_its_shard_decides_nothing_without_it() {
+    let two = Settings { replication: 2, ..settings() };
+    let mut pair = World::of(2, two);
+    pair.place(0, &[1, 2]);
+    pair.seen.damaged.insert((0, 2));
+    let mut gone = world(3, 1);
+    gone.gone(1, 1);
+    gone.seen.damaged.insert((0, 2));
+    for mut world in [pair, gone] {
+        world.tick();
+        let steps = world.plan();
+        assert!(steps.iter().all(|step| step.shard != 0), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_new_replica_that_is_damaged_is_given_up_and_comes_anew() {
+    let mut world = world(4, 4);
+    let to = (1..=4).find(|node| !world.voters(0).contains(node)).expect("one has none");
+    let from = world.voters(0)[0];
+    world.group.begin(0, Some(from), Some(to)).expect("it can be");
+    let add = world.plan().into_iter().find(|step| step.shard == 0).expect("it goes on");
+    world.seen.damaged.insert((0, to));
+    let still = world.plan().into_iter().find(|step| step.shard == 0);
+    assert_eq!(still, Some(add), "what its node has of before is not what comes");
+    world.execute(&add, Done::All);
+    world.seen.damaged.insert((0, to));
+    let step = world.plan().into_iter().find(|step| step.shard == 0).expect("it goes on");
+    assert_eq!(step.action, Action::Abandon { node: to });
+    world.execute(&step, Done::All);
+    world.seen.damaged.clear();
+    world.settle(200);
+    assert_eq!(world.voters(0).len(), 3);
+}
+
+#[test]
 fn the_shard_that_can_lose_least_is_repaired_first() {
     let mut world = World::of(7, Settings { most_moves: 3, replication: 3, ..settings() });
     world.place(0, &[1, 2, 3, 4]);
@@ -409,6 +459,33 @@ fn a_move_that_is_given_up_is_not_taken_up_again() {
     assert_eq!(of_shard(&world), Some(Action::Abandon { node: 4 }), "although the node is well");
     world.shard(0).leader = Some(4);
     assert_eq!(of_shard(&world), Some(Action::TransferLeader { from: 4, to: 2 }), "it votes already, and leads");
+}
+
+#[test]
+fn what_was_done_in_a_group_and_not_recorded_goes_on_where_another_replica_is_damaged_since() {
+    use MoveStep::{Abandon, CatchUp, Promote, Remove};
+    let promote = Action::Promote { node: 4, replaces: Some(1) };
+    let cases = [
+        (vec![CatchUp, Promote], vec![1, 2], vec![1, 2, 4], promote),
+        // It can't be given up any more.
+        (vec![CatchUp, Promote, Abandon], vec![1, 2], vec![1, 2, 4], promote),
+        (vec![CatchUp, Promote, Remove], vec![1, 2, 3], vec![2, 3, 4], Action::Remove { node: 1 }),
+    ];
+    for (steps, before, votes, expected) in cases {
+        let mut world = World::of(5, settings());
+        world.place(0, &before);
+        world.group.begin(0, Some(1), Some(4)).expect("begins");
+        for step in &steps {
+            world.group.step(0, *step).expect("follows");
+        }
+        world.groups.get_mut(&0).expect("is there").voters = votes.iter().copied().collect();
+        world.seen.damaged.extend([(0, 1), (0, 2)].into_iter().filter(|(_, node)| *node == 2 || !votes.contains(node)));
+        world.tick();
+        let step = world.plan().into_iter().find(|step| step.shard == 0);
+        assert_eq!(step.map(|step| step.action), Some(expected), "{steps:?}");
+        world.settle(200);
+        assert_eq!(world.voters(0).len(), 3, "{steps:?}");
+    }
 }
 
 #[test]

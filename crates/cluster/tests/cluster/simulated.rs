@@ -146,15 +146,19 @@ fn lose_some(world: &mut World, dice: &mut Dice) {
     }
 }
 
-/// One round in which anything may happen: nodes go and come back, drains are taken back, drivers stop halfway.
+/// One round in which anything may happen: nodes go and come back, drains are taken back, replicas are damaged, drivers stop halfway.
 fn disturb(world: &mut World, dice: &mut Dice) {
     let nodes: Vec<u64> = world.seen.nodes.keys().copied().collect();
     let node = dice.pick(&nodes).expect("there are nodes");
-    match dice.below(6) {
+    match dice.below(7) {
         0 if world.decides_without(node) => world.gone(node, dice.below(2 * REPAIR_AFTER as u64) as i64),
         1 | 2 => world.seen.nodes.get_mut(&node).expect("is there").gone_since = None,
         3 => drop(world.group.drain(node, dice.one_in(2))),
         4 if dice.one_in(5) && world.decides_without(node) => drop(world.group.remove(node, true)),
+        5 => {
+            let shards: Vec<u32> = world.groups.keys().copied().collect();
+            world.damage(dice.pick(&shards).expect("there are shards"), node);
+        }
         _ => {}
     }
     world.tick();

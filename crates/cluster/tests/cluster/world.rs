@@ -37,7 +37,7 @@ impl World {
         let group = Group::with(settings, zones);
         let node = NodeSeen { free: 1 << 40, ..NodeSeen::default() };
         let nodes = (1..=zones.len() as u64).map(|id| (id, node)).collect();
-        let seen = Seen { now: group.at, nodes, shards: BTreeMap::new() };
+        let seen = Seen { now: group.at, nodes, ..Seen::default() };
         let mut world = Self { group, seen, groups: BTreeMap::new() };
         world.observe(META, &[1], 1);
         world
@@ -81,6 +81,11 @@ impl World {
         answers && self.state(node) != NodeState::Removed
     }
 
+    /// A node's replica of a shard does its part.
+    fn serves(&self, shard: u32, node: u64) -> bool {
+        self.is_live(node) && !self.seen.damaged.contains(&(shard, node))
+    }
+
     pub fn state(&self, node: u64) -> NodeState {
         self.group.meta.node(node).expect("is there").state
     }
@@ -93,10 +98,20 @@ impl World {
 
     /// Whether every group has a majority that answers, also without this node.
     pub fn decides_without(&self, node: u64) -> bool {
-        self.groups.values().all(|truth| {
-            let live = truth.voters.iter().filter(|voter| **voter != node && self.is_live(**voter)).count();
+        self.groups.iter().all(|(shard, truth)| {
+            let live = truth.voters.iter().filter(|voter| **voter != node && self.serves(*shard, **voter)).count();
             live >= majority(truth.voters.len())
         })
+    }
+
+    /// A node's replica of a shard is damaged, if it has one that the shard can do without.
+    pub fn damage(&mut self, shard: u32, node: u64) {
+        let truth = &self.groups[&shard];
+        let live = truth.voters.iter().filter(|voter| **voter != node && self.serves(shard, **voter)).count();
+        let holds = truth.voters.contains(&node) || truth.learners.contains_key(&node);
+        if holds && live >= majority(truth.voters.len()) {
+            self.seen.damaged.insert((shard, node));
+        }
     }
 
     pub fn replicas_on(&self, node: u64) -> usize {
@@ -118,10 +133,10 @@ impl World {
         let shards: Vec<u32> = self.groups.keys().copied().collect();
         for shard in shards {
             let truth = self.groups[&shard].clone();
-            let live = |node: &&u64| self.is_live(**node);
+            let live = |node: &&u64| self.serves(shard, **node);
             let elects = truth.voters.iter().filter(live).count() >= majority(truth.voters.len());
             let leader =
-                self.seen.shards[&shard].leader.filter(|leader| truth.voters.contains(leader) && self.is_live(*leader));
+                self.seen.shards[&shard].leader.filter(|leader| truth.voters.contains(leader) && live(&leader));
             let leader = leader.or_else(|| truth.voters.iter().find(live).copied()).filter(|_| elects);
             for lag in self.groups.get_mut(&shard).expect("is there").learners.values_mut() {
                 *lag = lag.saturating_sub(500);
@@ -163,6 +178,8 @@ impl World {
                 assert!(step.recorded || usable.contains(&node), "{step:?}");
                 assert!(!truth.voters.contains(&node), "{step:?}");
                 truth.learners.entry(node).or_insert(1000);
+                // Made anew before it is added.
+                self.seen.damaged.remove(&(step.shard, node));
             }
             Action::Promote { node, .. } => {
                 let lag = truth.learners.remove(&node);
@@ -191,7 +208,7 @@ impl World {
 
     fn assert_decides(&self, step: &Step) {
         let voters = &self.groups[&step.shard].voters;
-        let live = voters.iter().filter(|voter| self.is_live(**voter)).count();
+        let live = voters.iter().filter(|voter| self.serves(step.shard, **voter)).count();
         assert!(!voters.is_empty() && live >= majority(voters.len()), "{step:?} leaves {voters:?}");
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flintwheel_cluster::rows::Role;
 use flintwheel_model::DefinitionKey;
 use flintwheel_raft::{ChangeError, Group, Leadership};
 use flintwheel_shard::Machine;
@@ -53,6 +54,15 @@ impl Answers for Desk {
     }
 }
 
+/// Whether a view of a shard that may be stale can be had from the replica here. One that is only coming, or is made anew, would not show what was there all the time.
+pub(super) fn shows(shared: &Shared, group: &Group<Machine>) -> bool {
+    let (me, meta) = (shared.peers.me(), shared.peers.directory().meta());
+    // (Without a row, its cluster is just being made.)
+    let is_learner =
+        meta.shard(group.shard()).is_some_and(|row| row.on(me).is_none_or(|replica| replica.role == Role::Learner));
+    !is_learner && group.is_complete()
+}
+
 /// Answers an ask, if this node leads the shard, or has a replica where a stale view will do. `again` says that the same was asked before,
 /// and may be done.
 pub(super) async fn answer(shared: &Arc<Shared>, shard: u32, ask: &Ask, again: bool, stale: bool) -> Reply {
@@ -60,17 +70,24 @@ pub(super) async fn answer(shared: &Arc<Shared>, shard: u32, ask: &Ask, again: b
     let leadership = group.watch_leader().borrow().clone();
     match leadership {
         Leadership::Leader { .. } => {}
-        Leadership::Follower { .. } if stale => {}
+        Leadership::Follower { .. } if stale && shows(shared, &group) => {}
         Leadership::Follower { leader } => return Reply::NotLed { leader },
         // Here it stands still; another replica may go on.
         Leadership::Stopped(_) => return Reply::NotLed { leader: None },
     }
-    let replica = Replica { shared: Arc::clone(shared), shard, group };
+    let replica = Replica { shared: Arc::clone(shared), shard, group: group.clone() };
     let told = match ask {
         Ask::Look(look) => replica.look(look, stale).await,
         Ask::Act(act) => replica.act(act, again).await.map_err(Reply::Failed),
     };
-    told.map_or_else(std::convert::identity, Reply::Told)
+    match told {
+        Ok(told) => Reply::Told(told),
+        // What it has turned out to be damaged meanwhile: it leads no more. What was proposed may have been applied.
+        Err(Reply::Failed(ApiError::Engine(_))) if group.damage().is_some() => {
+            Reply::Failed(EngineError::Restarting { shard }.into())
+        }
+        Err(reply) => reply,
+    }
 }
 
 impl Replica {

@@ -104,9 +104,13 @@ impl Api {
         }
     }
 
-    /// Whether this node is fit to take work: it knows who leads each shard of which it has a replica, and the clock is believed. `Err` says why not.
+    /// Whether this node is fit to take work: it knows who leads each shard of which it has a replica, none of these is being made anew, and the clock is
+    /// believed. `Err` says why not.
     pub fn fit(&self) -> Result<(), String> {
         let now = self.counts();
+        if now.awaited > 0 {
+            return Err(self.damaged().join("; "));
+        }
         if now.clock_held {
             return Err("the wall clock has jumped ahead; set it right, or restart this node to accept it".into());
         }

@@ -99,8 +99,8 @@ impl Api {
 
     fn place(&self, errand: &Errand) -> Place {
         let shard = errand.shard;
-        let mine = errand.stale && self.shared.groups.find(shard).is_some() && self.stopped(shard).is_none();
-        if mine { Place::Here } else { self.shared.place(shard) }
+        let shows = || self.shared.groups.find(shard).is_some_and(|group| desk::shows(&self.shared, &group));
+        if errand.stale && shows() { Place::Here } else { self.shared.place(shard) }
     }
 
     /// The outer error is for good.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use flintwheel_client::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
 use flintwheel_cluster::rows::Node;
-use flintwheel_raft::Leadership;
-use flintwheel_shard::query;
+use flintwheel_raft::{Group, Leadership};
+use flintwheel_shard::{Machine, query};
 use futures::{StreamExt, stream};
 
 use super::ask::{Ask, Look, NodePart, Question, Reply, Standing, Told, Waiting, read, write};
@@ -35,6 +35,11 @@ impl Api {
         for group in self.shared.groups.iter() {
             let leadership = group.watch_leader().borrow().clone();
             sum.asleep += u32::from(group.is_asleep());
+            if group.damage().is_some() {
+                sum.damaged += 1;
+                sum.awaited += u32::from(self.is_awaited(group.shard()));
+                continue;
+            }
             if !matches!(leadership, Leadership::Leader { .. }) {
                 let known = matches!(leadership, Leadership::Follower { leader: Some(_) });
                 sum.unled += u32::from(!known);
@@ -50,8 +55,26 @@ impl Api {
             sum.led += u32::from(led);
             sum.unled += u32::from(!led);
         }
-        sum.ready = sum.unled == 0 && !sum.clock_held && sum.clock_ahead.is_none();
+        sum.ready = sum.unled == 0 && sum.awaited == 0 && !sum.clock_held && sum.clock_ahead.is_none();
         sum
+    }
+
+    /// A damaged replica here is made anew from others. Where there are none, nothing comes of waiting.
+    fn is_awaited(&self, shard: u32) -> bool {
+        let meta = self.shared.peers.directory().meta();
+        meta.shard(shard).is_some_and(|row| row.voters().any(|voter| voter != self.node.id))
+    }
+
+    /// The replicas here that are damaged, and why.
+    pub fn damaged(&self) -> Vec<String> {
+        let words = |group: Group<Machine>| {
+            let (shard, why) = (group.shard(), group.damage()?);
+            Some(match self.is_awaited(shard) {
+                true => format!("shard {shard} is damaged here and is being made anew from its other replicas: {why}"),
+                false => format!("shard {shard} is damaged and has no other replica; restore it from a backup: {why}"),
+            })
+        };
+        self.shared.groups.iter().filter_map(words).collect()
     }
 
     fn memory(&self) -> Memory {

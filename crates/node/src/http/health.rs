@@ -15,10 +15,13 @@ pub async fn live() -> &'static str {
     "ok\n"
 }
 
-/// 503 with the reason while the node takes no work.
+/// 503 with the reason while the node takes no work. One that does, without some shards that nobody has any more, names them.
 pub async fn ready(State(doors): State<Doors>) -> Response {
     match doors.api.ready() {
-        Ok(()) => "ok\n".into_response(),
+        Ok(()) => {
+            let lines = std::iter::once("ok".to_owned()).chain(doors.api.damaged());
+            lines.map(|line| line + "\n").collect::<String>().into_response()
+        }
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {why}\n", reason::NOT_READY)).into_response(),
     }
 }

@@ -102,7 +102,10 @@ fn settle(
         }
         Answer::Busy => Err(EngineError::Busy),
         Answer::Later => Err(EngineError::Restarting { shard }),
-        Answer::Failed(why) => Err(EngineError::ShardStopped(why)),
+        Answer::Failed(why) => {
+            shared.not_led_by(shard, node, None);
+            Err(EngineError::ShardStopped(why))
+        }
         Answer::DiskLow(nodes) => Err(EngineError::DiskLow { shard, nodes }),
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use flintwheel_cluster::entry::{Body, Entry, Init, Join, Register};
 use flintwheel_cluster::rows::{Formats, Settings};
 use flintwheel_cluster::{Meta, Refusal};
-use flintwheel_raft::{Groups, META, PROTOCOL_VERSIONS};
+use flintwheel_raft::{Groups, META, PROTOCOL_VERSIONS, Starts};
 
 use super::Card;
 use crate::clock::Clock;
 use crate::engine::FOUNDER;
-use crate::error::RunError;
+use crate::error::{RunError, failed};
 use crate::placement::{MetaError, Placement};
 
 /// Between two tries.
@@ -37,8 +37,12 @@ pub struct Registrar {
     pub replication: u32,
     /// This node's id.
     pub node: u64,
-    /// How often its program has started.
+    /// Which start of its program this is.
     pub epoch: u64,
+    /// Random, of this start.
+    pub incarnation: u64,
+    /// Where it is noted that the cluster has recorded it.
+    pub starts: Starts,
     /// What it says of itself.
     pub card: Card,
 }
@@ -49,10 +53,9 @@ impl Registrar {
         while self.is_new() {
             self.found().await?;
         }
-        let incarnation = rand::random();
         let mut told = String::new();
         loop {
-            match self.placement.propose(Body::Register(self.registration(incarnation))).await {
+            match self.placement.propose(Body::Register(self.registration())).await {
                 Ok(_) => break,
                 Err(MetaError::Refused(why)) => return Err(RunError(why)),
                 Err(other) => {
@@ -65,6 +68,7 @@ impl Registrar {
             }
             tokio::time::sleep(PAUSE).await;
         }
+        self.starts.confirm(self.epoch).await.map_err(|e| failed("data_dir", &e))?;
         tracing::info!(node = self.node, epoch = self.epoch, "this node is registered with its cluster");
         self.place().await
     }
@@ -115,11 +119,11 @@ impl Registrar {
         matches!(first, Some(Ok(true)))
     }
 
-    fn registration(&self, incarnation: u64) -> Register {
+    fn registration(&self) -> Register {
         Register {
             node: self.node,
             epoch: self.epoch,
-            incarnation,
+            incarnation: self.incarnation,
             addresses: self.card.addresses.clone(),
             zone: self.card.zone.clone(),
             capacity: self.card.capacity,

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flintwheel_proto::peer::join_service_server::JoinServiceServer;
-use flintwheel_raft::{CallError, Identity, Lane, Links, Peer, PeerDoor, Transport, peer_server};
+use flintwheel_raft::{CallError, Identity, Lane, Links, Peer, PeerDoor, Presence, Transport, peer_server};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Directory, Doorman};
+use super::{Directory, Doorman, Guests};
 use crate::error::{RunError, failed};
 use crate::membership::Admission;
 
@@ -24,6 +25,7 @@ const THREADS: usize = 2;
 pub struct Link {
     me: Identity,
     directory: Arc<Directory>,
+    guests: Arc<Guests>,
     links: Arc<Links>,
     stopping: CancellationToken,
     runtime: Option<Runtime>,
@@ -31,17 +33,23 @@ pub struct Link {
 
 impl Link {
     /// Connects to nobody yet.
-    pub fn new(me: Identity, directory: Arc<Directory>) -> Result<Self, RunError> {
+    pub fn new(me: Identity, directory: Arc<Directory>, guests: Arc<Guests>) -> Result<Self, RunError> {
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(THREADS).thread_name("peers").enable_all().build();
         let runtime = runtime.map_err(|e| failed("the threads for other nodes did not start", &e))?;
-        let links = Arc::new(Links::new(me.clone(), runtime.handle().clone()));
-        Ok(Self { me, directory, links, stopping: CancellationToken::new(), runtime: Some(runtime) })
+        let presence: Arc<dyn Presence> = guests.clone();
+        let links = Arc::new(Links::new(me.clone(), runtime.handle().clone(), presence));
+        Ok(Self { me, directory, guests, links, stopping: CancellationToken::new(), runtime: Some(runtime) })
     }
 
     /// The way to other nodes.
     pub fn transport(&self) -> Arc<dyn Transport> {
         Arc::new(Routed { links: Arc::clone(&self.links), directory: Arc::clone(&self.directory) })
+    }
+
+    /// Why another node has said that this one must end, as soon as one has.
+    pub fn expelled(&self) -> watch::Receiver<Option<String>> {
+        self.links.expelled()
     }
 
     /// Opens the door; returns when it has closed, which is an error unless the node stops.
@@ -51,8 +59,8 @@ impl Link {
         doorman: Doorman,
         admission: Admission,
     ) -> impl Future<Output = Result<(), RunError>> + use<> {
-        let directory = Arc::clone(&self.directory);
-        let door = PeerDoor::new(self.me.clone(), Arc::new(doorman), move |node| directory.admit(node));
+        let presence: Arc<dyn Presence> = self.guests.clone();
+        let door = PeerDoor::new(self.me.clone(), Arc::new(doorman), presence);
         let stopping = self.stopping.clone();
         let stopped = stopping.clone();
         let served = self.runtime.as_ref().map(|runtime| {

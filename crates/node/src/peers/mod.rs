@@ -3,10 +3,12 @@
 //! Knows addresses and bytes. What is asked, and how it is answered, is the business of whoever has registered for a [`Subject`].
 
 mod directory;
+mod guests;
 mod inbound;
 mod link;
 
 pub use directory::Directory;
+pub use guests::Guests;
 pub use inbound::Doorman;
 pub use link::Link;
 

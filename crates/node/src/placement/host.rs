@@ -14,12 +14,16 @@
 //! While one is removed, the log has a mark, and the next start goes on. After a restart the directory's file may be older than what the node
 //! holds: then nothing is removed until the meta group has been heard.
 //!
+//! A damaged replica (it is fenced: it does nothing) goes as any other, and may also go when its node is asked to hold a new one: who asks is about to
+//! add it as a learner, so it is no member, and nobody counts on what it had.
+//!
 //! A node that was out of the group and comes back to it before it has removed its old replica (it was down meanwhile) keeps it: what is
 //! committed in it is a beginning of what the group has, and the rest is overwritten, as in any follower that was away. A disk that has lost or
 //! forgotten something is another matter, and is found by its epoch, at registration.
 
 use std::time::Duration;
 
+use flintwheel_cluster::rows::MoveStep;
 use flintwheel_cluster::{META, Meta};
 use flintwheel_raft::OpenError;
 use tokio::time::Instant;
@@ -30,6 +34,37 @@ use super::change::Fault;
 /// How long the directory is waited for, when another node knows more.
 const NEWER: Duration = Duration::from_secs(3);
 const GLANCE: Duration = Duration::from_millis(20);
+
+/// So often a replica is made anew at once. Whatever damages it again and again (memory, an entry that no program applies) would else cost its peers a
+/// snapshot each time.
+const AT_ONCE: u32 = 2;
+/// Before the next one; doubled with each further one up to [`LONGEST`].
+const FIRST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How often this node's replica of a shard was damaged, and when it was last removed for that.
+#[derive(Default)]
+pub(super) struct Relapses {
+    times: u32,
+    last: Option<Instant>,
+}
+
+impl Relapses {
+    fn note(&mut self, now: Instant) {
+        // What was long ago has nothing to do with it.
+        let recent = self.last.is_some_and(|last| now - last < 2 * LONGEST);
+        self.times = if recent { self.times.saturating_add(1) } else { 1 };
+        self.last = Some(now);
+    }
+
+    /// How long the next replica has to wait.
+    fn pause(&self, now: Instant) -> Option<Duration> {
+        let since = now - self.last?;
+        let beyond = self.times.checked_sub(AT_ONCE + 1)?;
+        let pause = FIRST.saturating_mul(1 << beyond.min(10)).min(LONGEST);
+        pause.checked_sub(since).filter(|left| !left.is_zero())
+    }
+}
 
 impl Placement {
     /// For all time.
@@ -91,12 +126,23 @@ impl Placement {
         Ok(())
     }
 
+    /// Why this node's replica of a shard has to be made anew, if it has to.
+    fn damage(&self, shard: u32) -> Option<String> {
+        if shard == META { self.meta.find(META)?.damage() } else { self.shards.find(shard)?.damage() }
+    }
+
+    async fn remove_replica(&self, shard: u32) -> Result<(), OpenError> {
+        if self.damage(shard).is_some() {
+            self.relapses.lock().entry(shard).or_default().note(Instant::now());
+        }
+        if shard == META { self.meta.retire(META).await } else { self.shards.retire(shard).await }
+    }
+
     async fn retire(&self, shards: Vec<u32>) {
         let _alone = self.hosting.lock().await;
         let meta = self.peers.directory().meta();
         for shard in shards.into_iter().filter(|shard| self.is_left_over(&meta, *shard)) {
-            let retired = if shard == META { self.meta.retire(META).await } else { self.shards.retire(shard).await };
-            match retired {
+            match self.remove_replica(shard).await {
                 Ok(()) => tracing::info!(shard, "this node's replica of a shard was moved away; it is removed"),
                 Err(error) => {
                     tracing::warn!(shard, %error, "a replica that was moved away is not removed; the next start does")
@@ -105,9 +151,30 @@ impl Placement {
         }
     }
 
+    /// What this node has of a shard is damaged, and of no use to the replica that comes in its place.
+    async fn clear_damaged(&self, shard: u32) -> Result<(), Fault> {
+        let _alone = self.hosting.lock().await;
+        let meta = self.peers.directory().meta();
+        let comes = meta
+            .shard(shard)
+            .and_then(|row| row.pending)
+            .is_some_and(|pending| pending.step == MoveStep::AddLearner && pending.to == Some(self.peers.me()));
+        if comes && let Some(why) = self.damage(shard) {
+            self.remove_replica(shard).await.map_err(|error| Fault(error.to_string()))?;
+            tracing::info!(shard, why, "this node's damaged replica of a shard is removed");
+        }
+        let pause = self.relapses.lock().get(&shard).and_then(|relapses| relapses.pause(Instant::now()));
+        pause.map_or(Ok(()), |pause| {
+            Err(Fault(format!(
+                "its replicas of the shard were damaged again and again; it takes the next one in {pause:?}"
+            )))
+        })
+    }
+
     /// For the leader of a shard, before it adds this node: makes sure that there is a replica, by this generation of the row or a later one.
     pub(super) async fn ensure_hosted(&self, shard: u32, generation: u64) -> Result<(), Fault> {
         self.row_reaches(shard, generation).await?;
+        self.clear_damaged(shard).await?;
         self.host(shard).await.map_err(|error| Fault(error.to_string()))?;
         let _alone = self.hosting.lock().await;
         let meta = self.peers.directory().meta();
@@ -132,5 +199,26 @@ impl Placement {
             self.outdated.notify_one();
             tokio::time::sleep(GLANCE).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_is_damaged_again_and_again_comes_back_ever_later() {
+        let (mut relapses, now) = (Relapses::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            relapses.note(now);
+            pauses.push(relapses.pause(now).map_or(0, |pause| pause.as_secs()));
+        }
+        assert_eq!(pauses, [0, 0, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(relapses.pause(now + Duration::from_secs(3599)), Some(Duration::from_secs(1)));
+        assert_eq!(relapses.pause(now + Duration::from_secs(3600)), None);
+        let later = now + 2 * LONGEST;
+        relapses.note(later);
+        assert_eq!((relapses.times, relapses.pause(later)), (1, None));
     }
 }

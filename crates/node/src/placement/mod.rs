@@ -88,6 +88,8 @@ pub struct Placement {
     /// Shards of which a step is being done by this node, the leader of the meta group.
     busy: Mutex<BTreeSet<u32>>,
     sizes: Mutex<BTreeMap<u32, report::Size>>,
+    /// Of replicas here that were damaged.
+    relapses: Mutex<BTreeMap<u32, host::Relapses>>,
 }
 
 impl Placement {
@@ -124,6 +126,7 @@ impl Placement {
             observed: watch::Sender::new(None),
             busy: Mutex::default(),
             sizes: Mutex::default(),
+            relapses: Mutex::default(),
         })
     }
 

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use super::Placement;
 
 const VERSION: u8 = 1;
+/// The same, and the damaged ones at the end. Only told where there are some: a program that knows no other form must not take its node for gone.
+const WITH_DAMAGE: u8 = 2;
 
 /// Of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) struct Report {
     pub(super) free: u64,
     /// Those that it leads.
     pub(super) shards: Vec<Led>,
+    /// Those whose replicas here are damaged.
+    pub(super) damaged: Vec<u32>,
 }
 
 /// Of one shard, by its leader.
@@ -45,7 +49,7 @@ pub(super) struct Led {
 impl Report {
     fn encode(&self) -> Bytes {
         let mut e = Encoder::default();
-        e.u8(VERSION);
+        e.u8(if self.damaged.is_empty() { VERSION } else { WITH_DAMAGE });
         e.u64(self.bytes);
         e.u64(self.free);
         e.list(&self.shards, |e, led| {
@@ -59,14 +63,17 @@ impl Report {
                 e.u64(*lag);
             });
         });
+        if !self.damaged.is_empty() {
+            e.list(&self.damaged, |e, shard| e.u32(*shard));
+        }
         e.finish().into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut d = Decoder::new(bytes);
-        match d.u8()? {
-            VERSION => {}
-            other => return Err(DecodeError(format!("form {other} is not known ({VERSION} is)"))),
+        let form = d.u8()?;
+        if !(VERSION..=WITH_DAMAGE).contains(&form) {
+            return Err(DecodeError(format!("form {form} is not known ({VERSION} and {WITH_DAMAGE} are)")));
         }
         let (bytes, free) = (d.u64()?, d.u64()?);
         let shards = d.list(|d| {
@@ -79,8 +86,9 @@ impl Report {
                 lag: d.list(|d| Ok((d.u64()?, d.u64()?)))?,
             })
         })?;
+        let damaged = if form == WITH_DAMAGE { d.list(Decoder::u32)? } else { Vec::new() };
         d.end()?;
-        Ok(Self { bytes, free, shards })
+        Ok(Self { bytes, free, shards, damaged })
     }
 }
 
@@ -114,7 +122,9 @@ impl Placement {
         let bytes = self.shards.state_stats().on_disk + self.shards.log_stats().on_disk;
         // A disk that does not say has no room for more.
         let free = free_space(&self.dir).map_or(0, |space| space.available);
-        Report { bytes, free, shards }
+        let damaged_shards = self.shards.iter().filter_map(|group| damaged(&group));
+        let damaged = damaged_shards.chain(self.meta.iter().filter_map(|group| damaged(&group))).collect();
+        Report { bytes, free, shards, damaged }
     }
 
     fn size(&self, shard: u32, before: &BTreeMap<u32, Size>) -> Size {
@@ -123,6 +133,10 @@ impl Placement {
             None => Size { bytes: self.shards.bytes(shard), at: Instant::now() },
         }
     }
+}
+
+fn damaged<M: Replicated>(group: &Group<M>) -> Option<u32> {
+    group.damage().map(|_| group.shard())
 }
 
 fn led<M: Replicated>(me: u64, group: &Group<M>) -> Option<Led> {
@@ -144,7 +158,7 @@ mod tests {
 
     fn report() -> Report {
         let led = Led { shard: 7, term: 2, bytes: 10, entries: 5, members: vec![1, 3], lag: vec![(1, 0), (3, 4)] };
-        Report { bytes: 100, free: 200, shards: vec![led] }
+        Report { bytes: 100, free: 200, shards: vec![led], damaged: Vec::new() }
     }
 
     #[test]
@@ -170,11 +184,17 @@ mod tests {
         .concat();
         assert_eq!(report().encode(), expected);
         assert_eq!(Report::decode(&expected), Ok(report()));
+        let damaged = Report { damaged: vec![7, 9], ..report() };
+        let expected = [&[2][..], &expected[1..], &[2, 0, 0, 0], &[7, 0, 0, 0], &[9, 0, 0, 0]].concat();
+        assert_eq!(damaged.encode(), expected);
+        assert_eq!(Report::decode(&expected), Ok(damaged));
     }
 
     #[test]
     fn a_report_that_is_cut_is_refused() {
         let whole = report().encode();
         (0..whole.len()).for_each(|len| assert!(Report::decode(&whole[..len]).is_err(), "{len} bytes"));
+        let newer = [&[3][..], &whole[1..]].concat();
+        assert!(Report::decode(&newer).is_err());
     }
 }

@@ -96,6 +96,7 @@ impl Observer {
             match report {
                 Ok(report) => {
                     contact.answered(node, &report);
+                    observed.seen.damaged.extend(report.damaged.iter().map(|shard| (*shard, node)));
                     report.shards.into_iter().for_each(|led| observed.add(node, led));
                 }
                 Err(why) => contact.silent(node, now, &why),
@@ -177,7 +178,7 @@ mod tests {
     }
 
     fn report(shards: Vec<Led>) -> Result<Report, String> {
-        Ok(Report { bytes: 7, free: 9, shards })
+        Ok(Report { bytes: 7, free: 9, shards, damaged: Vec::new() })
     }
 
     fn silent() -> Result<Report, String> {
@@ -214,6 +215,17 @@ mod tests {
         assert_eq!(observed.seen.shards[&0].leader, Some(2));
         assert_eq!(observed.terms, BTreeMap::from([(0, 5), (1, 1)]));
         assert_eq!(observed.seen.nodes[&1], NodeSeen { bytes: 7, free: 9, ..NodeSeen::default() });
+    }
+
+    #[test]
+    fn damage_is_known_as_long_as_its_node_says_so() {
+        let mut observer = Observer::default();
+        let mut damaged = |damaged: Vec<u32>| {
+            let report = report(vec![]).map(|report| Report { damaged, ..report });
+            observer.digest(vec![(2, report)], 0, GRACE).seen.damaged.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(damaged(vec![3, 5]), [(3, 2), (5, 2)]);
+        assert_eq!(damaged(vec![]), []);
     }
 
     #[test]

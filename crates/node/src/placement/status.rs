@@ -76,6 +76,7 @@ fn shard(number: u32, row: &Shard, observed: &Observed) -> ClusterShard {
             Role::Learner => wire::ReplicaRole::Learner,
         },
         lag: lag(replica.node),
+        damaged: observed.seen.damaged.contains(&(number, replica.node)),
     };
     ClusterShard {
         shard: number,

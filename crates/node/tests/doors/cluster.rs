@@ -61,7 +61,7 @@ fn state() -> ClusterState {
         clock_ahead_ms: None,
         disk_low: false,
     };
-    let replica = ShardReplica { node: 1, role: ReplicaRole::Voter, lag: Some(0) };
+    let replica = ShardReplica { node: 1, role: ReplicaRole::Voter, lag: Some(0), damaged: false };
     let shard =
         ClusterShard { shard: 0, replicas: vec![replica], leader: Some(1), term: 1, bytes: 1, load: 1, moving: None };
     ClusterState {

@@ -4,6 +4,7 @@ use super::counters::Counters;
 use super::greeting::refused;
 use super::limits::{FRAMES, cost, largest_message, room};
 use super::outbox::{Item, Ready};
+use super::presence::Presence;
 use crate::transport::{Inbound, Lane};
 use bytes::Bytes;
 use flintwheel_proto::peer::answer::Outcome;
@@ -16,13 +17,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-/// Whether a node may talk to this one.
-pub(super) type Admit = dyn Fn(u64) -> Result<(), String> + Send + Sync;
-
 /// See the module.
 pub(super) struct Answering<I> {
     pub(super) inbound: Arc<I>,
-    pub(super) admit: Arc<Admit>,
+    pub(super) presence: Arc<dyn Presence>,
     pub(super) from: u64,
     pub(super) lane: Lane,
     pub(super) counters: Arc<Counters>,
@@ -37,14 +35,14 @@ pub(super) struct Answering<I> {
 impl<I: Inbound> Answering<I> {
     pub(super) fn new(
         inbound: Arc<I>,
-        admit: Arc<Admit>,
+        presence: Arc<dyn Presence>,
         from: u64,
         lane: Lane,
         counters: Arc<Counters>,
         items: mpsc::Sender<Item>,
     ) -> Self {
         let room = Arc::new(room(lane));
-        Self { inbound, admit, from, lane, counters, room, items, sequence: 0, tasks: JoinSet::new() }
+        Self { inbound, presence, from, lane, counters, room, items, sequence: 0, tasks: JoinSet::new() }
     }
 
     /// Until the caller ends the link, or there is a reason to.
@@ -63,7 +61,8 @@ impl<I: Inbound> Answering<I> {
     async fn read(&mut self, mut requests: Streaming<LinkRequest>) -> Result<(), Status> {
         while let Some(request) = requests.message().await? {
             // Again each time: a node that is removed loses the links that it has.
-            (self.admit)(self.from).map_err(refused)?;
+            self.presence.admit(self.from).map_err(refused)?;
+            self.presence.heard(self.from, request.written);
             for frame in self.checked(request)? {
                 self.begin(frame).await;
             }
@@ -73,7 +72,7 @@ impl<I: Inbound> Answering<I> {
 
     /// The frames of a request, if they are as they must be.
     fn checked(&mut self, request: LinkRequest) -> Result<Vec<Frame>, Status> {
-        let LinkRequest { hello, frames } = request;
+        let LinkRequest { hello, frames, .. } = request;
         if hello.is_some() {
             return Err(malformed("a second hello".to_owned()));
         }

@@ -1,5 +1,6 @@
 //! The task behind a session: connects, greets, and reads answers until the connection ends.
 
+use super::greeting::start_of_called;
 use super::lane_link::LaneLink;
 use super::limits::{CONNECT, HANDSHAKE, HTTP_FRAME, KEEP_ALIVE, WINDOW, WIRE_BYTES, patience};
 use super::session::Session;
@@ -81,13 +82,14 @@ async fn greet(
     channel: Channel,
 ) -> Result<Streaming<LinkResponse>, CallError> {
     let me = &link.context.me;
-    let hello = me.hello(link.peer.node, link.lane);
-    let requests = session.clone().requests(hello, link.lane, link.context.counters.clone());
+    let presence = &link.context.presence;
+    let hello = me.hello(link.peer.node, link.lane, presence.mine());
+    let requests = session.clone().requests(hello, link.lane, link.context.counters.clone(), presence.clone());
     let mut client =
         PeerServiceClient::new(channel).max_decoding_message_size(WIRE_BYTES).max_encoding_message_size(WIRE_BYTES);
     let mut responses = client.link(requests).await.map_err(|status| explain(link, &status))?.into_inner();
     let first = responses.message().await.map_err(|status| explain(link, &status))?;
-    let Some(LinkResponse { welcome: Some(welcome), answers }) = first else {
+    let Some(LinkResponse { welcome: Some(welcome), answers, .. }) = first else {
         return Err(link.unreachable("it did not begin with a welcome"));
     };
     if !answers.is_empty() {
@@ -97,6 +99,10 @@ async fn greet(
         CallError::Refused(reason) => link.refused(&reason),
         other => other,
     })?;
+    // What it answers counts for nothing until it is known to remember what it said before.
+    if let Some(start) = start_of_called(&welcome).map_err(|why| link.refused(&why))? {
+        presence.greeted(link.peer.node, start).map_err(|why| link.refused(&why.to_string()))?;
+    }
     link.heard.now();
     Ok(responses)
 }
@@ -104,8 +110,9 @@ async fn greet(
 async fn read(link: &LaneLink, session: &Session, mut responses: Streaming<LinkResponse>) -> CallError {
     loop {
         match responses.message().await {
-            Ok(Some(LinkResponse { welcome: None, answers })) => {
+            Ok(Some(LinkResponse { welcome: None, answers, written })) => {
                 link.heard.now();
+                link.context.presence.heard(link.peer.node, written);
                 link.context.counters.lane(link.lane).received(answers.iter().map(answer_bytes));
                 if let Err(reason) = session.answer(answers) {
                     return link.unreachable(&reason);
@@ -131,6 +138,11 @@ pub(super) fn answer_bytes(answer: &Answer) -> usize {
 fn explain(link: &LaneLink, status: &Status) -> CallError {
     match status.code() {
         Code::FailedPrecondition => link.refused(status.message()),
+        Code::PermissionDenied => {
+            let why = link.refused(status.message());
+            link.context.expelled.send_replace(Some(why.to_string()));
+            why
+        }
         Code::Unimplemented => link.refused("something else than a door for peers answers there"),
         _ => link.unreachable(&causes(status)),
     }

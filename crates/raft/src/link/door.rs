@@ -1,10 +1,11 @@
 //! The door at which other nodes knock: the gRPC service that takes their links.
 
-use super::answering::{Admit, Answering};
+use super::answering::Answering;
 use super::counters::{Counters, LinkStats};
-use super::greeting::{Identity, refused};
+use super::greeting::{Identity, refused, rejected, start_of_caller};
 use super::limits::{HANDSHAKE, HTTP_FRAME, KEEP_ALIVE, WINDOW, WIRE_BYTES, calls};
 use super::outbox::Outbox;
+use super::presence::Presence;
 use crate::transport::{Inbound, Lane};
 use flintwheel_proto::peer::peer_service_server::{PeerService, PeerServiceServer};
 use flintwheel_proto::peer::{LinkRequest, LinkResponse};
@@ -47,7 +48,7 @@ pub struct PeerDoor<I> {
 struct Shared<I> {
     me: Identity,
     inbound: Arc<I>,
-    admit: Arc<Admit>,
+    presence: Arc<dyn Presence>,
     counters: Arc<Counters>,
     stopping: CancellationToken,
 }
@@ -59,15 +60,10 @@ impl<I> Clone for PeerDoor<I> {
 }
 
 impl<I: Inbound> PeerDoor<I> {
-    /// `admit` says whether a node may talk to this one, or why not: it was removed, say. It is asked for each link and again for each gRPC
-    /// message, so it should be quick.
-    pub fn new(
-        me: Identity,
-        inbound: Arc<I>,
-        admit: impl Fn(u64) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
+    /// `presence` says whether a node may talk to this one, or why not.
+    pub fn new(me: Identity, inbound: Arc<I>, presence: Arc<dyn Presence>) -> Self {
         let (counters, stopping) = (Arc::new(Counters::default()), CancellationToken::new());
-        Self { shared: Arc::new(Shared { me, inbound, admit: Arc::new(admit), counters, stopping }) }
+        Self { shared: Arc::new(Shared { me, inbound, presence, counters, stopping }) }
     }
 
     /// For [`peer_server`].
@@ -105,15 +101,18 @@ impl<I: Inbound> PeerService for PeerDoor<I> {
 
 impl<I: Inbound> Shared<I> {
     fn greet(&self, first: Option<LinkRequest>) -> Result<(u64, Lane, LinkResponse), Status> {
-        let Some(LinkRequest { hello: Some(hello), frames }) = first else {
+        let Some(LinkRequest { hello: Some(hello), frames, .. }) = first else {
             return Err(Status::invalid_argument("malformed: a link begins with a hello"));
         };
         if !frames.is_empty() {
             return Err(Status::invalid_argument("malformed: frames beside the hello"));
         }
-        let (lane, welcome) = self.me.welcome(&hello)?;
-        (self.admit)(hello.from).map_err(refused)?;
-        Ok((hello.from, lane, LinkResponse { welcome: Some(welcome), answers: Vec::new() }))
+        let (lane, welcome) = self.me.welcome(&hello, self.presence.mine())?;
+        self.presence.admit(hello.from).map_err(refused)?;
+        if let Some(start) = start_of_caller(&hello, welcome.version).map_err(refused)? {
+            self.presence.greeted(hello.from, start).map_err(rejected)?;
+        }
+        Ok((hello.from, lane, LinkResponse { welcome: Some(welcome), ..LinkResponse::default() }))
     }
 
     /// Reading is a task of its own, which ends with the stream of answers.
@@ -125,11 +124,11 @@ impl<I: Inbound> Shared<I> {
     ) -> impl Stream<Item = Result<LinkResponse, Status>> + Send + use<I> {
         // A place for each answer that can have room, and one for the last word.
         let (items, ready) = mpsc::channel(calls(lane) + 1);
-        let (inbound, admit) = (self.inbound.clone(), self.admit.clone());
-        let answering = Answering::new(inbound, admit, from, lane, self.counters.clone(), items);
+        let (inbound, presence) = (self.inbound.clone(), self.presence.clone());
+        let answering = Answering::new(inbound, presence.clone(), from, lane, self.counters.clone(), items);
         let mut reader = JoinSet::new();
         reader.spawn(answering.run(requests, self.stopping.clone()));
-        let outbox = Outbox::new(ready, lane, self.counters.clone());
+        let outbox = Outbox::new(ready, lane, self.counters.clone(), presence);
         stream::unfold((outbox, reader), |(mut outbox, reader)| async move {
             Some((outbox.next().await?, (outbox, reader)))
         })

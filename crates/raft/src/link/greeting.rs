@@ -1,5 +1,6 @@
 //! How a link begins: both sides say who they are, and refuse whom they must not talk to.
 
+use super::presence::{Rejection, SINCE, Start};
 use crate::transport::{CallError, Lane};
 use bytes::Bytes;
 use flintwheel_proto::peer::{Hello, Lane as WireLane, Welcome};
@@ -7,8 +8,8 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 use tonic::Status;
 
-/// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests,
-/// from 3 on rows of a backup.
+/// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests, groups
+/// may sleep, and nodes say at which start of their program they are; from 3 on, entries may carry rows of a backup.
 pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=3;
 
 /// Who this node says it is.
@@ -24,7 +25,7 @@ pub struct Identity {
 
 impl Identity {
     /// First words of a link to another node.
-    pub(super) fn hello(&self, to: u64, lane: Lane) -> Hello {
+    pub(super) fn hello(&self, to: u64, lane: Lane, mine: Start) -> Hello {
         Hello {
             cluster: Bytes::copy_from_slice(&self.cluster),
             from: self.node,
@@ -32,11 +33,14 @@ impl Identity {
             oldest_version: *self.versions.start(),
             newest_version: *self.versions.end(),
             lane: wire(lane).into(),
+            epoch: mine.epoch,
+            incarnation: mine.incarnation,
+            written: mine.written,
         }
     }
 
     /// Checks a caller's first words, and answers them.
-    pub(super) fn welcome(&self, hello: &Hello) -> Result<(Lane, Welcome), Status> {
+    pub(super) fn welcome(&self, hello: &Hello, mine: Start) -> Result<(Lane, Welcome), Status> {
         let lane = lane(hello)?;
         if hello.cluster != self.cluster[..] {
             let (ours, theirs) = (hex(&self.cluster), hex(&hello.cluster));
@@ -46,7 +50,9 @@ impl Identity {
             return Err(refused(format!("this is node {}, the caller looks for node {}", self.node, hello.to)));
         }
         let version = self.common_version(hello).map_err(refused)?;
-        Ok((lane, Welcome { cluster: Bytes::copy_from_slice(&self.cluster), node: self.node, version }))
+        let (cluster, node) = (Bytes::copy_from_slice(&self.cluster), self.node);
+        let Start { epoch, incarnation, written } = mine;
+        Ok((lane, Welcome { cluster, node, version, epoch, incarnation, written }))
     }
 
     /// The newest that both speak.
@@ -74,6 +80,34 @@ impl Identity {
             return Err(CallError::Refused(text));
         }
         Ok(())
+    }
+}
+
+/// At which start a caller says that it is; none where the link's version has no words for it.
+pub(super) fn start_of_caller(hello: &Hello, version: u32) -> Result<Option<Start>, String> {
+    let Hello { epoch, incarnation, written, .. } = *hello;
+    start(hello.from, Start { epoch, incarnation, written }, version)
+}
+
+/// The same of who is called.
+pub(super) fn start_of_called(welcome: &Welcome) -> Result<Option<Start>, String> {
+    let Welcome { epoch, incarnation, written, version, .. } = *welcome;
+    start(welcome.node, Start { epoch, incarnation, written }, version)
+}
+
+fn start(node: u64, start: Start, version: u32) -> Result<Option<Start>, String> {
+    match (version < SINCE, start.epoch) {
+        (true, _) => Ok(None),
+        (false, 0) => Err(format!("node {node} does not say how often it has started")),
+        (false, _) => Ok(Some(start)),
+    }
+}
+
+/// Why a caller is not talked to, as it is told.
+pub(super) fn rejected(rejection: Rejection) -> Status {
+    match rejection {
+        Rejection::Refused(why) => refused(why),
+        Rejection::RolledBack(why) => Status::permission_denied(why),
     }
 }
 
@@ -114,6 +148,8 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    const START: Start = Start { epoch: 4, incarnation: 5, written: 6 };
+
     fn identity(versions: RangeInclusive<u32>) -> Identity {
         Identity { cluster: [7; 16], node: 2, versions }
     }
@@ -130,8 +166,8 @@ mod tests {
             // Forged: oldest above newest.
             (1..=9, RangeInclusive::new(5, 3), None),
         ] {
-            let hello = Identity { node: 1, ..identity(theirs.clone()) }.hello(2, Lane::Log);
-            let version = identity(ours.clone()).welcome(&hello).ok().map(|(_, welcome)| welcome.version);
+            let hello = Identity { node: 1, ..identity(theirs.clone()) }.hello(2, Lane::Log, START);
+            let version = identity(ours.clone()).welcome(&hello, START).ok().map(|(_, welcome)| welcome.version);
             assert_eq!(version, chosen, "{ours:?} and {theirs:?}");
         }
     }
@@ -139,8 +175,8 @@ mod tests {
     #[test]
     fn forged_first_words_are_refused() {
         let me = identity(1..=1);
-        let good = || me.hello(2, Lane::Bulk);
-        assert_eq!(me.welcome(&good()).map(|(lane, _)| lane).ok(), Some(Lane::Bulk));
+        let good = || me.hello(2, Lane::Bulk, START);
+        assert_eq!(me.welcome(&good(), START).map(|(lane, _)| lane).ok(), Some(Lane::Bulk));
         for (hello, text) in [
             (Hello::default(), "lane 0 is not known here"),
             (Hello { lane: 5, ..good() }, "lane 5 is not known here"),
@@ -151,7 +187,7 @@ mod tests {
             ),
             (Hello { to: u64::MAX, ..good() }, "this is node 2, the caller looks for node 18446744073709551615"),
         ] {
-            let status = me.welcome(&hello).map(|_| ()).unwrap_err();
+            let status = me.welcome(&hello, START).map(|_| ()).unwrap_err();
             assert_eq!(status.message(), text);
         }
     }
@@ -159,7 +195,7 @@ mod tests {
     #[test]
     fn a_wrong_welcome_is_refused() {
         let me = identity(1..=1);
-        let good = || Welcome { cluster: Bytes::from(vec![7; 16]), node: 3, version: 1 };
+        let good = || Welcome { cluster: Bytes::from(vec![7; 16]), node: 3, version: 1, ..Welcome::default() };
         assert_eq!(me.check(3, &good()), Ok(()));
         for wrong in [
             Welcome::default(),
@@ -169,5 +205,18 @@ mod tests {
         ] {
             assert!(matches!(me.check(3, &wrong), Err(CallError::Refused(_))), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn both_sides_say_at_which_start_they_are_where_both_know_how() {
+        for (theirs, ours, told) in [(1..=2, 1..=2, Some(START)), (2..=3, 1..=2, Some(START)), (1..=1, 1..=2, None)] {
+            let hello = Identity { node: 1, ..identity(theirs) }.hello(2, Lane::Log, START);
+            let (_, welcome) = identity(ours).welcome(&hello, START).unwrap();
+            assert_eq!(start_of_caller(&hello, welcome.version), Ok(told));
+            assert_eq!(start_of_called(&welcome), Ok(told));
+        }
+        let silent = identity(1..=2).hello(2, Lane::Log, Start::default());
+        assert_eq!(start_of_caller(&silent, 2), Err("node 2 does not say how often it has started".to_owned()));
+        assert_eq!(start_of_caller(&silent, 1), Ok(None));
     }
 }

@@ -4,6 +4,7 @@ use super::connect;
 use super::counters::Counters;
 use super::greeting::Identity;
 use super::limits::{cost, room};
+use super::presence::Presence;
 use super::session::{Outcome, Session};
 use crate::transport::{CallError, Lane, Peer};
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,7 +24,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// What all links of a node share.
 pub(super) struct Context {
     pub(super) me: Identity,
+    pub(super) presence: Arc<dyn Presence>,
     pub(super) runtime: Handle,
+    /// Why another node has said that this one must end.
+    pub(super) expelled: watch::Sender<Option<String>>,
     pub(super) counters: Arc<Counters>,
 }
 

@@ -4,6 +4,7 @@ use super::counters::{Counters, LinkStats};
 use super::greeting::Identity;
 use super::lane_link::{Call, Context, Heard, LaneLink};
 use super::limits::largest_message;
+use super::presence::Presence;
 use crate::transport::{CallError, Lane, Peer, Transport};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// Carries messages over one gRPC stream for each peer and lane, opened with the first call and shared by all groups.
 ///
@@ -32,14 +34,20 @@ struct Lanes {
 
 impl Links {
     /// Connects to nobody yet. Connections live on `runtime`.
-    pub fn new(me: Identity, runtime: Handle) -> Self {
-        let context = Context { me, runtime, counters: Arc::new(Counters::default()) };
+    pub fn new(me: Identity, runtime: Handle, presence: Arc<dyn Presence>) -> Self {
+        let (counters, expelled) = (Arc::new(Counters::default()), watch::Sender::new(None));
+        let context = Context { me, presence, runtime, expelled, counters };
         Self { context: Arc::new(context), peers: Mutex::default() }
     }
 
     /// How long ago anything was received from a node on a link of ours; `None` where nothing ever was.
     pub fn heard(&self, node: u64) -> Option<Duration> {
         self.peers.lock().get(&node)?.heard.ago()
+    }
+
+    /// Why another node has said that this one must end, as soon as one has: its disk has forgotten what it said, and must never speak again.
+    pub fn expelled(&self) -> watch::Receiver<Option<String>> {
+        self.context.expelled.subscribe()
     }
 
     /// Messages sent and answers received since this was made.

@@ -13,6 +13,7 @@ mod lane_link;
 mod limits;
 mod links;
 mod outbox;
+mod presence;
 mod session;
 
 pub use counters::{LaneStats, LinkStats};
@@ -20,6 +21,7 @@ pub use door::{PeerDoor, peer_server};
 pub use greeting::{Identity, PROTOCOL_VERSIONS};
 pub use limits::largest_message;
 pub use links::Links;
+pub use presence::{Presence, Rejection, Start};
 
 #[cfg(test)]
 mod tests;

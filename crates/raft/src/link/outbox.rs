@@ -3,6 +3,7 @@
 use super::connect::answer_bytes;
 use super::counters::Counters;
 use super::limits::Filling;
+use super::presence::Presence;
 use crate::transport::Lane;
 use flintwheel_proto::peer::{Answer, LinkResponse};
 use std::sync::Arc;
@@ -25,11 +26,17 @@ pub(super) struct Outbox {
     left: Option<Item>,
     lane: Lane,
     counters: Arc<Counters>,
+    presence: Arc<dyn Presence>,
 }
 
 impl Outbox {
-    pub(super) fn new(items: mpsc::Receiver<Item>, lane: Lane, counters: Arc<Counters>) -> Self {
-        Self { items, left: None, lane, counters }
+    pub(super) fn new(
+        items: mpsc::Receiver<Item>,
+        lane: Lane,
+        counters: Arc<Counters>,
+        presence: Arc<dyn Presence>,
+    ) -> Self {
+        Self { items, left: None, lane, counters, presence }
     }
 
     /// The next gRPC message; `None` when no more can come.
@@ -43,7 +50,9 @@ impl Outbox {
             Err(status) => return Some(Err(status)),
         };
         self.counters.lane(self.lane).sent(answers.iter().map(answer_bytes));
-        Some(Ok(LinkResponse { welcome: None, answers }))
+        // After what is promised in them was written.
+        let written = self.presence.mine().written;
+        Some(Ok(LinkResponse { welcome: None, answers, written }))
     }
 
     /// What is ready goes along, as long as it fits.

@@ -4,6 +4,7 @@
 
 use super::counters::Counters;
 use super::limits::Filling;
+use super::presence::Presence;
 use crate::transport::{CallError, Lane};
 use bytes::Bytes;
 use flintwheel_proto::peer::answer::Outcome as WireOutcome;
@@ -110,12 +111,15 @@ impl Session {
         hello: Hello,
         lane: Lane,
         counters: Arc<Counters>,
+        presence: Arc<dyn Presence>,
     ) -> impl Stream<Item = LinkRequest> + Send + 'static {
-        let first = LinkRequest { hello: Some(hello), frames: Vec::new() };
-        let batches = stream::unfold((self, counters), move |(session, counters)| async move {
+        let first = LinkRequest { hello: Some(hello), ..LinkRequest::default() };
+        let batches = stream::unfold((self, counters, presence), move |(session, counters, presence)| async move {
             let frames = session.next_batch().await?;
             counters.lane(lane).sent(frames.iter().map(|frame| frame.message.len()));
-            Some((LinkRequest { hello: None, frames }, (session, counters)))
+            // After what is said in them was written.
+            let written = presence.mine().written;
+            Some((LinkRequest { hello: None, frames, written }, (session, counters, presence)))
         });
         stream::iter([first]).chain(batches)
     }

@@ -3,6 +3,7 @@
 use super::toy::{self, Toy};
 use crate::Founding;
 use crate::codec::{encode_entry, place};
+use crate::fence::Fence;
 use crate::group_log::GroupLog;
 use crate::groups::Groups;
 use crate::machine::Machine;
@@ -105,7 +106,7 @@ enum End {
 
 fn install_until(end: End, shared: &Shared, staged: &Staged) {
     let log = GroupLog::open(shared.log.clone(), 0, 1000).unwrap();
-    let machine = Machine::<Toy>::open(shared.state.clone(), 0, shared.fatal.clone()).unwrap();
+    let machine = Machine::<Toy>::open(shared.state.clone(), Arc::new(Fence::new(0)), shared.fatal.clone()).unwrap();
     let applied = staged.offer.applied.clone();
     match end {
         End::Staged => {}
@@ -251,4 +252,41 @@ fn names_that_lead_elsewhere_are_refused() {
     let offer = Offer { vote: VOTE, applied: crate::codec::Applied::default(), files: vec![large] };
     assert!(matches!(incoming.offer(0, offer), Err(ReceiveError::NoRoom { .. })));
     remove(root.path());
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_that_was_being_installed_fences_its_replica_until_it_is_made_anew() {
+    let (out, offer, toy) = snapshot(300).await;
+    type Harm = fn(&Path, &Offer);
+    let harms: [Harm; 2] = [
+        |dir, _| fs::write(dir.join("offer"), "what").unwrap(),
+        |dir, offer| fs::write(dir.join(&offer.files[0].name), "what").unwrap(),
+    ];
+    for harm in harms {
+        let root = tempfile::tempdir().unwrap();
+        let options = node(root.path(), Before::Less).await;
+        let (shared, threads) = Shared::open(&options, LogDb::commit).unwrap();
+        let id = receive(&shared.incoming, &files(&out), &offer, 1000);
+        let staged = shared.incoming.complete(0, id).unwrap();
+        let staged = shared.incoming.stage(0, staged).unwrap();
+        harm(staged.dir(), &offer);
+        drop(shared);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+
+        let groups = Groups::<Toy>::open(options).await.unwrap();
+        let why = groups.group(0).damage().unwrap();
+        assert!(why.contains("a snapshot whose installation was interrupted can't be installed"), "{why}");
+        groups.retire(0).await.unwrap();
+        groups.host(0).await.unwrap();
+        assert_eq!((groups.group(0).damage(), toy::machine(&groups, 0).count), (None, 0));
+        // It is sent once more.
+        let incoming = groups.shared.incoming.clone();
+        let id = receive(&incoming, &files(&out), &offer, 1000);
+        let complete = incoming.complete(0, id).unwrap();
+        let machine = groups.group(0).inner.machine.clone();
+        machine.install(complete.offer.applied.clone(), complete.dir(), &complete.offer.files).unwrap();
+        assert_eq!(toy::machine(&groups, 0).digest, toy.digest);
+        drop(machine);
+        groups.close().await;
+    }
 }

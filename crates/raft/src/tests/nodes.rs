@@ -4,7 +4,7 @@ use super::toy::{self, Toy};
 use crate::log_writer::Commit;
 use crate::{
     CallError, ChangeError, Founding, Group, Groups, Identity, Inbound, Lane, Leadership, Limits, Links, OpenOptions,
-    PROTOCOL_VERSIONS, Peer, PeerDoor, Receiver, Transport, peer_server,
+    PROTOCOL_VERSIONS, Peer, PeerDoor, Presence, Receiver, Transport, peer_server,
 };
 use bytes::Bytes;
 use flintwheel_store::{DataDir, LogDb};
@@ -133,7 +133,8 @@ impl Cluster {
     pub(super) async fn start(&mut self, node: u64) {
         let data = DataDir::open(self.roots[&node].path(), node, None).unwrap();
         let founding = if node == 1 { Founding::Alone } else { Founding::Member };
-        let options = OpenOptions { founding, limits: self.limits, ..OpenOptions::new(data, 1) };
+        let has_peers = self.roots.len() > 1;
+        let options = OpenOptions { founding, has_peers, limits: self.limits, ..OpenOptions::new(data, 1) };
         let groups = match self.wire {
             Wire::Board => {
                 let transport = Arc::new(Line { from: node, board: self.board.clone() });
@@ -153,10 +154,11 @@ impl Cluster {
         let listener = door.spawn(async move { TcpListener::bind(address).await.unwrap() }).await.unwrap();
         self.addresses.insert(node, listener.local_addr().unwrap().to_string());
         let identity = Identity { cluster: [7; 16], node, versions: PROTOCOL_VERSIONS };
-        let transport = Arc::new(Links::new(identity.clone(), Handle::current()));
+        let anybody: Arc<dyn Presence> = Arc::new(|_: u64| Ok(()));
+        let transport = Arc::new(Links::new(identity.clone(), Handle::current(), anybody.clone()));
         let options = OpenOptions { transport, address: self.peer(node).address, ..options };
         let groups = Groups::open_with(options, self.commit).await.unwrap();
-        let receiver = PeerDoor::new(identity, Arc::new(groups.receiver()), |_| Ok(()));
+        let receiver = PeerDoor::new(identity, Arc::new(groups.receiver()), anybody);
         let server = peer_server().add_service(receiver.service());
         door.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         self.doors.insert(node, door);
@@ -178,6 +180,18 @@ impl Cluster {
         self.changed(async |leader| leader.add_learner(&self.peer(node)).await).await;
         self.until(|| self.caught_up(node)).await;
         self.changed(async |leader| leader.promote(node).await).await;
+    }
+
+    /// Takes a node's replica out, has it removed there, and lets it join again: as a damaged one is made anew.
+    pub(super) async fn make_anew(&self, node: u64) {
+        self.changed(async |leader| leader.remove(node).await).await;
+        self.nodes[&node].retire(0).await.unwrap();
+        self.join(node).await;
+    }
+
+    /// Where a node's data is.
+    pub(super) fn root(&self, node: u64) -> &std::path::Path {
+        self.roots[&node].path()
     }
 
     fn caught_up(&self, node: u64) -> bool {
@@ -218,11 +232,6 @@ impl Cluster {
             _ => None,
         };
         self.found(|| self.leader_now().and_then(term)).await
-    }
-
-    /// Where the data of a node is.
-    pub(super) fn root(&self, node: u64) -> &std::path::Path {
-        self.roots[&node].path()
     }
 
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {

@@ -72,7 +72,7 @@ async fn options_out_of_range_are_named() {
 }
 
 #[tokio::test]
-async fn a_state_older_than_the_log_is_refused() {
+async fn a_replica_whose_state_is_older_than_its_log_is_fenced() {
     let root = tempfile::tempdir().unwrap();
     let old = tempfile::tempdir().unwrap();
     toy::open(root.path(), 1).await.shutdown().await.unwrap();
@@ -82,21 +82,34 @@ async fn a_state_older_than_the_log_is_refused() {
     groups.shutdown().await.unwrap();
     std::fs::remove_dir_all(root.path().join("state")).unwrap();
     copy(old.path(), &root.path().join("state"));
-    let error = refused(toy::options(root.path(), 1)).await;
-    let text = error.to_string();
-    assert!(matches!(error, OpenError::Inconsistent { shard: 0, .. }), "{text}");
-    assert!(text.contains("the state is older than the log"), "{text}");
+    let error = refused(toy::options(root.path(), 1)).await.to_string();
+    assert!(error.contains("it is an older one"), "{error}");
+    // Somebody wants to go on with it.
+    std::fs::remove_file(root.path().join("state.files")).unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    let damage = groups.group(0).damage().unwrap();
+    assert!(damage.contains("the state is older than the log"), "{damage}");
+    groups.shutdown().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_log_that_lost_entries_is_refused() {
+async fn a_replica_whose_log_lost_entries_is_fenced() {
     let root = tempfile::tempdir().unwrap();
     let groups = toy::open(root.path(), 1).await;
     toy::propose(&groups, 0, 10).await;
     groups.shutdown().await.unwrap();
     std::fs::remove_dir_all(root.path().join("log")).unwrap();
     let error = refused(toy::options(root.path(), 1)).await.to_string();
-    assert!(error.contains("entries of the log are lost"), "{error}");
+    assert!(error.contains("the file CURRENT is missing"), "{error}");
+    std::fs::remove_file(root.path().join("log.files")).unwrap();
+    let error = refused(toy::options(root.path(), 1)).await.to_string();
+    assert!(error.contains("the end of the log is lost"), "{error}");
+    // Somebody wants to go on without.
+    std::fs::remove_file(root.path().join("synced")).unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    let damage = groups.group(0).damage().unwrap();
+    assert!(damage.contains("entries of the log are lost"), "{damage}");
+    groups.shutdown().await.unwrap();
 }
 
 #[tokio::test]
@@ -106,8 +119,9 @@ async fn a_refused_directory_is_unlocked_again() {
     groups.shutdown().await.unwrap();
     let moved = root.path().join("moved");
     std::fs::rename(root.path().join("log"), &moved).unwrap();
+    std::fs::write(root.path().join("log"), "in the way").unwrap();
     refused(toy::options(root.path(), 1)).await;
-    std::fs::remove_dir_all(root.path().join("log")).unwrap();
+    std::fs::remove_file(root.path().join("log")).unwrap();
     std::fs::rename(&moved, root.path().join("log")).unwrap();
     toy::open(root.path(), 1).await.shutdown().await.unwrap();
 }

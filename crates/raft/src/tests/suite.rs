@@ -1,6 +1,7 @@
 //! openraft's own tests of log storage and state machine.
 
 use super::toy::{self, Toy};
+use crate::fence::Fence;
 use crate::group_log::GroupLog;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
@@ -34,8 +35,9 @@ impl StoreBuilder<Types, LogStore, StateMachine<Toy>, Root> for OneGroup {
         let root = tempfile::tempdir().unwrap();
         let (shared, threads) = Shared::open(&toy::options(root.path(), 1), LogDb::commit).unwrap();
         let log = Arc::new(GroupLog::open(shared.log, 0, 100).unwrap());
-        let machine = Arc::new(Machine::open(shared.state, 0, shared.fatal).unwrap());
-        let store = LogStore { log: log.clone(), writer: shared.writer.clone() };
+        let fence = Arc::new(Fence::new(0));
+        let machine = Arc::new(Machine::open(shared.state, fence.clone(), shared.fatal).unwrap());
+        let store = LogStore { log: log.clone(), writer: shared.writer.clone(), fence };
         let exports = Arc::new(Exports::new(shared.outgoing, log.clone()));
         let (pool, incoming, writer) = (shared.pool, shared.incoming, shared.writer);
         Ok((Root { _dir: root, threads }, store, StateMachine { machine, pool, exports, incoming, log, writer }))

@@ -5,12 +5,16 @@ use bytes::Bytes;
 use flintwheel_shard::{ApplyError, Read, ReadError, Replicated, Table, Txn};
 use flintwheel_store::DataDir;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// An entry that the machine does not understand.
 pub(super) const UNKNOWN: &[u8] = b"?";
 /// An entry that makes it panic.
 pub(super) const PANIC: &[u8] = b"!";
+/// One that makes as many machines panic as [`PANICS`] says.
+pub(super) const PANIC_SOME: &[u8] = b"!!";
+pub(super) static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Toy {
@@ -44,6 +48,10 @@ impl Replicated for Toy {
         match entry {
             UNKNOWN => return Err(ApplyError::Unknown("kind 63".to_owned())),
             PANIC => panic!("an entry that panics, on purpose"),
+            PANIC_SOME => {
+                let left = PANICS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+                assert!(left.is_err(), "an entry that panics here, on purpose");
+            }
             _ => {}
         }
         self.count += 1;

@@ -2,6 +2,7 @@
 
 use super::toy;
 use crate::FatalHook;
+use crate::fence::Fence;
 use crate::group_log::GroupLog;
 use crate::log_store::LogStore;
 use crate::log_writer::LogWriter;
@@ -54,7 +55,7 @@ async fn what_is_asked_for_reaches_the_disk_in_order_and_nobody_is_told_before()
     let (writer, thread) = LogWriter::start(db.clone(), commit_when_free, FatalHook::default()).unwrap();
     // The memory of this log holds nothing but what is not durable.
     let log = Arc::new(GroupLog::open(db.clone(), 0, 0).unwrap());
-    let mut store = LogStore { log, writer };
+    let mut store = LogStore { log, writer, fence: Arc::new(Fence::new(0)) };
 
     let vote = Vote { leader_id: LeaderId { term: 2, node_id: 1 }, committed: true };
     let (held, holding) = std::sync::mpsc::sync_channel::<()>(0);

@@ -133,6 +133,14 @@ meta    a        a, b (gone), c            0         1.0 MiB   3/s
         );
     }
 
+    #[test]
+    fn a_damaged_replica_is_marked() {
+        let mut state = sample::state();
+        state.shards[0].replicas[2].damaged = true;
+        let shown = shown(shards(&state, &[&state.shards[0]], false));
+        assert!(shown.contains("a, b (gone), c (damaged)"), "{shown}");
+    }
+
     /// How columns are aligned is the table's business.
     fn squeezed(text: &str) -> Vec<String> {
         text.lines().map(words_of).collect()

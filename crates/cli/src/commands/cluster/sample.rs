@@ -41,7 +41,7 @@ fn node(id: u64, name: &str, state: NodeState, leaders: u32) -> ClusterNode {
 }
 
 fn voter(node: u64, lag: Option<u64>) -> ShardReplica {
-    ShardReplica { node, role: ReplicaRole::Voter, lag }
+    ShardReplica { node, role: ReplicaRole::Voter, lag, damaged: false }
 }
 
 fn shard(shard: u32, leader: Option<u64>, replicas: Vec<ShardReplica>, bytes: u64, load: u64) -> ClusterShard {
@@ -65,7 +65,7 @@ pub fn moving() -> ShardMove {
 pub fn state() -> ClusterState {
     let mut away = node(2, "b", NodeState::Up, 0);
     (away.alive, away.gone_since) = (false, Some(at("2026-11-23T07:56:48Z")));
-    let learner = ShardReplica { node: 4, role: ReplicaRole::Learner, lag: Some(1204) };
+    let learner = ShardReplica { node: 4, role: ReplicaRole::Learner, lag: Some(1204), damaged: false };
     let mut one = shard(1, Some(3), vec![voter(1, Some(0)), voter(3, Some(0)), learner], 64 << 20, 340);
     one.moving = Some(moving());
     ClusterState {

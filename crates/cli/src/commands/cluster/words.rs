@@ -48,11 +48,12 @@ pub fn standing(node: &ClusterNode, now: DateTime<Utc>) -> String {
     gone.map_or_else(|| format!("{state}, gone"), |gone| format!("{state}, gone {}", compact(gone)))
 }
 
-/// `c`, `d (learner)`, `b (gone)`.
+/// `c`, `d (learner)`, `b (gone)`, `c (damaged)`.
 pub fn replica(state: &ClusterState, replica: &ShardReplica) -> String {
     let learner = (replica.role == ReplicaRole::Learner).then_some("learner");
     let gone = state.node(replica.node).is_none_or(|node| !node.alive).then_some("gone");
-    let notes: Vec<&str> = [learner, gone].into_iter().flatten().collect();
+    let damaged = replica.damaged.then_some("damaged");
+    let notes: Vec<&str> = [learner, gone, damaged].into_iter().flatten().collect();
     let name = state.node_name(replica.node);
     if notes.is_empty() { name } else { format!("{name} ({})", notes.join(", ")) }
 }

@@ -45,8 +45,8 @@ fn state() -> ClusterState {
     let reasons =
         [MoveReason::Repair, MoveReason::Drain, MoveReason::Zones, MoveReason::Rebalance, MoveReason::Command];
     let moves: Vec<ShardMove> = (0..).zip(steps).zip(reasons).map(|((i, step), why)| moving(i, step, why)).collect();
-    let voter = ShardReplica { node: 1, role: ReplicaRole::Voter, lag: Some(0) };
-    let learner = ShardReplica { node: 3, role: ReplicaRole::Learner, lag: None };
+    let voter = ShardReplica { node: 1, role: ReplicaRole::Voter, lag: Some(0), damaged: false };
+    let learner = ShardReplica { node: 3, role: ReplicaRole::Learner, lag: None, damaged: true };
     let shard = |shard, leader, moving| ClusterShard {
         shard,
         replicas: vec![voter, learner],

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flintwheel_cluster::entry::{Body, Init, Join, Register};
 use flintwheel_cluster::rows::{Addresses, Formats, Settings};
 use flintwheel_cluster::{Accepted, META, Meta};
-use flintwheel_raft::{CallError, Founding, Groups, Host, Inbound, Lane, OpenOptions, Peer, Transport};
+use flintwheel_raft::{CallError, FatalHook, Founding, Groups, Host, Inbound, Lane, OpenOptions, Peer, Transport};
 use flintwheel_shard::Machine;
 use flintwheel_store::DataDir;
 use futures::FutureExt;
@@ -95,12 +95,15 @@ pub(super) struct World {
     pub(super) board: Arc<Board>,
     roots: BTreeMap<u64, TempDir>,
     pub(super) nodes: BTreeMap<u64, Node>,
+    /// Whose program would have ended by itself.
+    ended: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl World {
     /// A cluster of one, in which a node that is gone is replaced after a second.
     pub(super) async fn founded() -> Self {
-        let mut world = Self { board: Arc::default(), roots: BTreeMap::new(), nodes: BTreeMap::new() };
+        let (board, ended) = (Arc::default(), Arc::default());
+        let mut world = Self { board, roots: BTreeMap::new(), nodes: BTreeMap::new(), ended };
         world.start(1).await;
         let settings =
             Settings { cluster: [7; 16], shards: SHARDS, replication: 3, repair_after: 1_000_000, most_moves: 8 };
@@ -153,7 +156,11 @@ impl World {
         let transport = Arc::new(Line { from: id, board: self.board.clone() });
         let founding = if id == 1 { Founding::Alone } else { Founding::Member };
         let address = join(id).addresses.peer.into();
-        let options = OpenOptions { founding, address, transport: transport.clone(), ..OpenOptions::new(data, SHARDS) };
+        let has_peers = directory.nodes().iter().any(|node| node.id != id);
+        let ended = self.ended.clone();
+        let mut options = OpenOptions { founding, address, has_peers, ..OpenOptions::new(data, SHARDS) };
+        options.transport = transport.clone();
+        options.fatal = FatalHook::new(move |_| _ = ended.lock().insert(id));
         let host = Host::open(options).await.unwrap();
         let shards = Arc::new(host.shards::<Machine>().await.unwrap());
         let meta = Arc::new(host.meta::<Meta>().await.unwrap());
@@ -199,6 +206,33 @@ impl World {
 
     pub(super) fn heal(&self) {
         self.board.cut.lock().clear();
+    }
+
+    /// Nothing of a node is damaged any more, and all is settled. If it ends meanwhile, it is started again, as by its supervisor.
+    pub(super) async fn mended(&mut self, id: u64) {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while !(self.damaged(id).is_empty() && self.is_settled()) {
+            assert!(tokio::time::Instant::now() < until, "it is not mended: {:?}{}", self.damaged(id), self.report());
+            if self.ended.lock().remove(&id) {
+                self.stop(id).await;
+                self.start(id).await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The groups whose replicas on a node are damaged.
+    pub(super) fn damaged(&self, id: u64) -> BTreeSet<u32> {
+        let node = &self.nodes[&id];
+        let shards = node.shards.iter().filter(|group| group.damage().is_some()).map(|group| group.shard());
+        let meta = node.meta.iter().filter(|group| group.damage().is_some()).map(|group| group.shard());
+        shards.chain(meta).collect()
+    }
+
+    /// Nothing that a node holds is damaged, and all of it is applied.
+    pub(super) fn is_whole(&self, id: u64) -> bool {
+        let node = &self.nodes[&id];
+        self.damaged(id).is_empty() && node.shards.iter().all(|group| group.status().applied.is_some())
     }
 
     /// The newest directory of all nodes.

@@ -16,7 +16,7 @@ async fn a_killed_node_fails_what_waits_and_is_found_again_at_its_address() {
         let outcome = stuck.await.unwrap();
         assert!(is_unreachable(&outcome), "{outcome:?}");
 
-        node = Node::start_as(identity(CALLED), &node.peer.address, &echo, |_| Ok(())).await;
+        node = Node::start_as(identity(CALLED), &node.peer.address, &echo, anybody()).await;
         call_until_answered(&links, &node.peer, lane, "after").await;
     }
 }
@@ -32,7 +32,7 @@ async fn after_a_failure_calls_fail_at_once_and_then_connect_again() {
     assert!(text.starts_with(&format!("node 2 at {address}: ")) && text.contains("refused"), "{text}");
     // Never polled, or polled once, it has failed.
     assert_eq!(call(&links, &peer, Lane::Log, 0, "b").now_or_never(), Some(outcome));
-    let _node = Node::start_as(identity(CALLED), &peer.address, &Echo::new(), |_| Ok(())).await;
+    let _node = Node::start_as(identity(CALLED), &peer.address, &Echo::new(), anybody()).await;
     call_until_answered(&links, &peer, Lane::Log, "c").await;
 }
 
@@ -88,7 +88,7 @@ async fn links_that_are_dropped_and_a_runtime_that_ends_leave_nobody_waiting() {
     assert_eq!(stuck.await.unwrap(), Err(CallError::Unreachable(text)));
 
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let links = Links::new(identity(CALLER), runtime.handle().clone());
+    let links = Links::new(identity(CALLER), runtime.handle().clone(), anybody());
     let stuck = tokio::spawn(call(&links, &node.peer, Lane::Log, 0, "stuck"));
     echo.called(2).await;
     runtime.shutdown_background();

@@ -24,7 +24,7 @@ struct Raw {
 }
 
 fn hello() -> Raw {
-    let hello = identity(CALLER).hello(CALLED, Lane::Beat);
+    let hello = identity(CALLER).hello(CALLED, Lane::Beat, Start { epoch: 1, ..Start::default() });
     Raw { hello: Some(hello.encode_to_vec()), frames: Vec::new() }
 }
 
@@ -155,10 +155,14 @@ impl PeerService for Liar {
 
 #[tokio::test]
 async fn a_lying_door_fails_calls_and_nothing_else() {
-    let welcome = Welcome { cluster: Bytes::from_static(b"0123456789abcdef"), node: CALLED, version: 1 };
-    let hi = LinkResponse { welcome: Some(welcome.clone()), answers: Vec::new() };
-    let other = LinkResponse { welcome: Some(Welcome { node: 3, ..welcome }), answers: Vec::new() };
-    let says = |sequence, outcome| LinkResponse { welcome: None, answers: vec![Answer { sequence, outcome }] };
+    let welcome =
+        Welcome { cluster: Bytes::from_static(b"0123456789abcdef"), node: CALLED, version: 1, ..Welcome::default() };
+    let hi = LinkResponse { welcome: Some(welcome.clone()), ..LinkResponse::default() };
+    let other = LinkResponse { welcome: Some(Welcome { node: 3, ..welcome }), ..LinkResponse::default() };
+    let says = |sequence, outcome| {
+        let answers = vec![Answer { sequence, outcome }];
+        LinkResponse { answers, ..LinkResponse::default() }
+    };
     let message = || Some(answer::Outcome::Message("a".into()));
     for (responses, text) in [
         (vec![LinkResponse::default()], "it did not begin with a welcome"),

@@ -57,7 +57,7 @@ async fn a_full_lane_does_not_hold_up_the_others() {
 async fn a_full_link_to_one_node_does_not_hold_up_another_node() {
     let echo = holding(Lane::Log);
     let (node, links) = (Node::start(&echo).await, links());
-    let other = Node::start_as(identity(3), "127.0.0.1:0", &echo, |_| Ok(())).await;
+    let other = Node::start_as(identity(3), "127.0.0.1:0", &echo, anybody()).await;
     let _calls = fill(&links, &node.peer, Lane::Log);
     assert_eq!(call(&links, &node.peer, Lane::Log, 0, large(Lane::Log)).await, Err(CallError::Busy));
     assert_eq!(call(&links, &other.peer, Lane::Log, 0, "a").await, Ok("a".into()));

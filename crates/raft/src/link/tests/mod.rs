@@ -6,7 +6,7 @@ mod forged;
 mod limits;
 mod refusals;
 
-use super::{Identity, Links, PROTOCOL_VERSIONS, PeerDoor, peer_server};
+use super::{Identity, Links, PROTOCOL_VERSIONS, PeerDoor, Presence, Rejection, Start, peer_server};
 use crate::transport::{CallError, Inbound, Lane, Peer, Transport};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
@@ -31,8 +31,13 @@ fn identity(node: u64) -> Identity {
     Identity { cluster: *b"0123456789abcdef", node, versions: PROTOCOL_VERSIONS }
 }
 
+/// Everybody may talk.
+fn anybody() -> Arc<dyn Presence> {
+    Arc::new(|_: u64| Ok(()))
+}
+
 fn links() -> Links {
-    Links::new(identity(CALLER), Handle::current())
+    Links::new(identity(CALLER), Handle::current(), anybody())
 }
 
 /// Answers each message with itself, those that are held only when they are released.
@@ -94,21 +99,16 @@ struct Node {
 
 impl Node {
     async fn start(echo: &Arc<Echo>) -> Self {
-        Self::start_as(identity(CALLED), "127.0.0.1:0", echo, |_| Ok(())).await
+        Self::start_as(identity(CALLED), "127.0.0.1:0", echo, anybody()).await
     }
 
-    async fn start_as(
-        identity: Identity,
-        address: &str,
-        echo: &Arc<Echo>,
-        admit: impl Fn(u64) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
+    async fn start_as(identity: Identity, address: &str, echo: &Arc<Echo>, presence: Arc<dyn Presence>) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address: SocketAddr = address.parse().unwrap();
         let listener = runtime.spawn(listen(address)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string().into();
         let peer = Peer { node: identity.node, address };
-        let door = PeerDoor::new(identity, echo.clone(), admit);
+        let door = PeerDoor::new(identity, echo.clone(), presence);
         let server = peer_server().add_service(door.service());
         runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self { peer, door, runtime: Some(runtime) }

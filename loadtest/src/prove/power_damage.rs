@@ -251,10 +251,13 @@ where
     }
 }
 
+/// The two databases of a node.
+const DATABASES: [&str; 2] = ["log", "state"];
+
 /// A file of the two databases, and what to do to it.
 fn choose(data_dir: &Path, random: &mut StdRng) -> Result<(PathBuf, Damage)> {
     let mut files = Vec::new();
-    for database in subdirectories(data_dir)? {
+    for database in DATABASES.map(|name| data_dir.join(name)) {
         for entry in fs::read_dir(&database).with_context(|| format!("read {}", database.display()))? {
             let entry = entry?;
             if entry.metadata()?.is_file() && is_data(&entry.file_name().to_string_lossy()) {
@@ -273,12 +276,6 @@ fn choose(data_dir: &Path, random: &mut StdRng) -> Result<(PathBuf, Damage)> {
         _ => Damage::Delete,
     };
     Ok((file, damage))
-}
-
-fn subdirectories(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 /// What RocksDB needs to be whole: tables, logs, its manifest and the pointer to it. Its own messages and options are no data.

@@ -119,8 +119,12 @@ fn the_command_line_names_the_proofs_and_refuses_others() {
         "idle",
         "partition",
         "power",
+        "mishaps",
         "rebalance",
         "replication",
+        "next",
+        "fuzz",
+        "oracles",
     ];
     assert_eq!(names, expected);
     for (proof, option, why) in [

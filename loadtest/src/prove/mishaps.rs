@@ -305,7 +305,7 @@ impl Stage {
 }
 
 fn told(taken: &Result<(), Error>) -> &str {
-    taken.as_ref().map_or_else(|error| &error.message, |()| "it is")
+    taken.as_ref().map_or_else(|error| error.message.as_str(), |()| "it is")
 }
 
 /// What the ledger says, and how what was due fared meanwhile.

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod door;
 pub mod engine;
 pub mod events;
+pub mod hand_worker;
 pub mod http;
 pub mod ledger;
 pub mod linear;

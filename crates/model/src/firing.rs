@@ -30,6 +30,17 @@ pub struct Start {
     pub task_timeout: Option<Duration>,
     /// W3C `traceparent` and `tracestate` of the event, if it had them: name and value.
     pub trace: Vec<(String, String)>,
+    /// What the last run of the definition left for this one.
+    pub left: Left,
+}
+
+/// What a run leaves for the next one, as the sink writes it. Empty where nothing is carried over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Of the last one that ended well.
+    pub result: Option<Bytes>,
+    /// Of the last one, if it failed.
+    pub failure: Option<Bytes>,
 }
 
 /// How the sink answered a start.

@@ -4,6 +4,7 @@
 //! queues, and it never tries again by itself: when and how often is the dispatcher's business. The raw service is used
 //! because the client's own start call makes up a new request id on each try, which would undo "started once".
 
+pub mod closing;
 pub mod error;
 pub mod lookup;
 pub mod options;
@@ -12,6 +13,7 @@ mod request;
 pub mod sink;
 pub mod target;
 
+pub use closing::{ClosedRun, LEFT_BYTES, LeftBehind, Standing};
 pub use error::CallError;
 pub use lookup::{Execution, Found, NamespaceInfo, Probe, RunStatus};
 pub use options::{OptionsError, Secret, TemporalOptions, TlsOverrides};

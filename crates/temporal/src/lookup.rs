@@ -37,7 +37,7 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    fn of(status: i32) -> Self {
+    pub(crate) fn of(status: i32) -> Self {
         match WorkflowExecutionStatus::try_from(status) {
             Ok(WorkflowExecutionStatus::Running) => Self::Running,
             Ok(WorkflowExecutionStatus::Paused) => Self::Paused,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flintwheel_model::firing::Start;
+use prost::Message;
 use temporalio_common::protos::temporal::api::common::v1::{Header, Memo, Payload, Payloads, WorkflowType};
 use temporalio_common::protos::temporal::api::enums::v1::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
@@ -30,12 +31,19 @@ pub(crate) fn start_request(start: &Start, identity: &str) -> StartWorkflowExecu
         workflow_id_conflict_policy: WorkflowIdConflictPolicy::Fail as i32,
         memo: memo(&start.memo),
         header: trace_header(&start.trace),
+        last_completion_result: left(start.left.result.as_ref()),
+        continued_failure: left(start.left.failure.as_ref()),
         ..StartWorkflowExecutionRequest::default()
     }
 }
 
 fn input(arguments: &[Bytes]) -> Option<Payloads> {
     (!arguments.is_empty()).then(|| Payloads { payloads: arguments.iter().map(|json| json_payload(json)).collect() })
+}
+
+/// What an earlier run left, as Temporal wrote it. What can't be read any more is no reason not to start.
+fn left<M: Message + Default>(bytes: Option<&Bytes>) -> Option<M> {
+    M::decode(bytes?.clone()).ok()
 }
 
 fn memo(fields: &[(String, Bytes)]) -> Option<Memo> {
@@ -86,6 +94,8 @@ fn wire_duration<D: TryFrom<Duration>>(length: Duration) -> D {
 
 #[cfg(test)]
 mod tests {
+    use flintwheel_model::firing::Left;
+
     use super::*;
 
     fn start() -> Start {
@@ -104,6 +114,7 @@ mod tests {
                 ("traceparent".to_owned(), "00-ab-cd-01".to_owned()),
                 ("tracestate".to_owned(), "a=\"é\"".to_owned()),
             ],
+            left: Left::default(),
         }
     }
 
@@ -144,6 +155,15 @@ mod tests {
         assert_eq!((run.seconds, run.nanos), (1, 500_000_000));
         assert_eq!(request.workflow_execution_timeout.expect("execution timeout").seconds, 100 * 365 * 86_400);
         assert!(request.workflow_task_timeout.is_none());
+    }
+
+    #[test]
+    fn what_the_last_run_left_goes_out_as_temporal_wrote_it() {
+        let result = input(&[Bytes::from_static(b"1")]).expect("payloads");
+        let left = Left { result: Some(result.encode_to_vec().into()), failure: Some(Bytes::from_static(b"\xff")) };
+        let request = start_request(&Start { left, ..start() }, "me");
+        assert_eq!(request.last_completion_result, Some(result));
+        assert_eq!(request.continued_failure, None, "what can't be read is left out");
     }
 
     #[test]

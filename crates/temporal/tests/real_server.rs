@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use flintwheel_loadtest::temporal_dev::TemporalDev;
-use flintwheel_model::firing::{Start, StartOutcome};
+use flintwheel_model::firing::{Left, Start, StartOutcome};
 use flintwheel_temporal::{CallError, RunStatus, TemporalOptions, TemporalSink};
 
 async fn setup(dir: &Path) -> (TemporalDev, TemporalSink) {
@@ -27,6 +27,7 @@ fn start(workflow_id: &str, request_id: &str) -> Start {
         run_timeout: None,
         task_timeout: None,
         trace: vec![("traceparent".to_owned(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned())],
+        left: Left::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flintwheel_loadtest::StartLine;
 use flintwheel_loadtest::standin::{Fault, Rule, Standin, StandinOptions, Sums};
-use flintwheel_model::firing::{Start, StartOutcome};
+use flintwheel_model::firing::{Left, Start, StartOutcome};
 use flintwheel_temporal::{CallError, TemporalOptions, TemporalSink};
 
 fn sink(address: SocketAddr, start_timeout: Duration) -> TemporalSink {
@@ -27,6 +27,7 @@ fn start(workflow_id: &str, request_id: &str) -> Start {
         run_timeout: None,
         task_timeout: None,
         trace: vec![],
+        left: Left::default(),
     }
 }
 

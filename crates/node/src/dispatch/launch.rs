@@ -5,7 +5,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flintwheel_model::definition::{ActivityDefinition, Metadata, StartWorkflow};
 use flintwheel_model::event::Event;
-use flintwheel_model::firing::Start;
+use flintwheel_model::firing::{Left, Start};
 use flintwheel_model::ids;
 use flintwheel_model::run::{self, RunArgument, TriggerEvent, TriggerKind};
 use flintwheel_model::{DefinitionKey, FiringKey, limits, template};
@@ -68,6 +68,7 @@ impl Launch {
             run_timeout: None,
             task_timeout: None,
             trace,
+            left: Left::default(),
         };
         match &self.workflow {
             None => start.input = vec![self.argument(&start.workflow_id, trigger)?],

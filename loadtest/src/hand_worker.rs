@@ -1,0 +1,162 @@
+//! A worker of Temporal that does what it is told: each workflow stays open until it is told how it ends. It shares no code with any SDK.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use temporalio_common::protos::temporal::api::command::v1::command::Attributes;
+use temporalio_common::protos::temporal::api::command::v1::{
+    CancelWorkflowExecutionCommandAttributes, Command, CompleteWorkflowExecutionCommandAttributes,
+    ContinueAsNewWorkflowExecutionCommandAttributes, FailWorkflowExecutionCommandAttributes,
+};
+use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowType};
+use temporalio_common::protos::temporal::api::enums::v1::CommandType;
+use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
+use temporalio_common::protos::temporal::api::failure::v1::{ApplicationFailureInfo, Failure};
+use temporalio_common::protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes as Event;
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflowservice::v1::workflow_service_client::WorkflowServiceClient;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    PollWorkflowTaskQueueRequest, RespondWorkflowTaskCompletedRequest,
+};
+use tonic::transport::{Channel, Endpoint};
+
+/// For a task to come: it is there already, or will be as soon as Temporal has started the workflow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a workflow ends.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// Well, with a result in JSON.
+    Complete(String),
+    /// With a failure of this message.
+    Fail(String),
+    /// As it was asked to.
+    Cancel,
+    /// It goes on as another run.
+    ContinueAsNew,
+}
+
+/// A workflow task that has been taken and not answered.
+pub struct Task {
+    token: Vec<u8>,
+    workflow_type: String,
+    /// What the run was started with.
+    pub started: WorkflowExecutionStartedEventAttributes,
+}
+
+/// See the module.
+pub struct HandWorker {
+    client: WorkflowServiceClient<Channel>,
+    namespace: String,
+    queue: String,
+    tasks: HashMap<String, Task>,
+}
+
+impl HandWorker {
+    /// Of a task queue. Its workflows need a task timeout that is longer than they are to stay open after they were first looked at.
+    pub fn new(address: SocketAddr, namespace: &str, queue: &str) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+        let client = WorkflowServiceClient::new(endpoint.connect_lazy());
+        Ok(Self { client, namespace: namespace.to_owned(), queue: queue.to_owned(), tasks: HashMap::new() })
+    }
+
+    /// The task of a workflow, as soon as there is one.
+    pub async fn task(&mut self, workflow_id: &str) -> Result<&Task> {
+        let begun = std::time::Instant::now();
+        while !self.tasks.contains_key(workflow_id) {
+            if begun.elapsed() > PATIENCE {
+                bail!("{workflow_id} has no task; {:?} have", self.tasks.keys());
+            }
+            self.poll().await?;
+        }
+        self.tasks.get(workflow_id).context("it was there just now")
+    }
+
+    /// Ends a workflow.
+    pub async fn end(&mut self, workflow_id: &str, ending: Ending) -> Result<()> {
+        self.task(workflow_id).await?;
+        let task = self.tasks.remove(workflow_id).context("it was there just now")?;
+        let request = RespondWorkflowTaskCompletedRequest {
+            task_token: task.token,
+            commands: vec![command(ending, &task.workflow_type, &self.queue)],
+            identity: "by hand".to_owned(),
+            namespace: self.namespace.clone(),
+            ..RespondWorkflowTaskCompletedRequest::default()
+        };
+        self.client.respond_workflow_task_completed(request).await.with_context(|| format!("end {workflow_id}"))?;
+        Ok(())
+    }
+
+    async fn poll(&mut self) -> Result<()> {
+        let request = PollWorkflowTaskQueueRequest {
+            namespace: self.namespace.clone(),
+            task_queue: Some(TaskQueue { name: self.queue.clone(), ..TaskQueue::default() }),
+            identity: "by hand".to_owned(),
+            ..PollWorkflowTaskQueueRequest::default()
+        };
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(Duration::from_secs(5));
+        let Ok(polled) = self.client.poll_workflow_task_queue(request).await else { return Ok(()) };
+        let polled = polled.into_inner();
+        if polled.task_token.is_empty() {
+            return Ok(());
+        }
+        let first = polled.history.unwrap_or_default().events.into_iter().next().and_then(|event| event.attributes);
+        let Some(Event::WorkflowExecutionStartedEventAttributes(started)) = first else {
+            bail!("a history begins with something else than a start");
+        };
+        let id = polled.workflow_execution.unwrap_or_default().workflow_id;
+        let workflow_type = polled.workflow_type.unwrap_or_default().name;
+        self.tasks.insert(id, Task { token: polled.task_token, workflow_type, started });
+        Ok(())
+    }
+}
+
+fn command(ending: Ending, workflow_type: &str, queue: &str) -> Command {
+    let (kind, attributes) = match ending {
+        Ending::Complete(json) => (
+            CommandType::CompleteWorkflowExecution,
+            Attributes::CompleteWorkflowExecutionCommandAttributes(CompleteWorkflowExecutionCommandAttributes {
+                result: Some(payloads(&json)),
+            }),
+        ),
+        Ending::Fail(message) => {
+            let info = ApplicationFailureInfo { r#type: "ByHand".to_owned(), ..ApplicationFailureInfo::default() };
+            let failure_info = Some(FailureInfo::ApplicationFailureInfo(info));
+            let failure = Some(Failure { message, failure_info, ..Failure::default() });
+            (
+                CommandType::FailWorkflowExecution,
+                Attributes::FailWorkflowExecutionCommandAttributes(FailWorkflowExecutionCommandAttributes { failure }),
+            )
+        }
+        Ending::Cancel => (
+            CommandType::CancelWorkflowExecution,
+            Attributes::CancelWorkflowExecutionCommandAttributes(CancelWorkflowExecutionCommandAttributes::default()),
+        ),
+        Ending::ContinueAsNew => (
+            CommandType::ContinueAsNewWorkflowExecution,
+            Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(
+                ContinueAsNewWorkflowExecutionCommandAttributes {
+                    workflow_type: Some(WorkflowType { name: workflow_type.to_owned() }),
+                    task_queue: Some(TaskQueue { name: queue.to_owned(), ..TaskQueue::default() }),
+                    ..ContinueAsNewWorkflowExecutionCommandAttributes::default()
+                },
+            ),
+        ),
+    };
+    Command { command_type: kind as i32, attributes: Some(attributes), ..Command::default() }
+}
+
+fn payloads(json: &str) -> Payloads {
+    let metadata = [("encoding".to_owned(), b"json/plain".to_vec())].into();
+    Payloads { payloads: vec![Payload { metadata, data: json.as_bytes().to_vec(), ..Payload::default() }] }
+}
+
+/// The JSON texts of payloads.
+pub fn texts(payloads: Option<&Payloads>) -> Vec<String> {
+    let all = payloads.into_iter().flat_map(|payloads| &payloads.payloads);
+    all.map(|payload| String::from_utf8_lossy(&payload.data).into_owned()).collect()
+}

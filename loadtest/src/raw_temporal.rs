@@ -75,6 +75,11 @@ impl RawTemporal {
 
     /// All runs that visibility knows in a namespace, open and closed.
     pub async fn list(&self, namespace: &str) -> Result<Vec<StartLine>> {
+        self.list_where(namespace, "").await
+    }
+
+    /// Those that a query matches; all where it is empty.
+    pub async fn list_where(&self, namespace: &str, query: &str) -> Result<Vec<StartLine>> {
         let mut lines = Vec::new();
         let mut token = Vec::new();
         loop {
@@ -82,7 +87,7 @@ impl RawTemporal {
                 namespace: namespace.to_owned(),
                 page_size: PAGE,
                 next_page_token: token,
-                ..Default::default()
+                query: query.to_owned(),
             };
             let page = self.client().list_workflow_executions(request).await.context("list workflows")?.into_inner();
             lines.extend(page.executions.into_iter().map(|info| line(namespace, info)));

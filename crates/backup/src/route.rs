@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use flintwheel_model::DefinitionKey;
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::records::Origin;
-use flintwheel_shard::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, VersionRow};
+use flintwheel_shard::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -52,6 +52,10 @@ impl Router {
             Row::Retired(row) => {
                 let Gone { target, number } = self.gone(source, row.number)?;
                 vec![(target, Row::Retired(RetiredRow { number, ..row }))]
+            }
+            Row::Track(row) => {
+                let Gone { target, number } = self.gone(source, row.number)?;
+                vec![(target, Row::Track(TrackRow { number, ..row }))]
             }
             Row::Seen(row) => self.seen(source, row),
             Row::Chunk(row) => self.chunk(source, row)?,

@@ -24,7 +24,7 @@ pub use naming::{parse_shard, shard_name};
 pub use occurrence::{Occurrence, OccurrenceQuery, Outcome};
 pub use record::{
     Applied, ApplyOptions, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes,
-    Paused, Switched, Triggered,
+    OpenRun, Paused, Switched, Triggered, WatchedRuns,
 };
 pub use run::{Run, RunQuery, RunStatus, SpawnedTask, TaskKind, TaskStatus, TriggerKind};
 

@@ -16,7 +16,7 @@ mod schedule;
 
 pub use schedule::{
     CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
-    MisfirePolicy, Roll, ScheduleTrigger,
+    MisfirePolicy, OverlapPolicy, Roll, ScheduleTrigger,
 };
 
 /// The only accepted `apiVersion`.

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use flintwheel_events::Matcher;
-use flintwheel_model::definition::{ActivityDefinition, DedupeKeyStrategy, Metadata};
+use flintwheel_model::definition::{ActivityDefinition, DedupeKeyStrategy, Metadata, OverlapPolicy, ScheduleTrigger};
 use flintwheel_model::validate;
 use flintwheel_model::{DefinitionKey, Violation, Violations};
 use flintwheel_schedule::{Plan, identity, warnings};
 use flintwheel_shard::entry::{Define, NEVER};
+use flintwheel_shard::tracks::{Policy, Tracking};
 
 /// The path of the schedule in a definition.
 pub const SCHEDULE: &str = "spec.trigger.schedule";
@@ -23,6 +24,8 @@ pub struct Admitted {
     pub plan: Option<Plan>,
     /// What is allowed in it but hardly meant.
     pub warnings: Vec<String>,
+    /// What it asks for about its runs.
+    pub tracking: Option<Tracking>,
     subscriptions: Vec<(String, Bytes)>,
 }
 
@@ -48,6 +51,7 @@ pub fn admit(definition: &ActivityDefinition) -> Result<Admitted, Violations> {
         enabled: definition.spec.enabled,
         plan,
         warnings: warned.iter().map(ToString::to_string).collect(),
+        tracking: definition.spec.trigger.schedule.as_ref().and_then(tracking),
         subscriptions: subscriptions(definition),
     })
 }
@@ -77,8 +81,29 @@ impl Admitted {
             subscriptions: if self.enabled { self.subscriptions.clone() } else { Vec::new() },
             incarnation,
             expected_version,
+            tracking: self.tracking,
             request: None,
         }
+    }
+}
+
+fn tracking(schedule: &ScheduleTrigger) -> Option<Tracking> {
+    schedule.watches_runs().then(|| Tracking {
+        policy: policy(schedule.overlap_policy.unwrap_or_default()),
+        pause_on_failure: schedule.pause_on_failure,
+        carry: schedule.carry_last_result,
+    })
+}
+
+/// A policy as the shard knows it.
+pub fn policy(policy: OverlapPolicy) -> Policy {
+    match policy {
+        OverlapPolicy::Skip => Policy::Skip,
+        OverlapPolicy::BufferOne => Policy::BufferOne,
+        OverlapPolicy::BufferAll => Policy::BufferAll,
+        OverlapPolicy::CancelOther => Policy::CancelOther,
+        OverlapPolicy::TerminateOther => Policy::TerminateOther,
+        OverlapPolicy::AllowAll => Policy::AllowAll,
     }
 }
 

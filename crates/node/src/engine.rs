@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::peers::{Directory, Doorman, Guests, Link, Peers};
 use crate::placement::{self, Placement};
 use crate::shared::Shared;
-use crate::{clocks, hand_over, ingress, interest, room};
+use crate::{clocks, hand_over, ingress, interest, room, runs};
 
 /// Who makes a cluster gets this id.
 pub const FOUNDER: u64 = 1;
@@ -116,6 +116,7 @@ impl Engine {
         tasks.spawn(endless(interest::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(leaders::run(Arc::clone(&shared), supervisor.clone()), stopping.clone()));
         tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(runs::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(maintain(Arc::clone(&opened.groups), Arc::clone(&opened.meta)), stopping.clone()));
         tasks.spawn(endless(clocks::run(Arc::clone(&shared), Arc::clone(&opened.meta)), stopping.clone()));
         let looking =

@@ -211,6 +211,7 @@ fn weight(row: &Row) -> usize {
         Row::Version(row) => ANY + row.value.document.len(),
         Row::Cursor(row) => 2 * ANY + row.subscriptions.iter().map(|(name, by)| name.len() + by.len()).sum::<usize>(),
         Row::Retired(_) | Row::Seen(_) => ANY / 2,
+        Row::Track(row) => ANY + row.value.len(),
         Row::Chunk(row) => ANY * row.occurrences.len() + row.blobs.iter().map(Bytes::len).sum::<usize>(),
     }
 }

@@ -27,6 +27,7 @@ pub mod placement;
 mod plans;
 pub mod room;
 pub mod run;
+mod runs;
 pub mod server;
 pub mod shared;
 

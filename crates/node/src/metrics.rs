@@ -38,6 +38,11 @@ pub struct Metrics {
     lag: Histogram,
     events: Family<Result_, Counter>,
     actor_failures: Counter,
+    runs_closed: Counter,
+    overlapped: Counter,
+    runs_open: Gauge,
+    runs_waiting: Gauge,
+    runs_stuck: Gauge,
     outbox: Gauge,
     dead: Gauge,
     definitions: Gauge,
@@ -66,6 +71,11 @@ impl Metrics {
             lag: Histogram::new(LAG_BUCKETS),
             events: Family::default(),
             actor_failures: Counter::default(),
+            runs_closed: Counter::default(),
+            overlapped: Counter::default(),
+            runs_open: Gauge::default(),
+            runs_waiting: Gauge::default(),
+            runs_stuck: Gauge::default(),
             outbox: Gauge::default(),
             dead: Gauge::default(),
             definitions: Gauge::default(),
@@ -105,6 +115,15 @@ impl Metrics {
         );
         r.register("events_received", "Events taken in, by what became of them", self.events.clone());
         r.register("actor_failures", "Actors that failed and were started anew", self.actor_failures.clone());
+        r.register("watched_runs_closed", "Watched runs that have ended", self.runs_closed.clone());
+        r.register("overlap_skips", "Due times skipped because of an open run", self.overlapped.clone());
+        r.register("watched_runs_open", "Open runs that are watched", self.runs_open.clone());
+        r.register("overlap_waiting", "Occurrences that wait for an open run", self.runs_waiting.clone());
+        r.register(
+            "overlap_stuck",
+            "Definitions of which three due times in a row were skipped because of the same open run",
+            self.runs_stuck.clone(),
+        );
         r.register("outbox_pending", "Firings decided and not ended", self.outbox.clone());
         r.register("dead_letters", "Firings that the sink refused for good", self.dead.clone());
         r.register("definitions", "Definitions", self.definitions.clone());
@@ -190,6 +209,16 @@ impl Metrics {
         self.actor_failures.inc();
     }
 
+    /// Watched runs that have ended.
+    pub fn runs_closed(&self, count: u32) {
+        self.runs_closed.inc_by(count.into());
+    }
+
+    /// Due times skipped because of an open run.
+    pub fn overlapped(&self, count: u32) {
+        self.overlapped.inc_by(count.into());
+    }
+
     /// Age of a shard's oldest due time that is not decided, in microseconds.
     pub fn set_oldest_overdue(&self, shard: u32, micros: i64) {
         self.overdue[shard as usize].store(micros, Ordering::Relaxed);
@@ -206,6 +235,9 @@ impl Metrics {
         self.dead.set(now.dead as i64);
         self.definitions.set(now.definitions as i64);
         self.paused.set(now.paused as i64);
+        self.runs_open.set(now.runs_open as i64);
+        self.runs_waiting.set(now.runs_waiting as i64);
+        self.runs_stuck.set(now.runs_stuck as i64);
         self.ready.set(now.ready.into());
         self.clock_held.set(now.clock_held.into());
         self.disk_low.set(i64::from(now.disk as u8));
@@ -265,6 +297,12 @@ pub struct Snapshot {
     pub outbox: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Open runs that are watched.
+    pub runs_open: u64,
+    /// Occurrences that wait for them.
+    pub runs_waiting: u64,
+    /// Definitions that one of them keeps from running.
+    pub runs_stuck: u64,
     /// The node takes work.
     pub ready: bool,
     /// The wall clock is not believed.

@@ -147,10 +147,27 @@ async fn what_a_definition_is_told_is_kept() {
     assert_eq!((record.status.version, record.status.paused.map(|p| p.note)), (2, Some("for a test".to_owned())));
     assert_eq!(engine.api().get(&key, Some(1), None).await.expect("kept").definition, definition("d", daily()));
     assert!(engine.api().resume(&key, "", "").await.expect("resumed").status.armed);
-    let triggered = engine.api().trigger(&key, "by-hand", None).await.expect("fires");
+    let triggered = engine.api().trigger(&key, "by-hand", None, None).await.expect("fires");
     assert_eq!((triggered.firing_key.as_str(), triggered.duplicate), ("m:by-hand", false));
-    assert!(engine.api().trigger(&key, "by-hand", None).await.expect("known").duplicate);
+    assert!(engine.api().trigger(&key, "by-hand", None, None).await.expect("known").duplicate);
     until("it is started", async || fired(&engine, "d").await == ["m:by-hand"]).await;
+    engine.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_in_the_sink_that_only_counts_ends_at_once_and_what_waits_for_it_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = start(directory.path()).await;
+    apply(&engine, "d", json!({"schedule": {"at": "2099-01-01T00:00:00Z", "overlap_policy": "buffer_all"}})).await;
+    let key = DefinitionKey::new("default", "d");
+    for request in ["1", "2", "3"] {
+        engine.api().trigger(&key, request, None, None).await.expect("fires, or waits");
+    }
+    until("all have run", async || fired(&engine, "d").await == ["m:3", "m:2", "m:1"]).await;
+    let idle = |text: &str| text.contains("flintwheel_watched_runs_closed_total 3\n");
+    until("all have ended", async || idle(&engine.api().metrics())).await;
+    let runs = engine.api().get(&key, None, None).await.expect("there").status.runs.expect("they are watched");
+    assert_eq!((runs.open, runs.waiting), (0, 0));
     engine.close().await.expect("closes");
 }
 

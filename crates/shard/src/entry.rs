@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::codec::{DecodeError, Decoder, Encoder, decode_entry, encode_entry};
 use crate::occurrence::Reason;
 use crate::rows::Row;
+use crate::tracks::{Policy, Tracking};
 
 /// Of the whole encoding; the first byte of each entry.
 const VERSION: u8 = 1;
@@ -17,6 +18,8 @@ pub const NEVER: i64 = i64::MAX;
 pub const REQUESTS_SINCE: u32 = 2;
 /// The cluster's format from which on a backup may be brought in.
 pub const RESTORES_SINCE: u32 = 3;
+/// The cluster's format from which on entries may speak of overlapping runs.
+pub const TRACKING_SINCE: u32 = 3;
 
 /// One log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub enum Body {
     Trigger(Vec<Trigger>),
     /// What the sink answered.
     Ack(Vec<Ack>),
+    /// Runs that have ended.
+    Closed(Vec<Closed>),
     /// Dead letters retried or dropped.
     Dead(Vec<DeadAction>),
     /// Old time buckets dropped.
@@ -72,6 +77,8 @@ pub struct Define {
     pub incarnation: u64,
     /// Compare and set: 0 means "must not exist", `None` means "whatever it is".
     pub expected_version: Option<u32>,
+    /// What it asks for about its runs.
+    pub tracking: Option<Tracking>,
     /// Whose it is, if that is to be remembered.
     pub request: Option<Request>,
 }
@@ -188,6 +195,8 @@ pub struct Trigger {
     pub digest: [u8; 16],
     /// JSON for the run's `input`, or empty.
     pub input: Bytes,
+    /// What becomes of it while a run is open; else what the definition says.
+    pub policy: Option<Policy>,
 }
 
 /// What the sink answered to firings of one outbox chunk.
@@ -212,6 +221,44 @@ pub struct AckEnd {
     pub refused: Option<String>,
     /// Why it was late, where the sink made it wait.
     pub note: String,
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Of which definition.
+    pub number: u64,
+    /// Which of its open runs.
+    pub run: u64,
+    /// How.
+    pub end: RunEnd,
+    /// Its result where it ended well, its failure where it failed; where the definition asks for that and it is not too large.
+    pub left: Option<Bytes>,
+    /// Why the definition is paused, if it is paused by that.
+    pub note: String,
+}
+
+/// How a run ended, after all its retries and continuations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RunEnd {
+    /// Well.
+    Completed = 1,
+    /// It failed.
+    Failed = 2,
+    /// By its timeout.
+    TimedOut = 3,
+    /// After a request to cancel.
+    Canceled = 4,
+    /// By force.
+    Terminated = 5,
+    /// Nobody knows: the sink has no such run any more.
+    Gone = 6,
+}
+
+impl RunEnd {
+    const ALL: [Self; 6] =
+        [Self::Completed, Self::Failed, Self::TimedOut, Self::Canceled, Self::Terminated, Self::Gone];
 }
 
 /// What to do with one dead letter.
@@ -289,6 +336,9 @@ impl Entry {
 impl Body {
     fn kind(&self) -> u8 {
         match self {
+            Self::Define(items) if items.iter().any(|item| item.tracking.is_some()) => 13,
+            Self::Trigger(items) if items.iter().any(|item| item.policy.is_some()) => 14,
+            Self::Closed(_) => 15,
             Self::Define(_) if self.has_requests() => 10,
             Self::Delete(_) if self.has_requests() => 11,
             Self::Pause(_) if self.has_requests() => 12,
@@ -320,10 +370,21 @@ impl Body {
         if self.has_requests() { Ok(self) } else { Err(DecodeError("an entry with requests has none".into())) }
     }
 
+    /// Each entry has one form: one of a kind that brings more brings it.
+    fn of_kind(self, kind: u8) -> Result<Self, DecodeError> {
+        let own = self.kind();
+        if own == kind { Ok(self) } else { Err(DecodeError(format!("an entry of kind {kind} is one of kind {own}"))) }
+    }
+
     fn encode(&self, e: &mut Encoder) {
-        let requests = self.has_requests();
+        let (requests, tracking) = (self.has_requests(), matches!(self.kind(), 13 | 14));
         match self {
-            Self::Define(items) => e.list(items, |e, item| Define::encode(e, item, requests)),
+            Self::Define(items) => e.list(items, |e, item| {
+                Define::encode(e, item, requests || tracking);
+                if tracking {
+                    e.option(item.tracking.as_ref(), Tracking::encode);
+                }
+            }),
             Self::Delete(items) => e.list(items, |e, item| Delete::encode(e, item, requests)),
             Self::Pause(items) => e.list(items, |e, item| Pause::encode(e, item, requests)),
             Self::Fire(fire) => {
@@ -331,7 +392,13 @@ impl Body {
                 e.list(&fire.decisions, Decision::encode);
             }
             Self::Ingest(ingest) => Ingest::encode(e, ingest),
-            Self::Trigger(items) => e.list(items, Trigger::encode),
+            Self::Trigger(items) => e.list(items, |e, item| {
+                Trigger::encode(e, item);
+                if tracking {
+                    e.option(item.policy.as_ref(), |e, policy| Policy::encode(e, *policy));
+                }
+            }),
+            Self::Closed(items) => e.list(items, Closed::encode),
             Self::Ack(items) => e.list(items, Ack::encode),
             Self::Dead(items) => e.list(items, |e, action| {
                 e.u64(action.seq);
@@ -359,6 +426,17 @@ impl Body {
             10 => Self::Define(d.list(|d| Define::decode(d, true))?).with_requests()?,
             11 => Self::Delete(d.list(|d| Delete::decode(d, true))?).with_requests()?,
             12 => Self::Pause(d.list(|d| Pause::decode(d, true))?).with_requests()?,
+            13 => Self::Define(d.list(|d| {
+                let define = Define::decode(d, true)?;
+                Ok(Define { tracking: d.option(Tracking::decode)?, ..define })
+            })?)
+            .of_kind(13)?,
+            14 => Self::Trigger(d.list(|d| {
+                let trigger = Trigger::decode(d)?;
+                Ok(Trigger { policy: d.option(Policy::decode)?, ..trigger })
+            })?)
+            .of_kind(14)?,
+            15 => Self::Closed(d.list(Closed::decode)?),
             20 => Self::Restore(Restore::decode(d)?),
             other => return Err(DecodeError(format!("entry kind {other} is not known to this program"))),
         })
@@ -445,6 +523,7 @@ impl Define {
             subscriptions: d.list(|d| Ok((d.text()?, Bytes::copy_from_slice(d.bytes()?))))?,
             incarnation: d.u64()?,
             expected_version: d.option(Decoder::u32)?,
+            tracking: None,
             request: if requests { Request::decode(d)? } else { None },
         })
     }
@@ -581,7 +660,26 @@ impl Trigger {
             request_id: d.text()?,
             digest: d.array()?,
             input: Bytes::copy_from_slice(d.bytes()?),
+            policy: None,
         })
+    }
+}
+
+impl Closed {
+    fn encode(e: &mut Encoder, item: &Self) {
+        e.u64(item.number);
+        e.u64(item.run);
+        e.u8(item.end as u8);
+        e.option(item.left.as_ref(), |e, left| e.bytes(left));
+        e.text(&item.note);
+    }
+
+    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        let (number, run, code) = (d.u64()?, d.u64()?, d.u8()?);
+        let end = RunEnd::ALL.into_iter().find(|end| *end as u8 == code);
+        let end = end.ok_or_else(|| DecodeError(format!("end {code} of a run is not known")))?;
+        let left = d.option(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?;
+        Ok(Self { number, run, end, left, note: d.text()? })
     }
 }
 

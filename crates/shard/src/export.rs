@@ -15,9 +15,10 @@ use crate::occurrence::{Chunk, End, NO_CHUNK, Record};
 use crate::outbox::Payloads;
 use crate::query;
 use crate::records::{DeadLetter, Origin, Version};
-use crate::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, VersionRow};
+use crate::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
 use crate::scan::{self, corrupt};
 use crate::slots::Slot;
+use crate::tracks::{RUN, Run};
 
 /// A row of occurrences ends when it has about so many bytes: it must fit into one log entry, whatever the chunk had.
 const ROW_BYTES: usize = 1 << 20;
@@ -29,7 +30,7 @@ pub type Take<'a> = dyn FnMut(Row) -> ControlFlow<()> + 'a;
 
 /// Gives all rows of a shard, unless it is told to stop; says whether it was.
 pub fn export(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
-    for table in [versions, cursors, retired, seen, chunks] {
+    for table in [versions, cursors, tracks, retired, seen, chunks] {
         if table(state, take)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -41,10 +42,19 @@ pub fn export(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, 
 fn walk(
     state: &dyn Read,
     table: Table,
+    visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, ReadError>,
+) -> Result<ControlFlow<()>, ReadError> {
+    walk_range(state, table, (&[], &keys::after(&[])), visit)
+}
+
+fn walk_range(
+    state: &dyn Read,
+    table: Table,
+    (from, to): (&[u8], &[u8]),
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, ReadError>,
 ) -> Result<ControlFlow<()>, ReadError> {
     let (mut fault, mut flow) = (None, ControlFlow::Continue(()));
-    state.scan(table, &[], &keys::after(&[]), &mut |key, value| {
+    state.scan(table, from, to, &mut |key, value| {
         flow = visit(key, value).unwrap_or_else(|error| {
             fault = Some(error);
             ControlFlow::Break(())
@@ -88,6 +98,18 @@ fn cursor(state: &dyn Read, number: u64, mut slot: Slot) -> Result<CursorRow, Re
     let pause = query::pause_note(state, number)?;
     let Version { namespace, id, .. } = version;
     Ok(CursorRow { number, namespace, id, slot, origin, subscriptions, pause })
+}
+
+fn tracks(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
+    walk_range(state, Table::Meta, (keys::TRACKS, &keys::after(keys::TRACKS)), |key, value| {
+        let (number, part, seq) = keys::parse_track(key).map_err(corrupt)?;
+        let mut value = value.to_vec();
+        if part == RUN {
+            let run = Run::decode(&value).map_err(corrupt)?;
+            value = Run { place: run.place.map(|_| (NO_CHUNK, 0)), ..run }.encode();
+        }
+        Ok(take(Row::Track(TrackRow { number, part, seq, value: value.into() })))
+    })
 }
 
 fn retired(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
@@ -221,9 +243,10 @@ impl Whole {
     }
 
     fn occurred(&self, index: u32, what: Record) -> Result<Occurred, DecodeError> {
-        let end = match what.skip {
-            Some(_) => End::Skipped,
-            None => self.ends.get(index as usize).cloned().unwrap_or_default(),
+        let end = match (self.ends.get(index as usize), what.skip) {
+            (Some(end), _) => end.clone(),
+            (None, Some(_)) => End::Skipped,
+            (None, None) => End::Pending,
         };
         let dead = self.dead.contains_key(&index);
         if dead && !matches!(end, End::Failed { .. }) {

@@ -178,6 +178,26 @@ pub fn pause_note(number: u64) -> Vec<u8> {
 /// `Meta`: the backup that was brought in.
 pub const RESTORATION: &[u8] = b"r";
 
+/// `Meta`: all parts of tracks begin with this.
+pub const TRACKS: &[u8] = b"t";
+
+/// `Meta`: all of one definition's track.
+pub fn track_prefix(number: u64) -> Vec<u8> {
+    [TRACKS, &number.to_be_bytes()].concat()
+}
+
+/// `Meta`: one part of a definition's track; the sequence tells runs from each other, and what waits.
+pub fn track(number: u64, part: u8, seq: u64) -> Vec<u8> {
+    [TRACKS, &number.to_be_bytes(), &[part], &seq.to_be_bytes()].concat()
+}
+
+/// Number, part and sequence of a track's key.
+pub fn parse_track(key: &[u8]) -> Result<(u64, u8, u64), DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(TRACKS.len())?;
+    Ok((d.array().map(u64::from_be_bytes)?, d.u8()?, d.array().map(u64::from_be_bytes)?))
+}
+
 /// `Meta`: all origins begin with this.
 pub const ORIGINS: &[u8] = b"o";
 

@@ -21,6 +21,7 @@ pub mod request;
 pub mod rows;
 mod scan;
 pub mod slots;
+pub mod tracks;
 
 pub use apply::ack::REFUSED;
 pub use entry::Entry;

@@ -16,6 +16,7 @@ use crate::replicated::{ApplyError, Replicated};
 use crate::reply::{Applied, Outcome};
 use crate::scan::{self, corrupt};
 use crate::slots::{Slot, Slots};
+use crate::tracks::Tracks;
 
 /// One hour in microseconds: the time bucket of the account and of retired versions.
 const HOUR: i64 = 3_600_000_000;
@@ -26,6 +27,7 @@ pub struct Machine {
     pub(crate) slots: Slots,
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
+    pub(crate) tracks: Tracks,
     lanes: Lanes,
     paused: usize,
     restoration: Option<Restoration>,
@@ -42,6 +44,11 @@ impl Machine {
     /// Firings decided and not ended.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// The runs of definitions that ask for it.
+    pub fn tracks(&self) -> &Tracks {
+        &self.tracks
     }
 
     /// Positions and counts.
@@ -179,16 +186,14 @@ impl Machine {
             return Ok(Outcome::Held.into());
         }
         Ok(match body {
-            Body::Define(items) => apply::define::apply(self, txn, at, items)?.into(),
+            Body::Define(items) => apply::define::apply(self, txn, at, items)?,
             Body::Delete(items) => apply::delete::apply(self, txn, at, &items)?.into(),
             Body::Pause(items) => apply::pause::apply(self, txn, at, items)?,
-            Body::Fire(fire) => apply::fire::apply(self, txn, at, &fire),
+            Body::Fire(fire) => apply::fire::apply(self, txn, at, &fire)?,
             Body::Ingest(ingest) => apply::ingest::apply(self, txn, at, ingest)?,
             Body::Trigger(items) => apply::trigger::apply(self, txn, at, items)?,
-            Body::Ack(items) => {
-                apply::ack::apply(self, txn, items)?;
-                Outcome::Done.into()
-            }
+            Body::Ack(items) => apply::ack::apply(self, txn, at, items)?,
+            Body::Closed(items) => apply::closed::apply(self, txn, at, items)?,
             Body::Dead(items) => apply::dead::apply(self, txn, at, &items)?,
             Body::Expire(expire) => {
                 apply::expire::apply(self, txn, at, expire)?;
@@ -234,6 +239,8 @@ impl Replicated for Machine {
         }
         machine.load_slots(state)?;
         machine.load_outbox(state)?;
+        let slots = &machine.slots;
+        machine.tracks = Tracks::load(state, |number| slots.get(number).map(|slot| slot.lane))?;
         machine.load_restored(state)?;
         Ok(machine)
     }

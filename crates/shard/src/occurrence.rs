@@ -24,11 +24,29 @@ pub enum Reason {
     Paused = 4,
     /// It came with a backup, and whoever restored that said that nothing so old fires.
     Restored = 5,
+    /// A run of the definition was open.
+    Overlap = 6,
+    /// It waited for a run to be cancelled or terminated, and a later one took its place.
+    Replaced = 7,
+    /// A run of the definition was open, and too many waited already.
+    BufferFull = 8,
+    /// It waited, and the definition was deleted.
+    Deleted = 9,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Late, Self::Superseded, Self::Misfire, Self::Paused, Self::Restored];
+    pub const ALL: [Self; 9] = [
+        Self::Late,
+        Self::Superseded,
+        Self::Misfire,
+        Self::Paused,
+        Self::Restored,
+        Self::Overlap,
+        Self::Replaced,
+        Self::BufferFull,
+        Self::Deleted,
+    ];
 
     /// As it stands on disk; 0 is "none".
     pub fn code(self) -> u8 {
@@ -52,6 +70,10 @@ impl Reason {
             Self::Misfire => "misfire",
             Self::Paused => "paused",
             Self::Restored => "restored",
+            Self::Overlap => "overlap",
+            Self::Replaced => "replaced",
+            Self::BufferFull => "buffer_full",
+            Self::Deleted => "deleted",
         }
     }
 }
@@ -72,6 +94,36 @@ pub enum Key {
     Event(String),
     /// A manual trigger's request id.
     Manual(String),
+}
+
+impl Key {
+    pub(crate) fn encode(e: &mut Encoder, key: &Self) {
+        match key {
+            Self::Time { nominal, due, count } => {
+                e.u8(b't');
+                e.i64(*nominal);
+                e.i64(*due);
+                e.u32(*count);
+            }
+            Self::Event(key) => {
+                e.u8(b'e');
+                e.text(key);
+            }
+            Self::Manual(request) => {
+                e.u8(b'm');
+                e.text(request);
+            }
+        }
+    }
+
+    pub(crate) fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
+        Ok(match d.u8()? {
+            b't' => Self::Time { nominal: d.i64()?, due: d.i64()?, count: d.u32()? },
+            b'e' => Self::Event(d.text()?),
+            b'm' => Self::Manual(d.text()?),
+            other => return Err(DecodeError(format!("occurrence kind {other} is not known"))),
+        })
+    }
 }
 
 /// One occurrence.
@@ -128,34 +180,13 @@ impl Record {
         e.u32(record.version);
         e.u64(record.previous);
         e.u8(record.skip.map_or(0, Reason::code));
-        match &record.key {
-            Key::Time { nominal, due, count } => {
-                e.u8(b't');
-                e.i64(*nominal);
-                e.i64(*due);
-                e.u32(*count);
-            }
-            Key::Event(key) => {
-                e.u8(b'e');
-                e.text(key);
-            }
-            Key::Manual(request) => {
-                e.u8(b'm');
-                e.text(request);
-            }
-        }
+        Key::encode(e, &record.key);
     }
 
     pub(crate) fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
         let (number, version, previous) = (d.u64()?, d.u32()?, d.u64()?);
         let skip = Reason::from_code(d.u8()?)?;
-        let key = match d.u8()? {
-            b't' => Key::Time { nominal: d.i64()?, due: d.i64()?, count: d.u32()? },
-            b'e' => Key::Event(d.text()?),
-            b'm' => Key::Manual(d.text()?),
-            other => return Err(DecodeError(format!("occurrence kind {other} is not known"))),
-        };
-        Ok(Self { number, version, previous, key, skip })
+        Ok(Self { number, version, previous, key: Key::decode(d)?, skip })
     }
 }
 
@@ -188,9 +219,21 @@ pub enum End {
         /// What the sink had said.
         reason: String,
     },
+    /// Skipped because of another run of the definition.
+    Overlapped {
+        /// Which firing that is of.
+        by: Key,
+        /// When that was decided, in microseconds since the epoch.
+        since: i64,
+    },
 }
 
 impl End {
+    /// Of an occurrence that did not fire.
+    pub fn is_skipped(&self) -> bool {
+        matches!(self, Self::Skipped | Self::Overlapped { .. })
+    }
+
     pub(crate) fn encode(e: &mut Encoder, end: &Self) {
         match end {
             Self::Pending => e.u8(0),
@@ -210,6 +253,11 @@ impl End {
                 e.i64(*at);
                 e.text(reason);
             }
+            Self::Overlapped { by, since } => {
+                e.u8(5);
+                Key::encode(e, by);
+                e.i64(*since);
+            }
         }
     }
 
@@ -220,6 +268,7 @@ impl End {
             2 => Self::Failed { at: d.i64()?, reason: d.text()? },
             3 => Self::Skipped,
             4 => Self::Dropped { at: d.i64()?, reason: d.text()? },
+            5 => Self::Overlapped { by: Key::decode(d)?, since: d.i64()? },
             other => return Err(DecodeError(format!("end {other} is not known"))),
         })
     }

@@ -221,7 +221,11 @@ fn of_records(
     let decided = chunk.at;
     let numbered = chunk.records.into_iter().enumerate();
     let found = numbered.filter(|(_, record)| wanted(record)).map(|(index, what)| {
-        let end = if what.skip.is_some() { End::Skipped } else { ends.get(index).cloned().unwrap_or_default() };
+        let end = match ends.get(index) {
+            Some(end) => end.clone(),
+            None if what.skip.is_some() => End::Skipped,
+            None => End::Pending,
+        };
         Occurrence { chunk: seq, record: index as u32, decided, what, end }
     });
     Ok(found.collect())

@@ -41,11 +41,20 @@ pub enum Outcome {
     Fired {
         /// To be computed again.
         stale: Vec<u32>,
+        /// Due times that were skipped because of an open run.
+        overlapped: u32,
     },
     /// Of `Ingest`.
     Ingested(Vec<Ingested>),
     /// Of `Trigger`.
     Triggered(Vec<Triggered>),
+    /// Of `Closed`.
+    Closed {
+        /// Runs that were open.
+        closed: u32,
+        /// Definitions that are paused by it.
+        paused: Vec<u64>,
+    },
     /// Of `Dead`: whether it was there.
     Dead(Vec<bool>),
     /// Of `Restore`.
@@ -178,6 +187,18 @@ pub enum Triggered {
     Fired {
         /// The version that fires.
         version: u32,
+        /// Of the definition.
+        incarnation: u64,
+    },
+    /// It waits for a run of the definition to end.
+    Waits {
+        /// The version that the definition has now.
+        version: u32,
+        /// Of the definition.
+        incarnation: u64,
+    },
+    /// It does not fire, because of a run of the definition that is open.
+    Skipped {
         /// Of the definition.
         incarnation: u64,
     },

@@ -23,6 +23,8 @@ pub enum Row {
     Seen(SeenRow),
     /// Occurrences that were decided together.
     Chunk(ChunkRow),
+    /// A part of what is known of a definition's runs.
+    Track(TrackRow),
 }
 
 /// One version of a definition. All of one stand together, in order of version; a definition that was deleted has no cursor, and its versions
@@ -78,6 +80,19 @@ pub struct SeenRow {
     pub digest: [u8; 16],
     /// What else is remembered with it. Empty for the key of a firing, which alone is made of the definition's number.
     pub more: Bytes,
+}
+
+/// A part of what is known of a definition's runs, as it stands in the shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackRow {
+    /// Of which definition.
+    pub number: u64,
+    /// Which kind of part; the head comes first.
+    pub part: u8,
+    /// Tells runs from each other, and what waits.
+    pub seq: u64,
+    /// The part. A run that waits for the sink has no place in it: that is told by its occurrence.
+    pub value: Bytes,
 }
 
 /// Occurrences that were decided together, or a part of them.
@@ -143,6 +158,13 @@ impl Row {
                 e.u8(5);
                 row.put(e);
             }
+            Self::Track(TrackRow { number, part, seq, value }) => {
+                e.u8(6);
+                e.u64(*number);
+                e.u8(*part);
+                e.u64(*seq);
+                e.bytes(value);
+            }
         }
     }
 
@@ -167,6 +189,10 @@ impl Row {
                 Self::Seen(SeenRow { class, at, digest, more: Bytes::copy_from_slice(d.bytes()?) })
             }
             5 => Self::Chunk(ChunkRow::take(d)?),
+            6 => {
+                let (number, part, seq) = (d.u64()?, d.u8()?, d.u64()?);
+                Self::Track(TrackRow { number, part, seq, value: Bytes::copy_from_slice(d.bytes()?) })
+            }
             other => return Err(DecodeError(format!("a row of kind {other} is not known to this program"))),
         })
     }

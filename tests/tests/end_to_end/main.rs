@@ -10,6 +10,7 @@ mod events;
 mod firings;
 mod objects;
 mod outage;
+mod overlap;
 mod restore;
 mod runs;
 mod support;

@@ -1,7 +1,7 @@
 //! `flintwheel describe ID`.
 
 use chrono::{DateTime, Utc};
-use flintwheel_client::{DefinitionRecord, NextOf, OccurrenceQuery, PageRequest};
+use flintwheel_client::{DefinitionRecord, NextOf, OccurrenceQuery, OpenRun, PageRequest, WatchedRuns};
 use flintwheel_model::DefinitionKey;
 
 use super::{occurrences, show};
@@ -24,6 +24,8 @@ pub struct Args {
 
 /// Coming times and last occurrences that are shown.
 const SHOWN: u32 = 5;
+/// Occurrences that one run has kept out, from which on that is hardly meant. The server warns at the same number.
+const MANY: u32 = 3;
 
 pub async fn run(args: Args) -> Outcome {
     let session = args.connection.open()?.reading(args.stale);
@@ -97,11 +99,35 @@ fn head(record: &DefinitionRecord, now: DateTime<Utc>) -> Result<String, Failure
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| format!("{:<13}{value}\n", format!("{name}:")))
         .collect();
+    if let Some(watched) = &status.runs {
+        text.push_str(&runs(watched, now));
+    }
     text.push_str("Spec:\n");
     for line in yaml(&record.definition.spec)?.lines() {
         text.push_str(&format!("  {line}\n"));
     }
     Ok(text)
+}
+
+/// What is open, and what waits for it.
+fn runs(runs: &WatchedRuns, now: DateTime<Utc>) -> String {
+    let WatchedRuns { open, waiting, kept_out, oldest, next } = runs;
+    let mut text = format!("{:<13}{open} open, {waiting} waiting\n", "Runs:");
+    for OpenRun { workflow_id, since, started, wish } in oldest {
+        let wish = if wish.is_empty() { String::new() } else { format!(", asked to {wish}") };
+        let started = if *started { "" } else { ", not taken by Temporal yet" };
+        text.push_str(&format!("  {workflow_id}   open since {}{started}{wish}\n", ago(*since, now)));
+    }
+    for key in next {
+        text.push_str(&format!("  {key}   waits\n"));
+    }
+    if *kept_out >= MANY {
+        text.push_str(&format!(
+            "{:<13}{kept_out} occurrences were skipped because of the oldest open run\n",
+            "Warning:"
+        ));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -111,6 +137,32 @@ mod tests {
 
     use super::*;
     use crate::commands::show::tests::record;
+
+    #[test]
+    fn runs_say_what_is_open_and_what_waits() {
+        let time = |text: &str| text.parse().expect("a time");
+        let open = |workflow_id: &str, started, wish: &str| OpenRun {
+            workflow_id: workflow_id.into(),
+            since: time("2026-11-23T17:00:00Z"),
+            started,
+            wish: wish.into(),
+        };
+        let watched = WatchedRuns {
+            open: 2,
+            waiting: 1,
+            kept_out: 3,
+            oldest: vec![open("a", true, "cancel"), open("b", false, "")],
+            next: vec!["m:r1".into()],
+        };
+        let expected = "\
+Runs:        2 open, 1 waiting
+  a   open since 1h ago, asked to cancel
+  b   open since 1h ago, not taken by Temporal yet
+  m:r1   waits
+Warning:     3 occurrences were skipped because of the oldest open run
+";
+        assert_eq!(runs(&watched, time("2026-11-23T18:00:00Z")), expected);
+    }
 
     #[test]
     fn the_head_says_who_it_is_and_how_it_stands() {

@@ -140,6 +140,7 @@ pub(super) mod tests {
                 paused: None,
                 counts: Counts { fired: 20, skipped: 1, failed: 0, dropped: 0 },
                 armed: true,
+                runs: None,
             },
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flintwheel_client::{
     Client, Code, Error, Occurrence, OccurrenceQuery, Outcome as Ended, PageRequest, Triggered, reason,
 };
+use flintwheel_model::definition::OverlapPolicy;
 use flintwheel_model::{DefinitionKey, Span};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -28,6 +29,10 @@ pub struct Args {
     /// One firing for each request id, however often it is asked for [default: a new one]
     #[arg(long, default_value = "", hide_default_value = true)]
     request_id: String,
+    /// What becomes of it while a run is open: skip, buffer_one, buffer_all, cancel_other, terminate_other or allow_all [default: what the
+    /// definition says]
+    #[arg(long, value_name = "POLICY")]
+    overlap: Option<OverlapPolicy>,
     /// Wait until Temporal has taken it, for so long at most
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "30s")]
     wait: Option<Span>,
@@ -44,7 +49,7 @@ pub async fn run(args: Args) -> Outcome {
     let session = args.connection.open()?;
     let key = session.key(&args.name)?;
     let input = input(&args)?;
-    let triggered = session.client.trigger(&key, &args.request_id, input.as_ref()).await?;
+    let triggered = session.client.trigger(&key, &args.request_id, input.as_ref(), args.overlap).await?;
     let mut printer = Printer::one(args.output.output);
     let name = show::name(&key);
     match printer.is_table() {
@@ -79,7 +84,12 @@ fn input(args: &Args) -> Result<Option<Value>, Failure> {
 }
 
 fn line(name: &str, triggered: &Triggered) -> String {
-    let what = if triggered.duplicate { "was triggered with this request id before" } else { "triggered" };
+    let what = match triggered {
+        Triggered { duplicate: true, .. } => "was triggered with this request id before",
+        Triggered { skipped: true, .. } => return format!("{name} skipped: a run of it is open"),
+        Triggered { waits: true, .. } => "waits for a run of it to end",
+        _ => "triggered",
+    };
     format!("{name} {what}   workflow {}", triggered.workflow_id)
 }
 
@@ -103,7 +113,8 @@ async fn wait_for(
             return Ok(ended);
         }
         if Instant::now() + PAUSE > give_up {
-            let message = format!("it waits in the outbox still, after {}", crate::output::compact(wait));
+            let place = if triggered.waits { "for a run of its definition" } else { "in the outbox" };
+            let message = format!("it waits {place} still, after {}", crate::output::compact(wait));
             return Err(Error::new(Code::DeadlineExceeded, reason::DEADLINE, message).into());
         }
         sleep(PAUSE).await;

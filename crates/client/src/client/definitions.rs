@@ -1,6 +1,7 @@
 //! Calls of `DefinitionService`, save the batches.
 
 use chrono::{DateTime, Utc};
+use flintwheel_model::definition::OverlapPolicy;
 use flintwheel_model::{ActivityDefinition, DefinitionKey, Violations};
 use flintwheel_proto::v1;
 use flintwheel_proto::v1::next_times_request::Target;
@@ -109,17 +110,25 @@ impl Client {
         Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
     }
 
-    /// Fires a definition now, once for each request id (empty: the client makes one).
-    pub async fn trigger(&self, key: &DefinitionKey, id: &str, input: Option<&Value>) -> Result<Triggered, Error> {
+    /// Fires a definition now, once for each request id (empty: the client makes one). Without a policy, the definition says what becomes of it
+    /// while a run is open.
+    pub async fn trigger(
+        &self,
+        key: &DefinitionKey,
+        id: &str,
+        input: Option<&Value>,
+        overlap: Option<OverlapPolicy>,
+    ) -> Result<Triggered, Error> {
         let request = v1::TriggerRequest {
             r#ref: Some(convert::definition::key_to_proto(key)),
             request_id: self.request_id(id),
             input: input.map(|input| convert::json::to_proto(input, "input")).transpose()?,
+            overlap_policy: convert::record::overlap_to_proto(overlap).into(),
         };
         let call = |t, q| async move { definition_service(t).trigger(q).await };
         let answer = self.call_about(Some(key), request, call).await?;
-        let v1::TriggerResponse { firing_key, workflow_id, duplicate } = answer;
-        Ok(Triggered { firing_key, workflow_id, duplicate })
+        let v1::TriggerResponse { firing_key, workflow_id, duplicate, waits, skipped } = answer;
+        Ok(Triggered { firing_key, workflow_id, duplicate, waits, skipped })
     }
 
     /// Coming due times, at most `count` (1 to 1,000), after a time or after now.

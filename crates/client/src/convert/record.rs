@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_model::Violations;
+use flintwheel_model::definition::OverlapPolicy;
 use flintwheel_proto::v1;
 use prost_types::Timestamp;
 
 use super::at::At;
-use super::{definition, required, time};
-use crate::types::{Applied, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, NextTimes, Paused};
+use super::{definition, required, schedule, time};
+use crate::types::{
+    Applied, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, NextTimes, OpenRun, Paused, WatchedRuns,
+};
 
 /// To the wire.
 pub fn to_proto(record: &DefinitionRecord) -> Result<v1::DefinitionRecord, Violations> {
@@ -35,7 +38,31 @@ pub fn status_to_proto(status: &DefinitionStatus) -> v1::DefinitionStatus {
         paused: status.paused.as_ref().map(|p| v1::Paused { note: p.note.clone(), at: Some(time::timestamp(p.at)) }),
         counts: Some(v1::OccurrenceCounts { fired, skipped, failed, dropped }),
         armed: status.armed,
+        runs: status.runs.as_ref().map(write_runs),
     }
+}
+
+fn write_runs(runs: &WatchedRuns) -> v1::WatchedRuns {
+    let write = |run: &OpenRun| v1::OpenRun {
+        workflow_id: run.workflow_id.clone(),
+        since: Some(time::timestamp(run.since)),
+        started: run.started,
+        wish: run.wish.clone(),
+    };
+    let WatchedRuns { open, waiting, kept_out, oldest, next } = runs;
+    let oldest = oldest.iter().map(write).collect();
+    v1::WatchedRuns { open: *open, waiting: *waiting, kept_out: *kept_out, oldest, next: next.clone() }
+}
+
+fn read_runs(proto: v1::WatchedRuns, at: At<'_>, faults: &mut Violations) -> WatchedRuns {
+    let v1::WatchedRuns { open, waiting, kept_out, oldest, next } = proto;
+    let (mut read, at) = (Vec::with_capacity(oldest.len()), at.field("oldest"));
+    for (i, run) in oldest.into_iter().enumerate() {
+        let v1::OpenRun { workflow_id, since, started, wish } = run;
+        let since = read_instant(since, at.index(i).field("since"), faults);
+        read.push(OpenRun { workflow_id, since, started, wish });
+    }
+    WatchedRuns { open, waiting, kept_out, oldest: read, next }
 }
 
 /// From the wire.
@@ -56,6 +83,7 @@ pub fn status_from_proto(proto: Option<v1::DefinitionStatus>) -> Result<Definiti
         paused: paused.map(|(note, at)| Paused { note, at }),
         counts: Counts { fired, skipped, failed, dropped },
         armed: proto.armed,
+        runs: proto.runs.map(|runs| read_runs(runs, at.field("runs"), &mut faults)),
     };
     faults.into_result().map(|()| status)
 }
@@ -69,6 +97,18 @@ pub(super) fn read_instant(proto: Option<Timestamp>, at: At<'_>, faults: &mut Vi
 /// A time that may be absent.
 pub(super) fn read_optional(proto: Option<Timestamp>, at: At<'_>, faults: &mut Violations) -> Option<DateTime<Utc>> {
     proto.map(|proto| time::read_time(proto, at, faults))
+}
+
+/// To the wire.
+pub fn overlap_to_proto(policy: Option<OverlapPolicy>) -> v1::OverlapPolicy {
+    schedule::write_overlap(policy)
+}
+
+/// From the wire.
+pub fn overlap_from_proto(proto: i32) -> Result<Option<OverlapPolicy>, Violations> {
+    let mut faults = Violations::default();
+    let policy = schedule::read_overlap(proto, At::root("overlap_policy"), &mut faults);
+    faults.into_result().map(|()| policy)
 }
 
 /// To the wire.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use flintwheel_model::Violations;
 use flintwheel_model::definition::{
     CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
-    MisfirePolicy, Roll, ScheduleTrigger,
+    MisfirePolicy, OverlapPolicy, Roll, ScheduleTrigger,
 };
 use flintwheel_proto::v1;
 use prost_types::Timestamp;
@@ -31,6 +31,9 @@ pub(super) fn write(schedule: &ScheduleTrigger, at: At<'_>, faults: &mut Violati
         exclude: exclude.map(|(i, exclusion)| write_exclusion(exclusion, excluded.index(i), faults)).collect(),
         only_on: schedule.only_on.clone(),
         roll: write_roll(schedule.roll).into(),
+        overlap_policy: write_overlap(schedule.overlap_policy).into(),
+        pause_on_failure: schedule.pause_on_failure,
+        carry_last_result: schedule.carry_last_result,
     }
 }
 
@@ -53,6 +56,35 @@ pub(super) fn read(proto: v1::ScheduleTrigger, at: At<'_>, faults: &mut Violatio
         exclude: exclude.map(|(i, exclusion)| read_exclusion(exclusion, excluded.index(i), faults)).collect(),
         only_on: proto.only_on,
         roll: read_roll(proto.roll, at.field("roll"), faults),
+        overlap_policy: read_overlap(proto.overlap_policy, at.field("overlap_policy"), faults),
+        pause_on_failure: proto.pause_on_failure,
+        carry_last_result: proto.carry_last_result,
+    }
+}
+
+/// To the wire.
+pub(super) fn write_overlap(policy: Option<OverlapPolicy>) -> v1::OverlapPolicy {
+    match policy {
+        None => v1::OverlapPolicy::Unspecified,
+        Some(OverlapPolicy::Skip) => v1::OverlapPolicy::Skip,
+        Some(OverlapPolicy::BufferOne) => v1::OverlapPolicy::BufferOne,
+        Some(OverlapPolicy::BufferAll) => v1::OverlapPolicy::BufferAll,
+        Some(OverlapPolicy::CancelOther) => v1::OverlapPolicy::CancelOther,
+        Some(OverlapPolicy::TerminateOther) => v1::OverlapPolicy::TerminateOther,
+        Some(OverlapPolicy::AllowAll) => v1::OverlapPolicy::AllowAll,
+    }
+}
+
+/// From the wire.
+pub(super) fn read_overlap(proto: i32, at: At<'_>, faults: &mut Violations) -> Option<OverlapPolicy> {
+    match known::<v1::OverlapPolicy>(proto, at, faults)? {
+        v1::OverlapPolicy::Unspecified => None,
+        v1::OverlapPolicy::Skip => Some(OverlapPolicy::Skip),
+        v1::OverlapPolicy::BufferOne => Some(OverlapPolicy::BufferOne),
+        v1::OverlapPolicy::BufferAll => Some(OverlapPolicy::BufferAll),
+        v1::OverlapPolicy::CancelOther => Some(OverlapPolicy::CancelOther),
+        v1::OverlapPolicy::TerminateOther => Some(OverlapPolicy::TerminateOther),
+        v1::OverlapPolicy::AllowAll => Some(OverlapPolicy::AllowAll),
     }
 }
 

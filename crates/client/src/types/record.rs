@@ -37,6 +37,37 @@ pub struct DefinitionStatus {
     pub counts: Counts,
     /// Whether it is enabled, not paused, and has a due time ahead or a subscription.
     pub armed: bool,
+    /// Its runs, where they are watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<WatchedRuns>,
+}
+
+/// The runs of a definition that have not ended, and what waits for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedRuns {
+    /// Runs that are open.
+    pub open: u32,
+    /// Occurrences that wait for them.
+    pub waiting: u32,
+    /// Occurrences that were skipped because of the oldest open run.
+    pub kept_out: u32,
+    /// The oldest open ones, ten at most.
+    pub oldest: Vec<OpenRun>,
+    /// The firing keys of those that wait, in their order, ten at most.
+    pub next: Vec<String>,
+}
+
+/// A run that has not ended, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRun {
+    /// What runs in Temporal, or will when Temporal takes it.
+    pub workflow_id: String,
+    /// When it was decided.
+    pub since: DateTime<Utc>,
+    /// Whether Temporal has taken it.
+    pub started: bool,
+    /// `cancel` or `terminate`, where it was asked to make room; else empty.
+    pub wish: String,
 }
 
 /// Since when and why a definition is paused.
@@ -139,6 +170,12 @@ pub struct Triggered {
     pub workflow_id: String,
     /// Whether this request id had fired before; then nothing was done.
     pub duplicate: bool,
+    /// Whether it waits for a run of the definition to end.
+    #[serde(default)]
+    pub waits: bool,
+    /// Whether it was skipped because a run of the definition is open.
+    #[serde(default)]
+    pub skipped: bool,
 }
 
 /// Coming due times.

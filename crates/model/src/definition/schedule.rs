@@ -68,6 +68,76 @@ pub struct ScheduleTrigger {
     /// What happens to due times that are met late.
     #[serde(default, alias = "misfirePolicy", skip_serializing_if = "Option::is_none")]
     pub misfire_policy: Option<MisfirePolicy>,
+    /// What becomes of a due time while a run of the definition is open (default: `allow_all`, and runs are not watched).
+    #[serde(default, alias = "overlapPolicy", skip_serializing_if = "Option::is_none")]
+    pub overlap_policy: Option<OverlapPolicy>,
+    /// A run that fails or times out, after all its retries, pauses the definition (default: `false`).
+    #[serde(default, alias = "pauseOnFailure", skip_serializing_if = "is_false")]
+    pub pause_on_failure: bool,
+    /// Each run is given the last result, and the last failure, as Temporal's schedules do (default: `false`).
+    #[serde(default, alias = "carryLastResult", skip_serializing_if = "is_false")]
+    pub carry_last_result: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl ScheduleTrigger {
+    /// Whether anything depends on how runs end.
+    pub fn watches_runs(&self) -> bool {
+        let overlaps = self.overlap_policy.unwrap_or_default() != OverlapPolicy::AllowAll;
+        overlaps || self.pause_on_failure || self.carry_last_result
+    }
+}
+
+/// What becomes of an occurrence while a run of its definition is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OverlapPolicy {
+    /// It is skipped, with that reason.
+    Skip,
+    /// It waits for the run to end, if none waits already.
+    BufferOne,
+    /// It waits for the run to end; at most 1,000 do.
+    BufferAll,
+    /// The run is asked to cancel; when it has ended, the latest that came meanwhile runs.
+    CancelOther,
+    /// The run is terminated; when it has ended, the latest that came meanwhile runs.
+    TerminateOther,
+    /// It runs as well.
+    #[default]
+    AllowAll,
+}
+
+impl OverlapPolicy {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Skip, Self::BufferOne, Self::BufferAll, Self::CancelOther, Self::TerminateOther, Self::AllowAll];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::BufferOne => "buffer_one",
+            Self::BufferAll => "buffer_all",
+            Self::CancelOther => "cancel_other",
+            Self::TerminateOther => "terminate_other",
+            Self::AllowAll => "allow_all",
+        }
+    }
+}
+
+impl std::str::FromStr for OverlapPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|policy| policy.as_str() == text);
+        found.ok_or_else(|| {
+            let all = Self::ALL.map(Self::as_str).join(", ");
+            format!("{:?} is no overlap policy; it is one of {all}", crate::ids::short(text))
+        })
+    }
 }
 
 /// How a cron line is read, so that a line copied from elsewhere means what it meant there.

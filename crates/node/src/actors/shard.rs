@@ -3,13 +3,16 @@
 //!
 //! It keeps nothing that the shard's state does not hold: when it fails, its successor begins with the state.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flintwheel_model::ids::rfc3339;
 use flintwheel_raft::Group;
 use flintwheel_shard::entry::{Ack, Body, Decision, Entry, Fire, Ingest, Match, NEVER, Restore};
+use flintwheel_shard::records::Version;
 use flintwheel_shard::reply::{Defined, Ingested, Outcome, Pausing, Restored};
+use flintwheel_shard::tracks::{STUCK, Track};
 use flintwheel_shard::{Applied, Machine, query};
 use flintwheel_wheel::Wheel;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -18,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::actors::coming::{Coming, Found};
 use crate::decide::{Armed, decide};
 use crate::dedupe;
+use crate::dispatch::firing_key;
 use crate::error::EngineError;
 use crate::interest;
 use crate::plans::Plans;
@@ -106,6 +110,8 @@ pub struct State {
     filled_to: i64,
     coming: Coming,
     next_audit: i64,
+    /// Definitions and runs of which it was told that they keep others out.
+    stuck: HashSet<(u64, i64)>,
     due: VecDeque<Armed>,
     /// No due time is proposed before: a leader that hands over refuses proposals for a moment, and asking at once would be asking all the time.
     fires_from: i64,
@@ -139,6 +145,7 @@ impl Actor for ShardActor {
             filled_to: i64::MIN,
             coming: Coming::default(),
             next_audit: now + AUDIT,
+            stuck: HashSet::new(),
             due: VecDeque::new(),
             fires_from: i64::MIN,
             ingest: VecDeque::new(),
@@ -244,6 +251,7 @@ impl State {
         let behind = self.cursors(|next| next < now - OVERDUE)?;
         let oldest = behind.iter().map(|found| now - found.nominal).max().unwrap_or(0);
         self.shared.metrics.set_oldest_overdue(self.shard, oldest);
+        self.tell_stuck()?;
         if !self.is_idle() {
             return Ok(());
         }
@@ -252,6 +260,26 @@ impl State {
             tracing::warn!(shard = self.shard, number, "a definition was overdue and not armed; armed again");
             self.arm(found)?;
         }
+        Ok(())
+    }
+
+    /// A run that keeps others out for long is hardly meant; told once for each.
+    fn tell_stuck(&mut self) -> Result<(), EngineError> {
+        let stuck: Vec<(u64, i64, String)> = self.group.read(|machine, _| {
+            let oldest = |(number, track): (u64, &Track)| {
+                let (_, run) = track.open().next()?;
+                Some((number, run.since, firing_key(&run.key).text()))
+            };
+            machine.tracks().stuck().filter_map(oldest).collect()
+        })?;
+        for (number, since, run) in stuck.iter().filter(|(number, since, _)| !self.stuck.contains(&(*number, *since))) {
+            let version = self.group.read(|machine, _| machine.slots().get(*number).map(|slot| slot.version))?;
+            let stored = version.map(|v| query::version(&self.group.state(), *number, v)).transpose()?.flatten();
+            let Some(Version { namespace, id, .. }) = stored else { continue };
+            let since = rfc3339(*since);
+            tracing::warn!(%namespace, %id, run, since, "a run has been open for more than {STUCK} intervals; what is due is skipped");
+        }
+        self.stuck = stuck.into_iter().map(|(number, since, _)| (number, since)).collect();
         Ok(())
     }
 
@@ -476,7 +504,8 @@ impl State {
     ) -> Result<(), EngineError> {
         self.fires_in_flight -= 1;
         match result {
-            Ok(Applied { outcome: Outcome::Fired { stale }, .. }) => {
+            Ok(Applied { outcome: Outcome::Fired { stale, overlapped }, .. }) => {
+                self.shared.metrics.overlapped(overlapped);
                 self.shared.metrics.decided(decisions.len() - stale.len());
                 let stale: Vec<u64> = stale.iter().map(|index| decisions[*index as usize].number).collect();
                 for armed in due {

@@ -17,7 +17,7 @@ use super::ask::{Act, Applying, Ask, Look, Told, otherwise};
 use super::desk::Replica;
 use super::request::{Content, request_id, reused};
 use super::{Api, ApiError, check_request_id, time};
-use crate::admission::{Admitted, admit};
+use crate::admission::{Admitted, SCHEDULE, admit};
 use crate::error::EngineError;
 
 /// Definitions of one entry. Their documents may be large, and everybody else's entries wait behind it.
@@ -143,6 +143,7 @@ impl Replica {
     fn item(&self, applying: &Applying) -> Result<Item, ApiError> {
         let admitted = applying.admitted()?;
         self.check_place(&admitted.key)?;
+        self.check_tracking(admitted.tracking.is_some(), &format!("{SCHEDULE}.overlap_policy"))?;
         let after = self.now();
         let next = admitted.next(after);
         let expected = applying.options.expected_version.map(|version| u32::try_from(version).unwrap_or(u32::MAX));

@@ -10,6 +10,7 @@ use flintwheel_client::{
     Applied, ApplyOptions, DeadLetter, DeadLetterFilter, DefinitionRecord, DefinitionStatus, NextTimes, NodeStatus,
     Occurrence, OccurrenceQuery, Rates, Switched,
 };
+use flintwheel_model::definition::OverlapPolicy;
 use flintwheel_model::violation::Violations;
 use flintwheel_model::{ActivityDefinition, DefinitionKey, base64};
 use serde::de::DeserializeOwned;
@@ -174,6 +175,9 @@ pub(super) enum Act {
         request_id: String,
         /// JSON, or empty.
         input: String,
+        /// What becomes of it while a run is open; else what the definition says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overlap: Option<OverlapPolicy>,
     },
     /// Dead letters sent again, or dropped.
     Settle {
@@ -312,6 +316,12 @@ pub(super) enum Told {
     Triggered {
         /// The same request had fired it before.
         duplicate: bool,
+        /// It waits for a run to end.
+        #[serde(default)]
+        waits: bool,
+        /// It was skipped because of a run that is open.
+        #[serde(default)]
+        skipped: bool,
     },
     /// By dead letter: whether it is settled.
     Settled(Vec<bool>),

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use flintwheel_client::{
-    Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes, Page, PageRequest, Paused,
+    Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes, OpenRun, Page, PageRequest, Paused,
+    WatchedRuns,
 };
+use flintwheel_model::ids::workflow_id;
 use flintwheel_model::{ActivityDefinition, DefinitionKey, base64, limits};
 use flintwheel_shard::entry::{Body, Delete, NEVER};
 use flintwheel_shard::records::{PauseNote, Version};
 use flintwheel_shard::reply::{Deleted, Outcome};
 use flintwheel_shard::slots::{NOT_YET, Slot};
+use flintwheel_shard::tracks::{Run, Track, Wish};
 use flintwheel_shard::{ReadError, query};
 
 use super::ask::{Act, Kept, Look, Told, otherwise};
@@ -18,6 +21,7 @@ use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, Selector, check_key, check_request_id, one, page_size, time};
 use crate::admission::admit;
+use crate::dispatch::firing_key;
 use crate::error::EngineError;
 
 /// Names looked at for one page of a list; a page may come back short, with a token to go on.
@@ -30,6 +34,8 @@ const PAGE_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// Coming times of one request.
 const TIMES: u32 = 1000;
+/// Runs, and occurrences that wait, that a status names.
+const SHOWN_RUNS: usize = 10;
 /// An incarnation that no definition has: theirs are random numbers, of which it is one in 2^53.
 const NOBODY: u64 = 0;
 
@@ -194,11 +200,7 @@ impl Api {
 }
 
 impl Replica {
-    fn find(
-        &self,
-        key: &DefinitionKey,
-        version: Option<u64>,
-    ) -> Result<Option<(Slot, Version, Option<PauseNote>)>, ApiError> {
+    pub(super) fn find(&self, key: &DefinitionKey, version: Option<u64>) -> Result<Option<Found>, ApiError> {
         let found = self.group.read(|machine, state| {
             let number = query::number(state, &key.namespace, &key.id)?;
             let Some((number, slot)) = number.and_then(|n| machine.slots().get(n).map(|s| (n, *s))) else {
@@ -207,7 +209,8 @@ impl Replica {
             let version = version.map_or(slot.version, |v| u32::try_from(v).unwrap_or(u32::MAX));
             let stored = query::version(state, number, version)?;
             let note = query::pause_note(state, number)?;
-            Ok(stored.map(|stored| (slot, stored, note)))
+            let runs = machine.tracks().get(number).filter(|_| machine.tracks().is_active(number)).cloned();
+            Ok(stored.map(|stored| Found { slot, stored, note, runs }))
         })?;
         found.map_err(|error: ReadError| error.into())
     }
@@ -224,9 +227,8 @@ impl Replica {
         incarnation: Option<u64>,
     ) -> Result<Told, ApiError> {
         let found = self.find(key, version)?;
-        let wanted = found.filter(|(_, stored, _)| incarnation.is_none_or(|wanted| wanted == stored.incarnation));
-        let (slot, stored, note) = wanted.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        let mut status = status(&slot, &stored, note);
+        let wanted = found.filter(|found| incarnation.is_none_or(|wanted| wanted == found.stored.incarnation));
+        let (stored, mut status) = self.status_of(wanted.ok_or_else(|| ApiError::NotFound(key.clone()))?);
         status.version = version.unwrap_or(status.version);
         Ok(Told::Definition(Box::new(Kept::new(stored.document, status)?)))
     }
@@ -254,11 +256,11 @@ impl Replica {
         for key in keys {
             through += 1;
             // Deleted since its name was read: not there.
-            let Some((slot, stored, note)) = self.find(key, None)? else { continue };
-            if paused.is_some_and(|paused| paused != slot.is_paused()) {
+            let Some(found) = self.find(key, None)? else { continue };
+            if paused.is_some_and(|paused| paused != found.slot.is_paused()) {
                 continue;
             }
-            let status = status(&slot, &stored, note);
+            let (stored, status) = self.status_of(found);
             let kept = Kept::new(stored.document, status)?;
             if kept.definition().is_some_and(|definition| selector.matches(&definition.metadata.labels)) {
                 left = left.saturating_sub(kept.bytes());
@@ -391,7 +393,50 @@ fn times_of(
 }
 
 /// How a definition stands.
-pub(super) fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> DefinitionStatus {
+/// A definition as it is found in a shard.
+pub(super) struct Found {
+    slot: Slot,
+    stored: Version,
+    note: Option<PauseNote>,
+    /// Where they are watched.
+    runs: Option<Track>,
+}
+
+impl Replica {
+    /// The version that was found, and how its definition stands.
+    pub(super) fn status_of(&self, found: Found) -> (Version, DefinitionStatus) {
+        let Found { slot, stored, note, runs } = found;
+        let key = DefinitionKey::new(&stored.namespace, &stored.id);
+        let runs = runs.map(|track| watched(&self.shared.dispatchers.prefix, &key, &track));
+        let status = DefinitionStatus { runs, ..status(&slot, &stored, note) };
+        (stored, status)
+    }
+}
+
+/// The runs of a definition that have not ended, and what waits for them.
+fn watched(prefix: &str, key: &DefinitionKey, track: &Track) -> WatchedRuns {
+    let open = |run: &Run| OpenRun {
+        workflow_id: workflow_id(prefix, key, &firing_key(&run.key)),
+        since: time(run.since),
+        started: run.place.is_none(),
+        wish: match run.wish {
+            Wish::None => "",
+            Wish::Cancel => "cancel",
+            Wish::Terminate => "terminate",
+        }
+        .to_owned(),
+    };
+    let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    WatchedRuns {
+        open: count(track.open_len()),
+        waiting: count(track.waiting_len()),
+        kept_out: track.kept_out,
+        oldest: track.open().take(SHOWN_RUNS).map(|(_, run)| open(run)).collect(),
+        next: track.waiting().take(SHOWN_RUNS).map(|(_, waiting)| firing_key(&waiting.key).text()).collect(),
+    }
+}
+
+fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> DefinitionStatus {
     let paused = slot.is_paused().then(|| note.unwrap_or(PauseNote { at: stored.updated, note: String::new() }));
     DefinitionStatus {
         version: slot.version.into(),
@@ -409,6 +454,7 @@ pub(super) fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> 
             dropped: 0,
         },
         armed: slot.is_armed(),
+        runs: None,
     }
 }
 

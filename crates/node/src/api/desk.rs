@@ -122,7 +122,7 @@ impl Replica {
                 self.delete(key, *incarnation, *expected_version, request_id, again).await
             }
             Act::Switch { key, paused, note, request_id } => self.switch(key, *paused, note, request_id).await,
-            Act::Trigger { key, request_id, input } => self.trigger(key, request_id, input).await,
+            Act::Trigger { key, request_id, input, overlap } => self.trigger(key, request_id, input, *overlap).await,
             Act::Settle { letters, retry } => self.settle(letters, *retry, again).await,
             Act::Export(export) => self.export(export).await,
             Act::Restore { backup, step } => self.restore(*backup, step).await,

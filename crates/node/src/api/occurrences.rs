@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use flintwheel_client::{Occurrence, OccurrenceQuery, Outcome, Page, PageRequest};
-use flintwheel_model::ids::workflow_id;
+use flintwheel_model::ids::{rfc3339, workflow_id};
 use flintwheel_model::{DefinitionKey, base64};
 use flintwheel_shard::REFUSED;
 use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence as Stored};
+use flintwheel_shard::tracks::Waiting;
 
 use super::ask::{Chunk, Look, Part, Told, otherwise};
 use super::desk::Replica;
@@ -25,6 +26,8 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 /// Reasons of what Temporal refused for good, and of what was given up after that.
 const REFUSED_WORD: &str = "refused";
 const DROPPED_WORD: &str = "dropped";
+/// Of what waits for a run of its definition.
+const WAITING_WORD: &str = "waiting";
 
 impl Api {
     /// Occurrences, newest first: of one definition, or of all (of a namespace) where `definition_id` is empty.
@@ -158,7 +161,9 @@ impl Replica {
         let number = query::number(&state, &key.namespace, &key.id)?;
         let slot = self.group.read(|m, _| number.and_then(|n| m.slots().get(n).map(|slot| (n, slot.chunk))))?;
         let (number, newest) = slot.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        let (mut from, mut looked_at, mut bytes, mut items) = (from.unwrap_or(newest), 0, 0, Vec::new());
+        let mut items = if from.is_none() { self.waiting(&key, number)? } else { Vec::new() };
+        items.retain(|occurrence| wanted(asked, occurrence));
+        let (mut from, mut looked_at, mut bytes) = (from.unwrap_or(newest), 0, 0);
         while from != NO_CHUNK && items.len() < size && looked_at < LOOKED_AT && bytes < ANSWER_BYTES {
             let (found, next) = query::occurrences(&state, number, from, size.min(STEP))?;
             looked_at += found.len();
@@ -170,6 +175,33 @@ impl Replica {
             from = next;
         }
         Ok(Told::Occurrences { items, next: Some(from).filter(|from| *from != NO_CHUNK) })
+    }
+
+    /// What waits for a run of the definition, newest first: not in the account yet.
+    fn waiting(&self, key: &DefinitionKey, number: u64) -> Result<Vec<Occurrence>, ApiError> {
+        let waits = self.group.read(|machine, _| {
+            let version = machine.slots().get(number).map_or(0, |slot| slot.version);
+            let waiting = machine.tracks().get(number).into_iter().flat_map(|track| track.waiting());
+            waiting.map(|(_, waiting)| (version, waiting.clone())).collect::<Vec<_>>()
+        })?;
+        let shown = waits.into_iter().rev().map(|(version, Waiting { key: what, since, .. })| {
+            let due = if let Key::Time { due, .. } = what { due } else { since };
+            let firing = firing_key(&what);
+            Occurrence {
+                definition: key.clone(),
+                version: version.into(),
+                firing_key: firing.text(),
+                outcome: Outcome::Fired,
+                reason: WAITING_WORD.to_owned(),
+                detail: "waits for a run to end".to_owned(),
+                due: time(due),
+                decided_at: time(since),
+                started_at: None,
+                workflow_id: workflow_id(&self.shared.dispatchers.prefix, key, &firing),
+                count: 1,
+            }
+        });
+        Ok(shown.collect())
     }
 
     /// From before a chunk on, back in time. What did not fire has an index by reason: few among millions are found without looking at all.
@@ -271,10 +303,21 @@ fn bytes_of(occurrence: &Occurrence) -> usize {
 /// Outcome, reason for programs, detail for people, time of the start.
 fn ended(stored: &Stored) -> (Outcome, String, String, Option<i64>) {
     if let Some(skip) = stored.what.skip {
-        return (Outcome::Skipped, skip.word().to_owned(), String::new(), None);
+        let detail = match &stored.end {
+            End::Overlapped { by, since } if skip == Reason::Replaced => {
+                format!("{} took its place at {}", firing_key(by).text(), rfc3339(*since))
+            }
+            End::Overlapped { by, since } => {
+                format!("run of {} open since {}", firing_key(by).text(), rfc3339(*since))
+            }
+            _ => String::new(),
+        };
+        return (Outcome::Skipped, skip.word().to_owned(), detail, None);
     }
     match &stored.end {
-        End::Pending | End::Skipped => (Outcome::Fired, "pending".to_owned(), "waits in the outbox".to_owned(), None),
+        End::Pending | End::Skipped | End::Overlapped { .. } => {
+            (Outcome::Fired, "pending".to_owned(), "waits in the outbox".to_owned(), None)
+        }
         End::Started { at, note } if note.is_empty() => (Outcome::Fired, String::new(), String::new(), Some(*at)),
         End::Started { at, note } => (Outcome::Fired, "late".to_owned(), note.clone(), Some(*at)),
         End::Failed { reason, .. } => (Outcome::Failed, REFUSED_WORD.to_owned(), reason.clone(), None),

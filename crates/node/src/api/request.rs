@@ -4,7 +4,7 @@
 
 use flintwheel_model::DefinitionKey;
 use flintwheel_model::ids::{request_content, request_digest, short};
-use flintwheel_shard::entry::{REQUESTS_SINCE, Request};
+use flintwheel_shard::entry::{REQUESTS_SINCE, Request, TRACKING_SINCE};
 
 use super::desk::Replica;
 use super::{ApiError, one};
@@ -70,6 +70,15 @@ impl Replica {
     pub(super) fn request(&self, key: &DefinitionKey, request_id: &str, content: &Content<'_>) -> Option<Request> {
         let known = !request_id.is_empty() && self.all_know(REQUESTS_SINCE);
         known.then(|| Request { digest: request_digest(key, request_id), content: content.digest(), window: WINDOW })
+    }
+
+    /// What is about overlapping runs is refused where a node of the cluster would not understand the entry.
+    pub(super) fn check_tracking(&self, asked: bool, field: &str) -> Result<(), ApiError> {
+        if !asked || self.all_know(TRACKING_SINCE) {
+            return Ok(());
+        }
+        let message = "not all nodes of the cluster know how to watch runs yet: upgrade them first, and apply it then";
+        Err(one(field, message.to_owned()).into())
     }
 
     /// Whether every node of the cluster understands entries of this format.

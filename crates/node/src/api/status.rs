@@ -50,6 +50,9 @@ impl Api {
                 sum.paused += machine.paused() as u64;
                 sum.outbox += machine.outbox().pending();
                 sum.dead += machine.counters().dead;
+                sum.runs_open += machine.tracks().open() as u64;
+                sum.runs_waiting += machine.tracks().waiting() as u64;
+                sum.runs_stuck += machine.tracks().stuck().count() as u64;
             });
             let led = counted.is_ok() && self.shared.has_actor(group.shard());
             sum.led += u32::from(led);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use flintwheel_client::{DefinitionStatus, Switched, Triggered};
+use flintwheel_model::definition::OverlapPolicy;
 use flintwheel_model::ids::workflow_id;
 use flintwheel_model::{DefinitionKey, FiringKey, limits};
 use flintwheel_shard::entry::{Body, NEVER, Pause, Trigger};
@@ -10,10 +11,10 @@ use flintwheel_shard::reply::{Outcome, Pausing, Triggered as Fired};
 use serde_json::Value;
 
 use super::ask::{Act, Told, otherwise};
-use super::definitions::status;
 use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, check_key, check_request_id, one};
+use crate::admission::policy;
 use crate::dedupe;
 use crate::error::EngineError;
 use crate::plans::Plans;
@@ -51,12 +52,14 @@ impl Api {
         }
     }
 
-    /// Fires a definition by hand. The same request id fires it once; an empty one is made up.
+    /// Fires a definition by hand. The same request id fires it once; an empty one is made up. `overlap` is what becomes of it while a run is
+    /// open, if not what the definition says.
     pub async fn trigger(
         &self,
         key: &DefinitionKey,
         request_id: &str,
         input: Option<&Value>,
+        overlap: Option<OverlapPolicy>,
     ) -> Result<Triggered, ApiError> {
         check_key(key)?;
         check_request_id(request_id)?;
@@ -67,12 +70,13 @@ impl Api {
         // Here, not where it is led: all tries must have the same.
         let made_up = request_id.is_empty();
         let request_id = given_or_new(request_id);
-        let act = Act::Trigger { key: key.clone(), request_id: request_id.clone(), input };
-        let Told::Triggered { duplicate } = self.ask(self.shard_of(key), act).await? else { return Err(otherwise()) };
+        let act = Act::Trigger { key: key.clone(), request_id: request_id.clone(), input, overlap };
+        let told = self.ask(self.shard_of(key), act).await?;
+        let Told::Triggered { duplicate, waits, skipped } = told else { return Err(otherwise()) };
         let firing = FiringKey::Manual(request_id);
         let workflow_id = workflow_id(&self.shared.dispatchers.prefix, key, &firing);
         // Nobody else knows an id that was just made up: if it has fired, it was a try of this very request.
-        Ok(Triggered { firing_key: firing.text(), workflow_id, duplicate: duplicate && !made_up })
+        Ok(Triggered { firing_key: firing.text(), workflow_id, duplicate: duplicate && !made_up, waits, skipped })
     }
 }
 
@@ -108,11 +112,8 @@ impl Replica {
     }
 
     fn status(&self, key: &DefinitionKey) -> Result<DefinitionStatus, ApiError> {
-        let state = self.group.state();
-        let number = query::number(&state, &key.namespace, &key.id)?;
-        let note = number.map(|number| query::pause_note(&state, number)).transpose()?.flatten();
-        let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        Ok(status(&slot, &stored, note))
+        let found = self.find(key, None)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        Ok(self.status_of(found).1)
     }
 
     /// The next due time of a paused definition from now on, and how many have passed since it was paused.
@@ -135,8 +136,15 @@ impl Replica {
     }
 
     /// The same request id fires it once, however often it is asked.
-    pub(super) async fn trigger(&self, key: &DefinitionKey, request_id: &str, input: &str) -> Result<Told, ApiError> {
+    pub(super) async fn trigger(
+        &self,
+        key: &DefinitionKey,
+        request_id: &str,
+        input: &str,
+        overlap: Option<OverlapPolicy>,
+    ) -> Result<Told, ApiError> {
         self.check_place(key)?;
+        self.check_tracking(overlap.is_some(), "overlap_policy")?;
         let name = key.clone();
         let find = move |replica: &Self| Ok(query::number(&replica.group.state(), &name.namespace, &name.id)?);
         let number = self.read(find).await?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
@@ -148,13 +156,17 @@ impl Replica {
             request_id: request_id.to_owned(),
             digest,
             input: Bytes::copy_from_slice(input.as_bytes()),
+            policy: overlap.map(policy),
         };
         let Outcome::Triggered(results) = self.command(Body::Trigger(vec![trigger]), input.len()).await? else {
             return Err(EngineError::Read("a trigger entry was answered otherwise".into()).into());
         };
+        let told = |duplicate, waits, skipped| Told::Triggered { duplicate, waits, skipped };
         match results.first() {
-            Some(Fired::Fired { .. }) => Ok(Told::Triggered { duplicate: false }),
-            Some(Fired::Duplicate { .. }) => Ok(Told::Triggered { duplicate: true }),
+            Some(Fired::Fired { .. }) => Ok(told(false, false, false)),
+            Some(Fired::Duplicate { .. }) => Ok(told(true, false, false)),
+            Some(Fired::Waits { .. }) => Ok(told(false, true, false)),
+            Some(Fired::Skipped { .. }) => Ok(told(false, false, true)),
             Some(Fired::NotFound) | None => Err(ApiError::NotFound(key.clone())),
         }
     }

@@ -5,13 +5,13 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flintwheel_model::firing::{Start, StartOutcome};
+use flintwheel_model::firing::{Left, Start, StartOutcome};
 use flintwheel_raft::Group;
 use flintwheel_shard::Machine;
 use flintwheel_shard::entry::{Ack, AckEnd};
-use flintwheel_shard::occurrence::{End, Key};
-use flintwheel_shard::query;
+use flintwheel_shard::occurrence::{End, Key, Record};
 use flintwheel_shard::reply::OutboxRef;
+use flintwheel_shard::{query, tracks};
 use flintwheel_temporal::Found;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -296,6 +296,7 @@ impl State {
             return Ok(());
         };
         let mut active = Active { lane: chunk.lane, left: open.left as usize, ends: Vec::new() };
+        let carried = carried(&group, &stored.records)?;
         for (index, record) in stored.records.iter().enumerate() {
             let number = index as u32;
             if open.ends.get(index).is_some_and(|end| *end != End::Pending) {
@@ -306,7 +307,8 @@ impl State {
                 l.start(&self.shared.dispatchers.prefix, &self.route, record, stored.at, payloads.of(number))
             });
             match start {
-                Ok(start) => {
+                Ok(mut start) => {
+                    start.left = carried.get(&record.number).cloned().unwrap_or_default();
                     let due = if let Key::Time { due, .. } = record.key { due } else { stored.at };
                     let chunk = (shard, chunk.seq);
                     let decided = stored.at;
@@ -468,6 +470,24 @@ impl State {
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// What the last runs of those definitions left that ask for it. Read when a start is made: if it is made again, another run may have ended
+/// since, but Temporal takes the first that it gets.
+fn carried(group: &Group<Machine>, records: &[Record]) -> Result<HashMap<u64, Left>, EngineError> {
+    let numbers: HashSet<u64> = group.read(|machine, _| {
+        let carries = |number: &u64| {
+            let tracking = machine.tracks().get(*number).and_then(|track| track.tracking);
+            tracking.is_some_and(|tracking| tracking.carry)
+        };
+        records.iter().map(|record| record.number).filter(carries).collect()
+    })?;
+    let mut carried = HashMap::with_capacity(numbers.len());
+    for number in numbers {
+        let left = tracks::left(&group.state(), number)?;
+        carried.insert(number, Left { result: left.result, failure: left.failure });
+    }
+    Ok(carried)
 }
 
 /// Sends a start; one that has waited longer than Temporal may remember is looked up first.

@@ -87,12 +87,13 @@ impl DefinitionService for Definitions {
     }
 
     async fn trigger(&self, request: Request<v1::TriggerRequest>) -> Answer<v1::TriggerResponse> {
-        let v1::TriggerRequest { r#ref, request_id, input } = request.into_inner();
+        let v1::TriggerRequest { r#ref, request_id, input, overlap_policy } = request.into_inner();
         let key = read_key(r#ref)?;
         let input = input.map(|input| json::from_proto(input, "input")).transpose().map_err(Fault::from)?;
-        let triggered = self.0.api.trigger(&key, &request_id, input.as_ref()).await.map_err(Fault::from)?;
-        let Triggered { firing_key, workflow_id, duplicate } = triggered;
-        Ok(self.about(&key, v1::TriggerResponse { firing_key, workflow_id, duplicate }))
+        let overlap = record::overlap_from_proto(overlap_policy).map_err(Fault::from)?;
+        let triggered = self.0.api.trigger(&key, &request_id, input.as_ref(), overlap).await.map_err(Fault::from)?;
+        let Triggered { firing_key, workflow_id, duplicate, waits, skipped } = triggered;
+        Ok(self.about(&key, v1::TriggerResponse { firing_key, workflow_id, duplicate, waits, skipped }))
     }
 
     async fn next_times(&self, request: Request<v1::NextTimesRequest>) -> Answer<v1::NextTimesResponse> {

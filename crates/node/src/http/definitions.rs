@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use flintwheel_client::convert::definition::canonical;
 use flintwheel_client::{Applied, ApplyOptions, ApplyOutcome, BATCH_ITEMS, Code, ListQuery, PageRequest};
+use flintwheel_model::definition::OverlapPolicy;
 use flintwheel_model::ids::short;
 use flintwheel_model::{ActivityDefinition, Violations};
 use http::{HeaderMap, StatusCode};
@@ -92,6 +93,8 @@ struct TriggerBody {
     #[serde(default, alias = "requestId")]
     request_id: String,
     input: Option<Value>,
+    #[serde(default, alias = "overlapPolicy")]
+    overlap_policy: Option<OverlapPolicy>,
 }
 
 /// Body of [`batch`].
@@ -200,8 +203,9 @@ pub async fn act(
             Ok(json(&doors.api.resume(&key, &note, &request_id).await.map_err(refused)?))
         }
         "trigger" => {
-            let TriggerBody { request_id, input } = from_value(body)?;
-            Ok(json(&doors.api.trigger(&key, &request_id, input.as_ref()).await.map_err(refused)?))
+            let TriggerBody { request_id, input, overlap_policy } = from_value(body)?;
+            let triggered = doors.api.trigger(&key, &request_id, input.as_ref(), overlap_policy).await;
+            Ok(json(&triggered.map_err(refused)?))
         }
         other => {
             let message =

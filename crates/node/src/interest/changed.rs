@@ -81,6 +81,7 @@ mod tests {
             subscriptions: if listens { vec![("t".into(), Bytes::new())] } else { Vec::new() },
             incarnation: 1,
             expected_version: None,
+            tracking: None,
             request: None,
         }
     }

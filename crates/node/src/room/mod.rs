@@ -101,7 +101,8 @@ pub fn admit(shared: &Shared, shard: u32) -> Result<(), EngineError> {
 pub fn grows(body: &Body) -> bool {
     match body {
         Body::Define(_) | Body::Trigger(_) | Body::Ingest(_) | Body::Restore(_) => true,
-        Body::Delete(_) | Body::Pause(_) | Body::Fire(_) | Body::Ack(_) | Body::Dead(_) | Body::Expire(_) => false,
+        Body::Delete(_) | Body::Pause(_) | Body::Fire(_) | Body::Ack(_) | Body::Closed(_) => false,
+        Body::Dead(_) | Body::Expire(_) => false,
     }
 }
 

@@ -68,7 +68,7 @@ async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_el
         from.apply(&definition(&format!("d{n}")), ApplyOptions::default()).await.expect("applied");
     }
     let key = DefinitionKey::new("default", "d1");
-    from.trigger(&key, "r1", None).await.expect("triggered");
+    from.trigger(&key, "r1", None, None).await.expect("triggered");
     let begun = to.begin_restore(BACKUP, None).await.expect("it is empty");
     assert_eq!((begun.skip_before, begun.shards.len()), (None, SHARDS as usize));
     let mut counts = Vec::new();
@@ -101,8 +101,8 @@ async fn rows_of_a_shard_make_the_same_shard_elsewhere_and_until_then_nothing_el
         let (then, now) = (from.get(&key).await.expect("there"), to.get(&key).await.expect("there"));
         assert_eq!((now.definition, now.status), (then.definition, then.status));
     }
-    assert!(to.trigger(&key, "r1", None).await.expect("answered").duplicate, "the request id is known");
-    assert!(!to.trigger(&key, "r2", None).await.expect("answered").duplicate);
+    assert!(to.trigger(&key, "r1", None, None).await.expect("answered").duplicate, "the request id is known");
+    assert!(!to.trigger(&key, "r2", None, None).await.expect("answered").duplicate);
     let query =
         OccurrenceQuery { namespace: "default".into(), definition_id: "d1".into(), ..OccurrenceQuery::default() };
     let page = to.occurrences(&query, PageRequest::default()).await.expect("read");

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use tonic::Status;
 
 /// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests, groups
-/// may sleep, and nodes say at which start of their program they are; from 3 on, entries may carry rows of a backup.
+/// may sleep, and nodes say at which start of their program they are; from 3 on, entries may carry rows of a backup and speak of overlapping runs.
 pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=3;
 
 /// Who this node says it is.

@@ -1,5 +1,8 @@
 //! What the sink answered. An answer that is known already (the same Ack, proposed again by the next leader) changes nothing.
+//! A run that is tracked is open since it was decided; here it is told that the sink has it, or that it will never be.
 
+use crate::apply::decided::Decided;
+use crate::apply::overlap;
 use crate::entry::{Ack, AckEnd};
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
@@ -8,23 +11,51 @@ use crate::occurrence::{End, encode_ends};
 use crate::outbox::Open;
 use crate::query;
 use crate::records::DeadLetter;
+use crate::reply::{Applied, Outcome};
 
 /// `Misses`: the code under which chunks with refused firings stand, beyond those of the reasons to skip.
 pub const REFUSED: u8 = 0xF0;
 
-pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, items: Vec<Ack>) -> Result<(), ReadError> {
+pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Ack>) -> Result<Applied, ReadError> {
+    let mut decided = Decided::new(at);
     for Ack { lane, seq, ends } in items {
         let Some(mut open) = m.outbox.take(lane, seq) else { continue };
         let ended = note(&mut open, ends);
         if !ended.is_empty() {
             txn.put(Table::Account, keys::account_ends(seq), encode_ends(&open.ends));
             bury(m, txn, (lane, seq), &open, &ended)?;
+            if m.tracks.has_pending(seq) {
+                track(m, txn, seq, &open, &ended, &mut decided)?;
+            }
         }
         if open.left == 0 {
             txn.delete(Table::Outbox, keys::outbox(lane, seq));
         } else {
             m.outbox.insert(lane, seq, open);
         }
+    }
+    Ok(Applied { chunks: decided.put(m, txn), outcome: Outcome::Done })
+}
+
+/// Notes which tracked runs have begun; one that was refused leaves its place to what waits.
+fn track(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    chunk: u64,
+    open: &Open,
+    ended: &[u32],
+    decided: &mut Decided,
+) -> Result<(), ReadError> {
+    for record in ended {
+        let Some((number, run)) = m.tracks.pending(chunk, *record) else { continue };
+        if matches!(open.ends[*record as usize], End::Started { .. }) {
+            m.tracks.start_run(txn, number, run);
+            continue;
+        }
+        m.tracks.close_run(txn, number, run);
+        let Some(mut slot) = m.slots.get(number).copied() else { continue };
+        overlap::settle(m, txn, (number, &mut slot), decided)?;
+        m.put_slot(txn, number, slot);
     }
     Ok(())
 }

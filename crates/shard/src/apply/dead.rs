@@ -7,12 +7,13 @@ use crate::entry::DeadAction;
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
 use crate::machine::Machine;
-use crate::occurrence::{End, encode_ends};
+use crate::occurrence::{End, Key, Record, encode_ends};
 use crate::outbox::{Open, Payloads};
 use crate::query;
 use crate::records::DeadLetter;
 use crate::reply::{Applied, OutboxRef, Outcome};
 use crate::scan::corrupt;
+use crate::tracks::{Run, Wish};
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: &[DeadAction]) -> Result<Applied, ReadError> {
     let mut chunks = Vec::new();
@@ -24,7 +25,7 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: &[DeadAc
         };
         let letter = DeadLetter::decode(&bytes).map_err(corrupt)?;
         if item.retry {
-            let opened = retry(m, txn, letter)?;
+            let opened = retry(m, txn, at, letter)?;
             if !chunks.contains(&opened) {
                 chunks.push(opened);
             }
@@ -40,7 +41,7 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: &[DeadAc
 }
 
 /// Opens the letter's chunk again, for this one firing: its occurrence is pending once more.
-fn retry(m: &mut Machine, txn: &mut Txn<'_>, letter: DeadLetter) -> Result<OutboxRef, ReadError> {
+fn retry(m: &mut Machine, txn: &mut Txn<'_>, at: i64, letter: DeadLetter) -> Result<OutboxRef, ReadError> {
     set_end(m, txn, &letter, End::Pending)?;
     let DeadLetter { chunk: seq, record, records, lane, payload, .. } = letter;
     let mut payloads = match txn.get(Table::Outbox, &keys::outbox(lane, seq))? {
@@ -53,6 +54,12 @@ fn retry(m: &mut Machine, txn: &mut Txn<'_>, letter: DeadLetter) -> Result<Outbo
     txn.put(Table::Outbox, keys::outbox(lane, seq), payloads.encode(records));
     if let Some(chunk) = query::chunk(txn, seq)? {
         m.count_failed(txn, &chunk, record, false);
+        let runs = |again: &&Record| !matches!(again.key, Key::Event(_)) && m.tracks.is_asked(again.number);
+        if let Some(again) = chunk.records.get(record as usize).filter(runs) {
+            // Whoever sends it again wants it to run, whatever is open.
+            let place = Some((seq, record));
+            m.tracks.open_run(txn, again.number, Run { key: again.key.clone(), since: at, wish: Wish::None, place });
+        }
     }
     Ok(OutboxRef { lane, seq, records })
 }

@@ -6,7 +6,7 @@ use crate::codec::count;
 use crate::keys;
 use crate::kv::{Table, Txn};
 use crate::machine::Machine;
-use crate::occurrence::{Chunk, Key, Reason, Record};
+use crate::occurrence::{Chunk, End, Key, Reason, Record, encode_ends};
 use crate::outbox::{Open, Payloads};
 use crate::reply::OutboxRef;
 use crate::slots::Slot;
@@ -36,7 +36,12 @@ impl Decided {
         Self { at, firings: Vec::new(), skips: Vec::new() }
     }
 
-    /// Decides that a definition fires.
+    /// When they are decided.
+    pub fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// Decides that a definition fires; says in which chunk that stands, and where there.
     pub fn fire(
         &mut self,
         m: &mut Machine,
@@ -44,12 +49,13 @@ impl Decided {
         (number, slot): (u64, &mut Slot),
         key: Key,
         payload: Payload<'_>,
-    ) {
+    ) -> (u64, u32) {
         let batch = self.firings_of(m, txn, slot);
         batch.records.push(record(number, slot, key, None));
         batch.attach(payload);
         slot.chunk = batch.seq;
         slot.fired = slot.fired.saturating_add(1);
+        (batch.seq, count(batch.records.len() - 1))
     }
 
     /// Decides that so many occurrences of a definition, as one record, are skipped.
@@ -61,9 +67,23 @@ impl Decided {
         key: Key,
         reason: Reason,
     ) {
+        self.skip_by(m, txn, (number, slot), key, reason, End::Skipped);
+    }
+
+    /// The same, with an end that says more.
+    pub fn skip_by(
+        &mut self,
+        m: &mut Machine,
+        txn: &mut Txn<'_>,
+        (number, slot): (u64, &mut Slot),
+        key: Key,
+        reason: Reason,
+        end: End,
+    ) {
         let many = if let Key::Time { count, .. } = key { count } else { 1 };
         let batch = self.skips_of(m, txn, slot);
         batch.records.push(record(number, slot, key, Some(reason)));
+        batch.ends.push(end);
         slot.chunk = batch.seq;
         slot.skipped = slot.skipped.saturating_add(many);
     }
@@ -90,7 +110,7 @@ impl Decided {
 
     fn skips_of(&mut self, m: &mut Machine, txn: &mut Txn<'_>, slot: &Slot) -> &mut Skips {
         if self.skips.last().is_none_or(|batch| batch.seq < slot.chunk) {
-            self.skips.push(Skips { seq: m.next_chunk(txn, self.at), records: Vec::new() });
+            self.skips.push(Skips { seq: m.next_chunk(txn, self.at), records: Vec::new(), ends: Vec::new() });
         }
         self.skips.last_mut().expect("there is one, or it was just pushed")
     }
@@ -112,7 +132,7 @@ struct Firings {
 }
 
 impl Firings {
-    /// Gives the newest record its payload. An entry's firings all have one, or none has.
+    /// Gives the newest record its payload. Those before it that have none are counted only when there is one: mostly there is none.
     fn attach(&mut self, payload: Payload<'_>) {
         let blob = match payload {
             Payload::None => return,
@@ -129,6 +149,7 @@ impl Firings {
                 }
             }
         };
+        self.payloads.by_record.resize(self.records.len() - 1, None);
         self.payloads.by_record.push(Some(count(blob)));
     }
 
@@ -151,17 +172,22 @@ impl Firings {
 struct Skips {
     seq: u64,
     records: Vec<Record>,
+    /// By record.
+    ends: Vec<End>,
 }
 
 impl Skips {
     /// Writes the chunk, and notes it by reason.
     fn put(self, txn: &mut Txn<'_>, at: i64) {
-        let Self { seq, records } = self;
+        let Self { seq, records, ends } = self;
         let mut reasons: Vec<u8> = records.iter().filter_map(|r| r.skip).map(Reason::code).collect();
         reasons.sort_unstable();
         reasons.dedup();
         for reason in reasons {
             txn.put(Table::Misses, keys::miss(reason, seq), Vec::new());
+        }
+        if ends.iter().any(|end| *end != End::Skipped) {
+            txn.put(Table::Account, keys::account_ends(seq), encode_ends(&ends));
         }
         txn.put(Table::Account, keys::account(seq), Chunk { at, records }.encode());
     }

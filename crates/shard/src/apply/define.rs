@@ -1,17 +1,19 @@
 //! Definitions created or changed.
 
-use crate::apply::{find, retire, version_of};
+use crate::apply::decided::Decided;
+use crate::apply::{find, overlap, retire, version_of};
 use crate::codec::Encoder;
 use crate::entry::{Define, NEVER};
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
 use crate::machine::Machine;
 use crate::records::Version;
-use crate::reply::{Before, Change, Defined, Definite, Outcome};
+use crate::reply::{Applied, Before, Change, Defined, Definite, Outcome};
 use crate::request::{Answer, Known};
 use crate::slots::Slot;
 
-pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Define>) -> Result<Outcome, ReadError> {
+pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Define>) -> Result<Applied, ReadError> {
+    let mut decided = Decided::new(at);
     let mut defined = Vec::with_capacity(items.len());
     for mut item in items {
         if !item.enabled {
@@ -19,15 +21,21 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Defi
             item.subscriptions.clear();
         }
         defined.push(match m.known(txn, at, item.request.as_ref())? {
-            Known::New => define(m, txn, at, item)?,
+            Known::New => define(m, txn, at, item, &mut decided)?,
             Known::Answered(Answer::Defined(before)) => Defined::Repeated(before),
             Known::Answered(_) | Known::Other => Defined::Reused,
         });
     }
-    Ok(Outcome::Defined(defined))
+    Ok(Applied { chunks: decided.put(m, txn), outcome: Outcome::Defined(defined) })
 }
 
-fn define(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: Define) -> Result<Defined, ReadError> {
+fn define(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    at: i64,
+    item: Define,
+    decided: &mut Decided,
+) -> Result<Defined, ReadError> {
     let (request, next) = (item.request, item.next);
     let defined = match find(m, txn, &item.namespace, &item.id)? {
         Some((number, slot)) => configure(m, txn, at, item, number, slot)?,
@@ -35,13 +43,27 @@ fn define(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: Define) -> Result<D
     };
     let (change, now) = match defined {
         Defined::Created(now) => (Change::Created, now),
-        Defined::Configured(now) => (Change::Configured, now),
+        Defined::Configured(now) => {
+            take_turns(m, txn, now.number, decided)?;
+            (Change::Configured, now)
+        }
         Defined::Unchanged(now) => (Change::Unchanged, now),
         refused => return Ok(refused),
     };
     let before = Before { change, version: now.version, next };
     m.remember(txn, at, request.as_ref(), Answer::Defined(before));
     Ok(defined)
+}
+
+/// What waits may not have to, by the new policy.
+fn take_turns(m: &mut Machine, txn: &mut Txn<'_>, number: u64, decided: &mut Decided) -> Result<(), ReadError> {
+    if m.tracks.get(number).is_none_or(|track| track.waiting_len() == 0) {
+        return Ok(());
+    }
+    let Some(mut slot) = m.slots.get(number).copied() else { return Ok(()) };
+    overlap::change(m, txn, (number, &mut slot), decided)?;
+    m.put_slot(txn, number, slot);
+    Ok(())
 }
 
 fn create(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: Define) -> Defined {
@@ -109,6 +131,7 @@ fn put(m: &mut Machine, txn: &mut Txn<'_>, number: u64, mut slot: Slot, version:
         value.raw(&matcher);
         txn.put(Table::Subscriptions, keys::subscription(&item.namespace, &event_type, number), value.finish());
     }
+    m.tracks.set(txn, number, slot.lane, item.tracking);
     m.put_slot(txn, number, slot);
     Definite { number, generation: slot.generation, version: slot.version }
 }

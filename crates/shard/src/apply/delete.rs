@@ -1,6 +1,7 @@
 //! Definitions removed. What they have fired is still dispatched; their last version stays until it is old enough to go.
 
-use crate::apply::{find, retire, version_of};
+use crate::apply::decided::Decided;
+use crate::apply::{find, overlap, retire, version_of};
 use crate::entry::Delete;
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
@@ -22,7 +23,7 @@ fn once(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Delete) -> Result<De
 }
 
 fn delete(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Delete) -> Result<Deleted, ReadError> {
-    let Some((number, slot)) = find(m, txn, &item.namespace, &item.id)? else { return Ok(Deleted::NotFound) };
+    let Some((number, mut slot)) = find(m, txn, &item.namespace, &item.id)? else { return Ok(Deleted::NotFound) };
     let (stored, version) = (version_of(txn, number, slot.version)?, slot.version);
     if item.incarnation.is_some_and(|wanted| wanted != stored.incarnation) {
         return Ok(Deleted::NotFound);
@@ -37,6 +38,9 @@ fn delete(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Delete) -> Result<
     txn.delete(Table::Names, keys::name(&item.namespace, &item.id));
     txn.delete(Table::Meta, keys::pause_note(number));
     m.forget_origin(txn, number);
+    let mut decided = Decided::new(at);
+    overlap::abandon(m, txn, (number, &mut slot), &mut decided);
+    decided.put(m, txn);
     m.remove_slot(txn, number);
     m.remember(txn, at, item.request.as_ref(), Answer::Deleted { version });
     Ok(Deleted::Gone { number, version })

@@ -46,6 +46,7 @@ fn decide(
         decided.skip(m, txn, (number, &mut slot), key, Reason::Paused);
         Ingested::Skipped
     } else {
+        // An event is told apart by its key, not by when it comes: it neither waits for runs nor is one of them.
         decided.fire(m, txn, (number, &mut slot), key, Payload::Event(matched.event, events));
         Ingested::Fired
     };

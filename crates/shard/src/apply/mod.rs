@@ -1,6 +1,7 @@
 //! One entry kind, one file: each borrows the machine and writes through the transaction.
 
 pub mod ack;
+pub mod closed;
 pub mod dead;
 mod decided;
 pub mod define;
@@ -8,6 +9,7 @@ pub mod delete;
 pub mod expire;
 pub mod fire;
 pub mod ingest;
+mod overlap;
 pub mod pause;
 pub mod restore;
 pub mod trigger;

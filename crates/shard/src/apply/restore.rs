@@ -15,10 +15,12 @@ use crate::outbox::{Open, Payloads};
 use crate::query;
 use crate::records::{DeadLetter, Restoration};
 use crate::reply::{Applied, OutboxRef, Outcome, RestoreRefusal, Restored};
-use crate::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, VersionRow};
+use crate::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
 use crate::slots::Slot;
 
 use super::ack::REFUSED;
+use super::decided::Decided;
+use super::overlap;
 
 /// Why a row was refused, after "row 7 of the backup".
 type Fault = Result<(), String>;
@@ -32,7 +34,7 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, restore: Restore) -> Res
             Err(refusal) => Err(refusal),
         },
         Restore::Cancel { backup } => open(m, backup).and_then(|restoration| cancel(m, txn, restoration)),
-        Restore::Finish { backup, rows } => finish(m, txn, backup, rows),
+        Restore::Finish { backup, rows } => finish(m, txn, backup, rows)?,
     };
     let chunks = if ends && done.is_ok() { first_open(m) } else { Vec::new() };
     let finished = m.restoration().is_some_and(|restoration| restoration.finished);
@@ -95,19 +97,42 @@ fn cancel(m: &mut Machine, txn: &mut Txn<'_>, restoration: Restoration) -> Resul
     Ok(0)
 }
 
-fn finish(m: &mut Machine, txn: &mut Txn<'_>, backup: [u8; 16], rows: u64) -> Result<u64, RestoreRefusal> {
+fn finish(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    backup: [u8; 16],
+    rows: u64,
+) -> Result<Result<u64, RestoreRefusal>, ReadError> {
     match m.restoration() {
         // Nobody knew that the first try had done it.
-        Some(known) if known.backup == backup && known.finished && known.rows == rows => Ok(rows),
+        Some(known) if known.backup == backup && known.finished && known.rows == rows => Ok(Ok(rows)),
         _ => {
-            let known = open(m, backup)?;
+            let known = match open(m, backup) {
+                Ok(known) => known,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
             if known.rows != rows {
-                return Err(RestoreRefusal::Gap { rows: known.rows, told: rows });
+                return Ok(Err(RestoreRefusal::Gap { rows: known.rows, told: rows }));
             }
             m.set_restoration(txn, Some(Restoration { finished: true, ..known }));
-            Ok(rows)
+            settle_runs(m, txn, known.skip_before)?;
+            Ok(Ok(rows))
         }
     }
+}
+
+/// Runs whose firing will not be sent are in nobody's way, and what waits fires only if it is not too old.
+fn settle_runs(m: &mut Machine, txn: &mut Txn<'_>, skip_before: i64) -> Result<(), ReadError> {
+    let mut decided = Decided::new(m.counters.clock);
+    let mut numbers: Vec<u64> = m.tracks.iter().map(|(number, _)| number).collect();
+    numbers.sort_unstable();
+    for number in numbers {
+        let Some(mut slot) = m.slots.get(number).copied() else { continue };
+        overlap::restored(m, txn, (number, &mut slot), skip_before, &mut decided)?;
+        m.put_slot(txn, number, slot);
+    }
+    decided.put(m, txn);
+    Ok(())
 }
 
 /// One open chunk of each namespace that has some: so its dispatcher starts, which finds the others itself.
@@ -126,6 +151,7 @@ fn put(m: &mut Machine, txn: &mut Txn<'_>, row: Row) -> Result<Fault, ReadError>
         Row::Retired(row) => put_retired(m, txn, row),
         Row::Seen(row) => put_seen(m, txn, row),
         Row::Chunk(row) => put_chunk(m, txn, row),
+        Row::Track(row) => put_track(m, txn, &row),
     })
 }
 
@@ -189,6 +215,14 @@ fn put_seen(m: &mut Machine, txn: &mut Txn<'_>, row: SeenRow) -> Fault {
     }
 }
 
+fn put_track(m: &mut Machine, txn: &mut Txn<'_>, row: &TrackRow) -> Fault {
+    let TrackRow { number, part, seq, value } = row;
+    let Some(lane) = m.slots.get(*number).map(|slot| slot.lane) else {
+        return Err(format!("is of the runs of definition {number}, which has no cursor"));
+    };
+    m.tracks.restore(txn, (*number, lane), (*part, *seq), value).map_err(|error| error.to_string())
+}
+
 fn known(m: &Machine, number: u64) -> Fault {
     let there = m.counters.next_number;
     if number < there { Ok(()) } else { Err(format!("names definition {number}, and there are {there}")) }
@@ -215,6 +249,9 @@ fn put_chunk(m: &mut Machine, txn: &mut Txn<'_>, row: ChunkRow) -> Fault {
     let payload = |one: &Occurred| one.payload.and_then(|blob| blobs.get(blob as usize)).cloned();
     let payloads: Vec<Option<Bytes>> = occurrences.iter().map(payload).collect();
     let dead: Vec<bool> = occurrences.iter().map(|one| one.dead).collect();
+    for (index, one) in occurrences.iter().enumerate().filter(|(_, one)| is_pending(one)) {
+        m.tracks.place_run(txn, one.what.number, &one.what.key, (seq, count(index)));
+    }
     put_misses(txn, seq, &occurrences);
     put_account(m, txn, seq, at, occurrences);
     put_ends(txn, seq, &ends);
@@ -229,7 +266,7 @@ fn put_chunk(m: &mut Machine, txn: &mut Txn<'_>, row: ChunkRow) -> Fault {
 /// Whether an occurrence makes sense.
 fn check(m: &Machine, one: &Occurred) -> Fault {
     known(m, one.what.number)?;
-    if one.what.skip.is_some() != (one.end == End::Skipped) {
+    if one.what.skip.is_some() != one.end.is_skipped() {
         return Err(format!("has an occurrence that ended as {:?}, and skips for {:?}", one.end, one.what.skip));
     }
     if one.dead && !matches!(one.end, End::Failed { .. }) {

@@ -1,12 +1,14 @@
 //! Firings by hand. They act on paused and disabled definitions too: that is what a hand is for.
 
 use crate::apply::decided::{Decided, Payload};
+use crate::apply::overlap::{self, Verdict};
 use crate::apply::{find, version_of};
 use crate::entry::Trigger;
 use crate::kv::{ReadError, Txn};
 use crate::machine::Machine;
 use crate::occurrence::Key;
 use crate::reply::{Applied, Outcome, Triggered};
+use crate::tracks::Policy;
 
 /// For how long a request id is remembered, in seconds: a client that tries again does so within a day.
 const WINDOW: u32 = 86_400;
@@ -33,7 +35,20 @@ fn trigger(
     if !m.counters.dedupe.insert(txn, at, &item.digest, WINDOW)? {
         return Ok(Triggered::Duplicate { incarnation });
     }
-    decided.fire(m, txn, (number, &mut slot), Key::Manual(item.request_id), Payload::Own(item.input));
+    let key = Key::Manual(item.request_id);
+    let brings = item.policy.is_some_and(|policy| policy != Policy::AllowAll);
+    let verdict = if brings || m.tracks.is_asked(number) {
+        // Whatever the definition asks for: this one can only know of runs that are tracked.
+        m.tracks.make(txn, number, slot.lane);
+        overlap::arrive(m, txn, (number, &mut slot), (key, item.policy, item.input), decided)?
+    } else {
+        decided.fire(m, txn, (number, &mut slot), key, Payload::Own(item.input));
+        Verdict::Fire
+    };
     m.put_slot(txn, number, slot);
-    Ok(Triggered::Fired { version, incarnation })
+    Ok(match verdict {
+        Verdict::Fire => Triggered::Fired { version, incarnation },
+        Verdict::Wait => Triggered::Waits { version, incarnation },
+        Verdict::Skip(_) => Triggered::Skipped { incarnation },
+    })
 }

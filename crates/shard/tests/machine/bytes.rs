@@ -2,16 +2,17 @@
 //! changes is a new format version, with the old one still read; it is never just edited.
 
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
-    Restore, Trigger,
+    Ack, AckEnd, Body, Closed, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause,
+    Request, Restore, RunEnd, Trigger,
 };
 use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
 use flintwheel_shard::outbox::Payloads;
 use flintwheel_shard::records::{Counters, DeadLetter, Origin, PauseNote, Restoration, Version};
 use flintwheel_shard::reply::{Before, Change};
 use flintwheel_shard::request::{Answer, Remembered};
-use flintwheel_shard::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, VersionRow};
+use flintwheel_shard::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
 use flintwheel_shard::slots::Slot;
+use flintwheel_shard::tracks::{Policy, Run, Tracking, Waiting, Wish};
 use flintwheel_shard::{Entry, Table, keys};
 
 /// The committed line of this name, as bytes; none of them where there is no such line.
@@ -46,6 +47,7 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         subscriptions: vec![("type".into(), "matcher".into()), ("other".into(), "".into())],
         incarnation: 0x3344,
         expected_version: Some(0x55),
+        tracking: None,
         request: None,
     };
     let anew = Define { enabled: false, next: NEVER, subscriptions: vec![], expected_version: None, ..define.clone() };
@@ -73,6 +75,11 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         missed: 8,
         request: None,
     };
+    let trigger = {
+        let (namespace, id, request_id) = (namespace.clone(), id.clone(), "request".into());
+        Trigger { namespace, id, request_id, digest: [0xD2; 16], input: "1".into(), policy: None }
+    };
+    let overlap = overlap_bodies(Define { request, ..define.clone() }, anew.clone(), trigger.clone());
     let bodies = [
         ("define", Body::Define(vec![define.clone(), anew.clone()])),
         ("delete", Body::Delete(vec![delete.clone()])),
@@ -82,22 +89,34 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         ("pause_request", Body::Pause(vec![Pause { request, ..pause.clone() }, pause])),
         ("fire", Body::Fire(Fire { through: 9, decisions: vec![decision, fired] })),
         ("ingest", Body::Ingest(Ingest { events: vec!["one".into(), "two".into()], matches: vec![matched] })),
-        ("trigger", {
-            let (request_id, input) = ("request".into(), "1".into());
-            Body::Trigger(vec![Trigger { namespace, id, request_id, digest: [0xD2; 16], input }])
-        }),
+        ("trigger", Body::Trigger(vec![trigger])),
         ("ack", Body::Ack(vec![Ack { lane: 3, seq: 4, ends: vec![started, refused] }])),
         ("dead", Body::Dead(vec![DeadAction { seq: 1, retry: true }, DeadAction { seq: 2, retry: false }])),
         ("expire", Body::Expire(Expire { account_before: 10, versions_before: -11 })),
         ("restore.begin", Body::Restore(Restore::Begin { backup: [0xB1; 16], skip_before: -14 })),
         ("restore.rows", {
-            let rows = rows().into_iter().map(|(_, row)| row).collect();
+            let rows = rows().into_iter().map(|(_, row)| row).take(6).collect();
             Body::Restore(Restore::Rows { backup: [0xB2; 16], from: 12, rows })
         }),
         ("restore.cancel", Body::Restore(Restore::Cancel { backup: [0xB3; 16] })),
         ("restore.finish", Body::Restore(Restore::Finish { backup: [0xB4; 16], rows: 13 })),
     ];
-    bodies.map(|(name, body)| (name, Entry { at: 0x0102_0304_0506, body })).into()
+    let bodies = bodies.into_iter().chain(overlap);
+    bodies.map(|(name, body)| (name, Entry { at: 0x0102_0304_0506, body })).collect()
+}
+
+/// Those that speak of runs that overlap.
+fn overlap_bodies(define: Define, anew: Define, trigger: Trigger) -> [(&'static str, Body); 3] {
+    let tracking = Some(Tracking { policy: Policy::CancelOther, pause_on_failure: true, carry: false });
+    let closed = Closed { number: 1, run: 2, end: RunEnd::Failed, left: Some("3".into()), note: "4".into() };
+    let gone = Closed { end: RunEnd::Gone, left: None, note: String::new(), ..closed.clone() };
+    [
+        ("define_tracking", Body::Define(vec![Define { tracking, ..define }, anew])),
+        ("trigger_policy", {
+            Body::Trigger(vec![Trigger { policy: Some(Policy::AllowAll), ..trigger.clone() }, trigger])
+        }),
+        ("closed", Body::Closed(vec![closed, gone])),
+    ]
 }
 
 /// One row of each kind.
@@ -127,6 +146,7 @@ pub fn rows() -> Vec<(&'static str, Row)> {
         ("retired", Row::Retired(RetiredRow { hour: 1, number: 2, version: 3 })),
         ("seen", Row::Seen(SeenRow { class: 1, at: 2, digest: [0xD3; 16], more: "more".into() })),
         ("chunk", Row::Chunk(chunk)),
+        ("track", Row::Track(TrackRow { number: 1, part: 2, seq: 3, value: "value".into() })),
     ]
 }
 
@@ -136,6 +156,18 @@ pub fn origin() -> Origin {
 
 pub fn restoration() -> Restoration {
     Restoration { backup: [0xB5; 16], skip_before: 2, rows: 1, finished: true }
+}
+
+pub fn run() -> Run {
+    Run { key: Key::Time { nominal: 1, due: 2, count: 3 }, since: 4, wish: Wish::Terminate, place: Some((5, 6)) }
+}
+
+pub fn waiting() -> Waiting {
+    Waiting { key: Key::Manual("request".into()), since: 1, policy: Some(Policy::BufferOne) }
+}
+
+pub fn overlapped() -> End {
+    End::Overlapped { by: Key::Event("event".into()), since: 1 }
 }
 
 pub fn slot() -> Slot {
@@ -245,7 +277,13 @@ fn each_stored_value_has_its_bytes() {
         ("value.counters", counters().encode()),
         ("value.origin", origin().encode()),
         ("value.restoration", restoration().encode()),
+        ("value.run", run().encode()),
+        ("value.waiting", waiting().encode(b"1")),
+        ("value.overlapped", encode_ends(&[overlapped()])),
     ]);
+    assert_eq!(Run::decode(&golden("value.run")), Ok(run()));
+    assert_eq!(Waiting::decode(&golden("value.waiting")), Ok((waiting(), "1".into())));
+    assert_eq!(decode_ends(&golden("value.overlapped")), Ok(vec![overlapped()]));
     assert_eq!(Origin::decode(&golden("value.origin")), Ok(origin()));
     assert_eq!(Restoration::decode(&golden("value.restoration")), Ok(restoration()));
     assert_eq!(Slot::decode(&golden("value.cursor")), Ok(slot()));
@@ -308,6 +346,7 @@ fn each_key_has_its_bytes() {
         ("key.pause_note", keys::pause_note(1)),
         ("key.restoration", keys::RESTORATION.to_vec()),
         ("key.origin", keys::origin(1)),
+        ("key.track", keys::track(1, 2, 3)),
     ]);
     assert_eq!(Table::ALL.map(|table| table as u8).to_vec(), (0..11).collect::<Vec<u8>>());
 }
@@ -325,6 +364,7 @@ fn keys_are_read_back() {
     assert_eq!(keys::parse_account(&keys::account(7)), Ok(Some(7)));
     assert_eq!(keys::parse_account(&keys::account_ends(7)), Ok(None));
     assert_eq!(keys::parse_origin(&keys::origin(7)), Ok(7));
+    assert_eq!(keys::parse_track(&keys::track(1, 2, 3)), Ok((1, 2, 3)));
     assert_eq!(keys::parse_miss(&keys::miss(1, 2)), Ok(2));
 }
 

@@ -6,6 +6,7 @@ use flintwheel_shard::records::{Counters, DeadLetter, Origin, PauseNote, Restora
 use flintwheel_shard::request::Remembered;
 use flintwheel_shard::rows::{Row, decode_all};
 use flintwheel_shard::slots::Slot;
+use flintwheel_shard::tracks::{Run, Waiting};
 use flintwheel_shard::{ApplyError, Entry, Machine, Table, keys};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,6 +54,12 @@ fn read_all(bytes: &[u8]) {
     if let Ok(restoration) = Restoration::decode(bytes) {
         assert_eq!(restoration.encode(), bytes);
     }
+    if let Ok(run) = Run::decode(bytes) {
+        assert_eq!(run.encode(), bytes);
+    }
+    if let Ok((waiting, input)) = Waiting::decode(bytes) {
+        assert_eq!(waiting.encode(&input), bytes);
+    }
     if let Ok(row) = Row::decode(bytes) {
         assert_eq!(row.encode(), bytes);
     }
@@ -79,6 +86,8 @@ fn sound() -> Vec<Vec<u8>> {
         bytes::counters().encode(),
         bytes::origin().encode(),
         bytes::restoration().encode(),
+        bytes::run().encode(),
+        bytes::waiting().encode(b"1"),
     ];
     let answers = bytes::remembered().into_iter().map(|(_, known)| known.encode());
     let rows = bytes::rows().into_iter().map(|(_, row)| row.encode());

@@ -11,6 +11,7 @@ mod expire;
 mod fire;
 mod ingest;
 mod model;
+mod overlap;
 mod pause;
 mod queries;
 mod request;

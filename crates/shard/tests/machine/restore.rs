@@ -3,13 +3,14 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use flintwheel_shard::entry::{Body, Define, Delete, Entry, NEVER, Pause, Restore};
+use flintwheel_shard::entry::{Body, Closed, Define, Delete, Entry, NEVER, Pause, Restore, RunEnd};
 use flintwheel_shard::export::export;
 use flintwheel_shard::occurrence::{End, Reason};
 use flintwheel_shard::query;
 use flintwheel_shard::records::{Origin, PauseNote};
 use flintwheel_shard::reply::{Ingested, Outcome, RestoreRefusal, Restored};
 use flintwheel_shard::rows::{ChunkRow, CursorRow, Row, SeenRow, VersionRow, decode_all, encode_all};
+use flintwheel_shard::tracks::{Policy, Tracking, left};
 use flintwheel_shard::{Applied, Machine, Replicated, Table, Write};
 
 use crate::support::*;
@@ -111,6 +112,71 @@ fn a_restored_shard_holds_what_the_other_one_held() {
         }
         assert_eq!(super::restore::rows(&after), rows, "and gives the same rows");
     }
+}
+
+/// Definitions whose runs are tracked: of one the sink has a run, of the other one it does not have it yet; both have more that waits, and
+/// something that was left behind.
+fn tracking() -> Shard {
+    let asks = Some(Tracking { policy: Policy::BufferAll, pause_on_failure: false, carry: true });
+    let mut shard = Shard::with(["a", "b"].map(|id| Define { tracking: asks, ..due(id, START) }).into());
+    for number in [0, 1] {
+        let next = shard.next_decision(number);
+        let later = decision(number, 1, next.next);
+        shard.fire(vec![next, later, decision(number, 1, later.next)]);
+        let left = Some("result".into());
+        shard.apply(Body::Closed(vec![Closed { number, run: 0, end: RunEnd::Completed, left, note: String::new() }]));
+    }
+    shard.apply(Body::Trigger(vec![trigger("b", "r1")]));
+    let open: Vec<_> = shard.machine.outbox().range(0, 0).map(|(seq, open)| (seq, open.records)).collect();
+    for (seq, records) in open.into_iter().filter(|(seq, _)| *seq != 4) {
+        shard.apply(ack(flintwheel_shard::reply::OutboxRef { lane: 0, seq, records }, vec![started(0, START)]));
+    }
+    assert_eq!(shard.machine.tracks().started_from((0, 0)).collect::<Vec<_>>(), [(0, 3)]);
+    shard.at = START + HOUR;
+    shard
+}
+
+#[test]
+fn runs_that_are_open_and_what_waits_for_them_come_with_the_rest() {
+    let before = tracking();
+    let rows = rows(&before);
+    for some in [1, 1000] {
+        let mut after = restored(&rows, some);
+        for number in [0, 1] {
+            assert_eq!(left(&after.state, number).expect("reads"), left(&before.state, number).expect("reads"));
+        }
+        let waiting = |shard: &Shard| View::of(&shard.machine).runs;
+        assert_eq!(waiting(&after), waiting(&before));
+        // The run that the sink did not have is known by its new place.
+        let (seq, open) =
+            after.machine.outbox().range(0, 0).next().map(|(seq, open)| (seq, open.records)).expect("open");
+        after.apply(ack(flintwheel_shard::reply::OutboxRef { lane: 0, seq, records: open }, vec![refused(0, START)]));
+        let track = after.machine.tracks().get(1).expect("is tracked");
+        assert_eq!((track.open_len(), track.waiting_len()), (1, 1), "what waited has its place");
+    }
+}
+
+#[test]
+fn runs_that_an_operator_restored_as_too_old_are_in_nobody_s_way() {
+    let mut rows = rows(&tracking());
+    for row in &mut rows {
+        let Row::Chunk(chunk) = row else { continue };
+        for one in chunk.occurrences.iter_mut().filter(|one| one.end == End::Pending) {
+            (one.what.skip, one.end) = (Some(Reason::Restored), End::Skipped);
+        }
+    }
+    let mut shard = Shard { at: START + HOUR, ..Shard::default() };
+    shard.apply(restore(Restore::Begin { backup: BACKUP, skip_before: START + 3 * HOUR }));
+    shard.apply(bring(0, rows.clone()));
+    shard.at = START + 4 * HOUR;
+    let applied = shard.apply(finish(rows.len() as u64));
+    assert_eq!(applied.chunks, [], "what waited is too old as well");
+    let tracks = shard.machine.tracks();
+    assert_eq!((tracks.open(), tracks.waiting()), (1, 0), "the run that goes on is known");
+    let skipped = query::misses(&shard.state, Reason::Restored.code(), u64::MAX, 99).expect("reads");
+    let mut keys: Vec<String> = skipped.iter().map(|o| format!("{} {}", o.what.number, key_of(&o.what))).collect();
+    keys.sort();
+    assert_eq!(keys, ["0 t:2", "1 m:r1", "1 t:1", "1 t:2"]);
 }
 
 #[test]

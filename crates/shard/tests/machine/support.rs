@@ -13,6 +13,7 @@ use flintwheel_shard::query::{self, Occurrence};
 use flintwheel_shard::records::Counters;
 use flintwheel_shard::reply::{Applied, Definite, OutboxRef, Outcome};
 use flintwheel_shard::slots::Slot;
+use flintwheel_shard::tracks::{Policy, Track, Tracking};
 use flintwheel_shard::{ApplyError, Machine, Read, ReadError, Replicated, Table, Txn, Visit, Write};
 
 /// One second in microseconds.
@@ -87,6 +88,10 @@ pub struct View {
     pub counters: Counters,
     pub lanes: Vec<String>,
     pub paused: usize,
+    pub tracks: BTreeMap<u64, Track>,
+    /// Runs that the sink has, those of them that shall end, and all that is open and waits.
+    pub runs: (Vec<(u64, u64)>, Vec<(u64, u64)>, usize, usize),
+    pub run_lanes: Vec<u16>,
 }
 
 impl View {
@@ -101,6 +106,13 @@ impl View {
             counters: machine.counters().clone(),
             lanes,
             paused: machine.paused(),
+            tracks: machine.tracks().iter().map(|(number, track)| (number, track.clone())).collect(),
+            runs: {
+                let tracks = machine.tracks();
+                let started = tracks.started_from((0, 0)).collect();
+                (started, tracks.wishes().collect(), tracks.open(), tracks.waiting())
+            },
+            run_lanes: machine.tracks().lanes().collect(),
         }
     }
 }
@@ -173,7 +185,7 @@ impl Shard {
     pub fn fire(&mut self, decisions: Vec<Decision>) -> (Vec<OutboxRef>, Vec<u32>) {
         let through = self.at;
         let applied = self.apply(Body::Fire(Fire { through, decisions }));
-        let Outcome::Fired { stale } = applied.outcome else { panic!("not the outcome of a Fire: {applied:?}") };
+        let Outcome::Fired { stale, .. } = applied.outcome else { panic!("not the outcome of a Fire: {applied:?}") };
         (applied.chunks, stale)
     }
 
@@ -212,8 +224,14 @@ pub fn define(id: &str) -> Define {
         subscriptions: Vec::new(),
         incarnation: 7,
         expected_version: None,
+        tracking: None,
         request: None,
     }
+}
+
+/// What a definition asks for about its runs, and nothing beside the policy.
+pub fn tracked(policy: Policy) -> Option<Tracking> {
+    Some(Tracking { policy, pause_on_failure: false, carry: false })
 }
 
 /// A definition that is due at this time first.
@@ -269,6 +287,7 @@ pub fn trigger(id: &str, request_id: &str) -> Trigger {
         request_id: request_id.into(),
         digest: digest(u64::MAX, &format!("{id} {request_id}")),
         input: Bytes::from_static(b"{\"by\":\"hand\"}"),
+        policy: None,
     }
 }
 

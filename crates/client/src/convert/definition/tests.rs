@@ -8,6 +8,7 @@ use flintwheel_model::definition::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 use prost::Message;
 use serde_json::{Map, Value};
 
@@ -127,9 +128,11 @@ fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
     let lists = (vec(text(), 0..3), vec(calendar(), 0..2), vec(text(), 0..2), vec(interval(), 0..3), vec(time(), 0..3));
     let reading = (dialect(), option::of(text()), option::of(dst()), vec(exclusion(), 0..2), vec(text(), 0..2), roll());
     let rest = (option::of(jitter()), option::of(time()), option::of(time()), option::of(misfire()));
-    (lists, reading, rest).prop_map(|(lists, reading, (jitter, start, end, misfire_policy))| {
+    let runs = (option::of(select(OverlapPolicy::ALL.to_vec())), any::<bool>(), any::<bool>());
+    (lists, reading, rest, runs).prop_map(|(lists, reading, (jitter, start, end, misfire_policy), runs)| {
         let (cron, calendar, rrule, interval, at) = lists;
         let (dialect, timezone, dst, exclude, only_on, roll) = reading;
+        let (overlap_policy, pause_on_failure, carry_last_result) = runs;
         ScheduleTrigger {
             cron,
             dialect,
@@ -146,6 +149,9 @@ fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
             start,
             end,
             misfire_policy,
+            overlap_policy,
+            pause_on_failure,
+            carry_last_result,
         }
     })
 }

@@ -8,7 +8,7 @@ use flintwheel_client::{
     Applied, ApplyOptions, ApplyOutcome, DeadLetterFilter, DeadLetterSelection, ListQuery, OccurrenceQuery, Outcome,
     PageRequest,
 };
-use flintwheel_model::definition::Trigger;
+use flintwheel_model::definition::{OverlapPolicy, Trigger};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
 use flintwheel_raft::CallError;
 use futures::FutureExt;
@@ -179,8 +179,8 @@ async fn a_node_without_replicas_answers_as_the_one_that_has_them() {
     }
 
     for (id, request) in [("d", "r1"), ("dxx", "r2"), ("d", "r3"), ("dx", "r4"), ("dxxx", "r5")] {
-        assert!(!two.far.trigger(&key(id), request, Some(&json!({"a": 1}))).await.expect("fires").duplicate);
-        assert!(two.far.trigger(&key(id), request, None).await.expect("known").duplicate);
+        assert!(!two.far.trigger(&key(id), request, Some(&json!({"a": 1})), None).await.expect("fires").duplicate);
+        assert!(two.far.trigger(&key(id), request, None, None).await.expect("known").duplicate);
     }
     for query in [
         OccurrenceQuery::default(),
@@ -230,7 +230,7 @@ async fn faults_are_told_through_another_node_as_they_are() {
         assert_eq!(api.get(&key("b"), None, None).await, Err(ApiError::NotFound(key("b"))));
         assert_eq!(api.delete(&key("b"), None, "", false).await, Err(ApiError::NotFound(key("b"))));
         assert_eq!(api.pause(&key("b"), "", "").await, Err(ApiError::NotFound(key("b"))));
-        assert_eq!(api.trigger(&key("b"), "", None).await, Err(ApiError::NotFound(key("b"))));
+        assert_eq!(api.trigger(&key("b"), "", None, None).await, Err(ApiError::NotFound(key("b"))));
         let conflict = Err(ApiError::Conflict { key: key("a"), expected: 7, actual: 1 });
         assert_eq!(api.apply(&definition("a", daily()), &expecting(7)).await.map(drop), conflict);
         assert_eq!(api.delete(&key("a"), Some(7), "", true).await.map(drop), conflict);
@@ -263,7 +263,7 @@ async fn made_once(two: Two) {
     assert_eq!(conflict.map(drop), Err(ApiError::Conflict { key: key("a"), expected: 1, actual: 2 }));
     assert!(far.pause(&key("a"), "x", "").await.expect("paused").status.paused.is_some());
     assert!(far.resume(&key("a"), "", "").await.expect("resumed").status.paused.is_none());
-    assert!(!far.trigger(&key("a"), "", None).await.expect("fires").duplicate);
+    assert!(!far.trigger(&key("a"), "", None, None).await.expect("fires").duplicate);
     let query =
         OccurrenceQuery { namespace: "default".into(), definition_id: "a".into(), ..OccurrenceQuery::default() };
     let fired = two.near().occurrences(&query, &PageRequest::default()).await.expect("read").items;
@@ -444,6 +444,29 @@ async fn no_request_is_remembered_until_all_nodes_know_how() {
         near.delete(&key("a"), None, "r5", false).await.expect("deleted");
         let again = near.delete(&key("a"), None, "r5", false).await;
         assert_eq!(again.is_ok(), remembered, "{again:?}");
+        two.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_run_is_watched_until_all_nodes_know_how() {
+    let spec = || json!({"trigger": {"schedule": {"cron": "@daily", "overlap_policy": "skip"}}});
+    for (format, known) in [(2, false), (3, true)] {
+        let two = Two::speaking(format).await;
+        let api = &two.far;
+        let applied = api.apply(&definition("a", spec()), &ApplyOptions::default()).await;
+        assert_eq!(applied.is_ok(), known, "format {format}: {applied:?}");
+        api.apply(&definition("b", daily()), &ApplyOptions::default()).await.expect("asks for nothing");
+        let triggered = api.trigger(&key("b"), "r1", None, Some(OverlapPolicy::Skip)).await;
+        assert_eq!(triggered.is_ok(), known, "format {format}: {triggered:?}");
+        assert!(!api.trigger(&key("b"), "r2", None, None).await.expect("fires").skipped);
+        if known {
+            let told = api.trigger(&key("a"), "r1", None, Some(OverlapPolicy::BufferAll)).await.expect("fires");
+            assert!(!told.skipped && !told.duplicate);
+        } else {
+            let Err(ApiError::Invalid(faults)) = applied else { panic!("{applied:?}") };
+            assert_eq!(faults.0[0].field, "spec.trigger.schedule.overlap_policy");
+        }
         two.close().await;
     }
 }

@@ -52,6 +52,7 @@ fn status() -> DefinitionStatus {
         paused: Some(Paused { note: "x".into(), at: at() }),
         counts: Counts { fired: 1, skipped: 2, failed: 3, dropped: 4 },
         armed: true,
+        runs: None,
     }
 }
 
@@ -132,7 +133,7 @@ fn questions_are_read_as_they_were_asked() {
             json!({"act": {"switch": {"key": named, "paused": true, "note": "x", "request_id": "r"}}}),
         ),
         (
-            Act::Trigger { key: key(), request_id: "r".into(), input: "{\"a\":1}".into() }.into(),
+            Act::Trigger { key: key(), request_id: "r".into(), input: "{\"a\":1}".into(), overlap: None }.into(),
             json!({"act": {"trigger": {"key": named, "request_id": "r", "input": "{\"a\":1}"}}}),
         ),
         (
@@ -300,7 +301,10 @@ fn answers_are_read_as_they_were_told() {
             Told::Switched(Switched { status: status(), changed: true }),
             json!({"switched": {"status": shown_status, "changed": true}}),
         ),
-        (Told::Triggered { duplicate: true }, json!({"triggered": {"duplicate": true}})),
+        (
+            Told::Triggered { duplicate: true, waits: false, skipped: false },
+            json!({"triggered": {"duplicate": true, "waits": false, "skipped": false}}),
+        ),
         (Told::Settled(vec![true, false]), json!({"settled": [true, false]})),
         (
             Told::Node(NodePart {

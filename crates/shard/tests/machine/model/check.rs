@@ -7,6 +7,7 @@ use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence, Subscribed};
 use flintwheel_shard::reply::{Applied, Defined, Deleted, Outcome, Pausing};
 use flintwheel_shard::slots::NOT_YET;
+use flintwheel_shard::tracks::left;
 use flintwheel_shard::{Entry, REFUSED, Table};
 
 use super::naive::{Happened, Model};
@@ -26,7 +27,8 @@ fn of_chunk(shard: &Shard, seq: u64) -> Vec<Occurrence> {
     assert!(ends.is_empty() || ends.len() == chunk.records.len(), "ends are of all records or none");
     let numbered = chunk.records.into_iter().enumerate();
     let occurrences = numbered.map(|(index, what)| {
-        let end = if what.skip.is_some() { End::Skipped } else { ends.get(index).cloned().unwrap_or_default() };
+        let skipped = if what.skip.is_some() { End::Skipped } else { End::Pending };
+        let end = ends.get(index).cloned().unwrap_or(skipped);
         Occurrence { chunk: seq, record: index as u32, decided: chunk.at, what, end }
     });
     occurrences.collect()
@@ -44,6 +46,7 @@ pub fn adopt(model: &mut Model, shard: &Shard) {
         let found = model.happened.iter_mut().find(same);
         found.unwrap_or_else(|| panic!("nobody decided {occurrence:?}")).place = place;
     }
+    model.place_runs();
     let lost: Vec<_> = model.happened.iter().filter(|h| h.place.is_none()).collect();
     assert!(lost.is_empty(), "not in the account: {lost:?}");
 }
@@ -85,6 +88,25 @@ pub fn memory(model: &Model, shard: &Shard) {
     assert_eq!((counters.next_number, counters.dead), (model.numbers, model.letters.len() as u64));
     assert_eq!(counters.fired_through, model.fired_through.unwrap_or(i64::MIN));
     outbox(model, shard);
+    runs(model, shard);
+}
+
+/// Which runs are open, and what waits for them.
+fn runs(model: &Model, shard: &Shard) {
+    let (mut open, mut waiting) = (0, 0);
+    for (number, definition) in &model.definitions {
+        let track = shard.machine.tracks().get(*number);
+        let runs: Vec<_> = track.iter().flat_map(|track| track.open()).map(|(seq, run)| (seq, run.clone())).collect();
+        assert_eq!(runs, definition.runs.shown(), "open runs of {number}");
+        let waits: Vec<_> = track.iter().flat_map(|track| track.waiting()).map(|(seq, w)| (seq, w.clone())).collect();
+        assert_eq!(waits, definition.runs.shown_waiting(), "what waits of {number}");
+        assert_eq!(track.map_or(0, |track| track.kept_out), definition.runs.kept_out, "kept out of {number}");
+        let kept = left(&shard.state, *number).expect("reads");
+        assert_eq!((kept.result, kept.failure), definition.runs.left, "left by runs of {number}");
+        (open, waiting) = (open + runs.len(), waiting + waits.len());
+    }
+    let tracks = shard.machine.tracks();
+    assert_eq!((tracks.open(), tracks.waiting()), (open, waiting));
 }
 
 /// Fired, skipped and failed are what the account says.
@@ -183,7 +205,7 @@ fn misses(model: &Model, shard: &Shard) {
     let codes = Reason::ALL.into_iter().map(|reason| (reason.code(), Some(reason))).chain([(REFUSED, None)]);
     for (code, reason) in codes {
         let wanted = |h: &&Happened| match h.end {
-            End::Skipped => h.skip == reason,
+            End::Skipped | End::Overlapped { .. } => h.skip == reason,
             End::Failed { .. } | End::Dropped { .. } => reason.is_none(),
             _ => false,
         };
@@ -212,6 +234,8 @@ pub fn promises(model: &Model, shard: &Shard) {
         let (key, window) = match &o.what.key {
             Key::Time { nominal, .. } => (format!("t:{nominal}"), i64::MAX),
             Key::Event(key) => (format!("e:{key}"), i64::from(window_of(o.what.number)) * 1_000_000),
+            // One that waited fires when it has been remembered for a while already.
+            Key::Manual(_) if happened.waited => continue,
             Key::Manual(request) => (format!("m:{request}"), 86_400_000_000),
         };
         if let Some(before) = fired.insert((o.what.number, key), o.decided) {

@@ -3,6 +3,7 @@
 mod check;
 mod naive;
 mod ops;
+mod runs;
 
 use bytes::Bytes;
 use flintwheel_shard::Entry;

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flintwheel_shard::entry::{
-    Ack, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request, Trigger,
+    Ack, Body, Closed, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
+    Trigger,
 };
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::reply::{Before, Change, Defined, Definite, Deleted, Ingested, Outcome, Pausing, Triggered};
 
+use super::runs::Runs;
 use crate::support::HOUR;
 
 /// A definition that exists.
@@ -25,6 +27,7 @@ pub struct Definition {
     pub next: i64,
     pub last: Option<i64>,
     pub subscriptions: Vec<(String, Bytes)>,
+    pub runs: Runs,
 }
 
 /// A version that has been made, and is still kept.
@@ -51,6 +54,8 @@ pub struct Happened {
     pub place: Option<(u64, u32)>,
     /// Dropped from the account for its age.
     pub dropped: bool,
+    /// It waited for a run before it fired.
+    pub waited: bool,
 }
 
 /// A request that was carried out, and its answer.
@@ -85,6 +90,16 @@ pub struct Model {
     pub letters: BTreeMap<u64, usize>,
     pub numbers: u64,
     pub buried: u64,
+    /// By the entry that is applied.
+    overlapped: u32,
+}
+
+/// What becomes of an occurrence that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    Fires,
+    Waits,
+    Skipped,
 }
 
 const DAY: u32 = 86_400;
@@ -102,6 +117,7 @@ impl Model {
                 Outcome::Ingested(ingest.matches.iter().map(|matched| self.ingest(ingest, matched)).collect())
             }
             Body::Trigger(items) => Outcome::Triggered(items.iter().map(|item| self.trigger(item)).collect()),
+            Body::Closed(items) => self.closed(items),
             Body::Ack(items) => {
                 items.iter().for_each(|item| self.ack(item));
                 Outcome::Done
@@ -215,6 +231,7 @@ impl Model {
         let definition = self.definitions.get_mut(&number).expect("was found by name");
         definition.generation += 1;
         self.configure(number, item, next, incarnation, created);
+        self.turn(number, true);
         Defined::Configured(self.definite(number))
     }
 
@@ -234,6 +251,7 @@ impl Model {
             next,
             last: None,
             subscriptions: Vec::new(),
+            runs: Runs::default(),
         };
         self.definitions.insert(number, definition);
         self.configure(number, item, next, item.incarnation, self.clock);
@@ -245,6 +263,7 @@ impl Model {
         definition.version += 1;
         definition.enabled = item.enabled;
         definition.next = next;
+        definition.runs.ask(item.tracking);
         definition.subscriptions = if item.enabled { item.subscriptions.clone() } else { Vec::new() };
         let made = Made { document: item.document.clone(), incarnation, created, retired: None };
         self.made.insert((number, definition.version), made);
@@ -261,6 +280,9 @@ impl Model {
             return Deleted::Conflict { actual: version };
         }
         made.retired = Some(self.clock);
+        for waiting in self.definitions[&number].runs.waiting.clone() {
+            self.happen(number, waiting.key, Some(Reason::Deleted), None);
+        }
         self.definitions.remove(&number);
         Deleted::Gone { number, version }
     }
@@ -293,12 +315,13 @@ impl Model {
     fn fire(&mut self, fire: &Fire) -> Outcome {
         self.fired_through = self.fired_through.max(Some(fire.through));
         let mut stale = Vec::new();
+        self.overlapped = 0;
         for (index, decision) in fire.decisions.iter().enumerate() {
             if !self.decide(decision) {
                 stale.push(index as u32);
             }
         }
-        Outcome::Fired { stale }
+        Outcome::Fired { stale, overlapped: self.overlapped }
     }
 
     fn decide(&mut self, decision: &Decision) -> bool {
@@ -311,7 +334,10 @@ impl Model {
         definition.last = Some(decision.nominal);
         definition.next = decision.next;
         let key = Key::Time { nominal: decision.nominal, due: decision.due, count: decision.count };
-        self.happen(decision.number, key, decision.skip, None);
+        match decision.skip {
+            None => self.overlapped += u32::from(self.come(decision.number, key, None, None) == Came::Skipped),
+            Some(_) => self.happen(decision.number, key, decision.skip, None),
+        }
         true
     }
 
@@ -340,8 +366,11 @@ impl Model {
         if self.is_repeated(item.digest, DAY) {
             return Triggered::Duplicate { incarnation };
         }
-        self.happen(number, Key::Manual(item.request_id.clone()), None, Some(item.input.clone()));
-        Triggered::Fired { version, incarnation }
+        match self.come(number, Key::Manual(item.request_id.clone()), item.policy, Some(item.input.clone())) {
+            Came::Fires => Triggered::Fired { version, incarnation },
+            Came::Waits => Triggered::Waits { version, incarnation },
+            Came::Skipped => Triggered::Skipped { incarnation },
+        }
     }
 
     /// Whether the key was last taken within its window; else it is taken now.
@@ -354,7 +383,7 @@ impl Model {
         repeated
     }
 
-    fn happen(&mut self, number: u64, key: Key, skip: Option<Reason>, payload: Option<Bytes>) {
+    pub fn happen(&mut self, number: u64, key: Key, skip: Option<Reason>, payload: Option<Bytes>) {
         let definition = &self.definitions[&number];
         let lane = self.lanes.iter().position(|name| *name == definition.namespace).expect("has one") as u32;
         self.happened.push(Happened {
@@ -368,6 +397,7 @@ impl Model {
             end: if skip.is_some() { End::Skipped } else { End::Pending },
             place: None,
             dropped: false,
+            waited: false,
         });
     }
 
@@ -384,6 +414,7 @@ impl Model {
                 self.buried += 1;
                 self.letters.insert(self.buried, index);
             }
+            self.answered(index, end.refused.is_some());
         }
     }
 
@@ -392,6 +423,9 @@ impl Model {
         let happened = &mut self.happened[index];
         let End::Failed { reason, .. } = happened.end.clone() else { panic!("a letter is of what failed") };
         happened.end = if item.retry { End::Pending } else { End::Dropped { at: self.clock, reason } };
+        if item.retry {
+            self.sent_again(index);
+        }
         true
     }
 

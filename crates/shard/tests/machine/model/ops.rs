@@ -3,11 +3,13 @@
 
 use bytes::Bytes;
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
-    Trigger,
+    Ack, AckEnd, Body, Closed, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause,
+    Request, RunEnd, Trigger,
 };
 use flintwheel_shard::occurrence::Reason;
+use flintwheel_shard::tracks::{Policy, Tracking};
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -35,7 +37,9 @@ pub enum Op {
     },
     Fire(Vec<FireOp>),
     Ingest(Vec<MatchOp>),
-    Trigger(Vec<(u8, u8)>),
+    Trigger(Vec<(u8, u8, Option<Policy>)>),
+    /// Runs that end: mostly of those that are open.
+    Closed(Vec<(Index, RunEnd, bool)>),
     Ack(Vec<AckOp>),
     Dead(Vec<(Index, bool)>),
     Expire {
@@ -56,6 +60,7 @@ pub struct DefineOp {
     next: Option<i64>,
     expected: Option<u32>,
     request: Option<u8>,
+    tracking: Option<Tracking>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,7 +120,9 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(name, paused, missed, later, request)| Op::Pause { name, paused, missed, later, request }),
         6 => vec(fire(), 1..6).prop_map(Op::Fire),
         6 => vec(matched(), 1..6).prop_map(Op::Ingest),
-        3 => vec((0_u8..NAMES, 0_u8..3), 1..4).prop_map(Op::Trigger),
+        3 => vec((0_u8..NAMES, 0_u8..3, option::weighted(0.2, select(Policy::ALL.to_vec()))), 1..4)
+            .prop_map(Op::Trigger),
+        5 => vec((any::<Index>(), select(ENDS.to_vec()), prop::bool::weighted(0.1)), 1..4).prop_map(Op::Closed),
         6 => vec(ack(), 1..8).prop_map(Op::Ack),
         2 => vec((any::<Index>(), any::<bool>()), 1..4).prop_map(Op::Dead),
         2 => (ago.clone(), ago).prop_map(|(account, versions)| Op::Expire { account, versions }),
@@ -125,23 +132,32 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn define() -> impl Strategy<Value = DefineOp> {
-    let next = proptest::option::weighted(0.7, select(vec![-HOUR, 0, 1, HOUR]));
-    let expected = proptest::option::weighted(0.2, 0_u32..3);
-    (0_u8..NAMES, 0_u8..3, prop::bool::weighted(0.8), next, expected, request()).prop_map(
-        |(name, document, enabled, next, expected, request)| DefineOp {
+    let next = option::weighted(0.7, select(vec![-HOUR, 0, 1, HOUR]));
+    let expected = option::weighted(0.2, 0_u32..3);
+    (0_u8..NAMES, 0_u8..4, prop::bool::weighted(0.8), next, expected, request(), tracking()).prop_map(
+        |(name, document, enabled, next, expected, request, tracking)| DefineOp {
             name,
             document,
             enabled,
             next,
             expected,
             request,
+            tracking,
         },
     )
 }
 
+fn tracking() -> impl Strategy<Value = Option<Tracking>> {
+    let asks = (select(Policy::ALL.to_vec()), prop::bool::weighted(0.3), any::<bool>());
+    option::weighted(
+        0.6,
+        asks.prop_map(|(policy, pause_on_failure, carry)| Tracking { policy, pause_on_failure, carry }),
+    )
+}
+
 fn delete() -> impl Strategy<Value = DeleteOp> {
-    let incarnation = proptest::option::weighted(0.5, prop::bool::weighted(0.8));
-    let expected = proptest::option::weighted(0.2, 0_u32..3);
+    let incarnation = option::weighted(0.5, prop::bool::weighted(0.8));
+    let expected = option::weighted(0.2, 0_u32..3);
     (0_u8..NAMES, incarnation, expected, request()).prop_map(|(name, incarnation, expected, request)| DeleteOp {
         name,
         incarnation,
@@ -152,14 +168,14 @@ fn delete() -> impl Strategy<Value = DeleteOp> {
 
 /// Few, so that most of them come again, with the same content or with other.
 fn request() -> impl Strategy<Value = Option<u8>> {
-    proptest::option::weighted(0.6, 0_u8..3)
+    option::weighted(0.6, 0_u8..3)
 }
 
 fn fire() -> impl Strategy<Value = FireOp> {
     let flaw = select(vec![Flaw::Generation, Flaw::Nominal, Flaw::Next, Flaw::Number]);
-    let flaw = proptest::option::weighted(0.2, flaw);
-    let skip = proptest::option::weighted(0.4, select(Reason::ALL.to_vec()));
-    let step = proptest::option::weighted(0.9, select(vec![1, SECOND, HOUR]));
+    let flaw = option::weighted(0.2, flaw);
+    let skip = option::weighted(0.4, select(Reason::ALL.to_vec()));
+    let step = option::weighted(0.9, select(vec![1, SECOND, HOUR]));
     (any::<Index>(), flaw, skip, 1_u32..4, step).prop_map(|(pick, flaw, skip, count, step)| FireOp {
         pick,
         flaw,
@@ -185,6 +201,9 @@ fn ack() -> impl Strategy<Value = AckOp> {
         unknown,
     })
 }
+
+const ENDS: [RunEnd; 6] =
+    [RunEnd::Completed, RunEnd::Failed, RunEnd::TimedOut, RunEnd::Canceled, RunEnd::Terminated, RunEnd::Gone];
 
 const NAMES: u8 = 6;
 const EVENTS: u8 = 3;
@@ -235,7 +254,10 @@ impl Op {
                 events: (0..EVENTS).map(|event| Bytes::from(format!("event {event} of {}", before.len()))).collect(),
                 matches: items.iter().filter_map(|item| item.matched(model)).collect(),
             }),
-            Self::Trigger(items) => Body::Trigger(items.iter().map(|(n, request)| trigger(*n, *request)).collect()),
+            Self::Trigger(items) => {
+                Body::Trigger(items.iter().map(|(n, request, policy)| trigger(*n, *request, *policy)).collect())
+            }
+            Self::Closed(items) => Body::Closed(items.iter().map(|item| closed(item, model, before.len())).collect()),
             Self::Ack(items) => Body::Ack(items.iter().filter_map(|item| item.ack(at, model)).collect()),
             Self::Dead(items) => Body::Dead(items.iter().map(|(pick, retry)| dead(pick, *retry, model)).collect()),
             Self::Expire { account, versions } => {
@@ -251,17 +273,18 @@ impl Op {
 impl DefineOp {
     fn define(&self, at: i64, incarnation: usize) -> Define {
         let (namespace, id) = name(self.name);
-        let types: &[&str] = [&[][..], &["a"], &["a", "b"]][usize::from(self.document)];
+        let types: &[&str] = [&[][..], &["a"], &["a", "b"], &[]][usize::from(self.document)];
         let matcher = |event_type: &&str| ((*event_type).to_owned(), Bytes::from(format!("{}", self.document)));
         Define {
             namespace,
             id,
-            document: format!("{} {}", self.document, self.enabled).into(),
+            document: format!("{} {} {:?}", self.document, self.enabled, self.tracking).into(),
             enabled: self.enabled,
             next: self.next.map_or(NEVER, |later| at + later),
             subscriptions: types.iter().map(matcher).collect(),
             incarnation: incarnation as u64,
             expected_version: self.expected,
+            tracking: self.tracking,
             request: asked(self.name, self.request, [b'd', self.document, or_none(self.expected)]),
         }
     }
@@ -341,11 +364,18 @@ impl MatchOp {
     }
 }
 
-fn trigger(n: u8, request: u8) -> Trigger {
+fn closed((pick, end, unknown): &(Index, RunEnd, bool), model: &Model, step: usize) -> Closed {
+    let open: Vec<(u64, u64)> = model.open().collect();
+    let (number, run) = if open.is_empty() { (0, 0) } else { *pick.get(&open) };
+    let left = (step % 3 > 0).then(|| Bytes::from(format!("left at {step}")));
+    Closed { number, run: run + u64::from(*unknown), end: *end, left, note: format!("failed at {step}") }
+}
+
+fn trigger(n: u8, request: u8, policy: Option<Policy>) -> Trigger {
     let (namespace, id) = name(n);
     let request_id = format!("r{request}");
     let digest = digest(NAMED, &format!("m:{id}:{request_id}"));
-    Trigger { namespace, id, request_id, digest, input: Bytes::from(format!("input of {request} to {n}")) }
+    Trigger { namespace, id, request_id, digest, input: Bytes::from(format!("input of {request} to {n}")), policy }
 }
 
 impl AckOp {

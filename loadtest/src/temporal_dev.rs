@@ -20,6 +20,8 @@ pub struct TemporalDev {
     /// Where its state is; in memory otherwise.
     database: Option<PathBuf>,
     namespaces: Vec<String>,
+    /// Of its dynamic configuration: `key=value`.
+    settings: Vec<String>,
     address: SocketAddr,
     process: Option<Process>,
 }
@@ -32,21 +34,33 @@ impl TemporalDev {
 
     /// The same at this host of the machine.
     pub async fn start_at(dir: &Path, namespaces: &[&str], host: IpAddr) -> Result<Self> {
-        Self::start_with(dir, Some(dir.join("temporal.db")), namespaces, host).await
+        Self::start_with(dir, Some(dir.join("temporal.db")), (namespaces, &[]), host).await
     }
 
     /// The same with its state in memory and on the first processor only: it forgets all when it is stopped, shares no disk with anybody, and
     /// leaves the other processors to those who call it.
     pub async fn start_apart(dir: &Path, namespaces: &[&str]) -> Result<Self> {
-        Self::start_with(dir, None, namespaces, Ipv4Addr::LOCALHOST.into()).await
+        Self::start_with(dir, None, (namespaces, &[]), Ipv4Addr::LOCALHOST.into()).await
     }
 
-    async fn start_with(dir: &Path, database: Option<PathBuf>, namespaces: &[&str], host: IpAddr) -> Result<Self> {
+    /// The same as [`Self::start`] with these settings of its dynamic configuration (`key=value`).
+    pub async fn start_set(dir: &Path, settings: &[&str]) -> Result<Self> {
+        let database = Some(dir.join("temporal.db"));
+        Self::start_with(dir, database, (&[], settings), Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    async fn start_with(
+        dir: &Path,
+        database: Option<PathBuf>,
+        (namespaces, settings): (&[&str], &[&str]),
+        host: IpAddr,
+    ) -> Result<Self> {
         let mut server = Self {
             program: test_server("temporal", "FLINTWHEEL_TEMPORAL_CLI")?,
             dir: dir.to_owned(),
             database,
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
             address: SocketAddr::new(host, free_port()?.port()),
             process: None,
         };
@@ -118,6 +132,9 @@ impl TemporalDev {
         }
         for namespace in &self.namespaces {
             arguments.extend(["--namespace".to_owned(), namespace.clone()]);
+        }
+        for setting in &self.settings {
+            arguments.extend(["--dynamic-config-value".to_owned(), setting.clone()]);
         }
         arguments
     }

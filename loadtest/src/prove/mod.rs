@@ -14,6 +14,7 @@ mod next;
 mod oracles;
 mod outage;
 mod outage_report;
+mod overlap;
 mod partition;
 mod power;
 mod power_damage;
@@ -57,6 +58,8 @@ pub enum Proof {
     Mishaps,
     /// A cluster grown by a node and shrunk again under load: how long, how many MB/s, and what it costs those who wait
     Rebalance,
+    /// Each overlap policy beside real Temporal Schedules: the same runs in the same order
+    Overlap,
     /// Firings and events per second with three replicas, beside one
     Replication,
     /// From a due time to the next one, beside the crates cron and croner; bytes of a compiled schedule
@@ -137,6 +140,7 @@ pub async fn run(proof: Proof, manner: Manner) -> Result<Report> {
         Proof::Fuzz => fuzz::run(scale, seed).await,
         Proof::Next => next::run(scale).await,
         Proof::Oracles => oracles::run(scale, seed).await,
+        Proof::Overlap => overlap::run().await,
     }
 }
 

@@ -21,10 +21,13 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::workflow_serv
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     PollWorkflowTaskQueueRequest, RespondWorkflowTaskCompletedRequest,
 };
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 /// For a task to come: it is there already, or will be as soon as Temporal has started the workflow.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Answers to one that something comes for each time.
+const TRIES: usize = 5;
 
 /// How a workflow ends.
 #[derive(Clone, Debug)]
@@ -77,8 +80,20 @@ impl HandWorker {
 
     /// Ends a workflow.
     pub async fn end(&mut self, workflow_id: &str, ending: Ending) -> Result<()> {
-        self.task(workflow_id).await?;
-        let task = self.tasks.remove(workflow_id).context("it was there just now")?;
+        for _ in 0..TRIES {
+            match self.answer(workflow_id, ending.clone()).await {
+                // Something has come for it since its task was taken: there is another task.
+                Err(status) if status.message().contains("UnhandledCommand") => {}
+                Err(status) => return Err(status).with_context(|| format!("end {workflow_id}")),
+                Ok(()) => return Ok(()),
+            }
+        }
+        bail!("{workflow_id} could not be ended: each time something had come for it")
+    }
+
+    async fn answer(&mut self, workflow_id: &str, ending: Ending) -> Result<(), Status> {
+        self.task(workflow_id).await.map_err(|error| Status::unavailable(format!("{error:#}")))?;
+        let Some(task) = self.tasks.remove(workflow_id) else { return Err(Status::not_found("it has no task")) };
         let request = RespondWorkflowTaskCompletedRequest {
             task_token: task.token,
             commands: vec![command(ending, &task.workflow_type, &self.queue)],
@@ -86,8 +101,7 @@ impl HandWorker {
             namespace: self.namespace.clone(),
             ..RespondWorkflowTaskCompletedRequest::default()
         };
-        self.client.respond_workflow_task_completed(request).await.with_context(|| format!("end {workflow_id}"))?;
-        Ok(())
+        self.client.respond_workflow_task_completed(request).await.map(drop)
     }
 
     async fn poll(&mut self) -> Result<()> {

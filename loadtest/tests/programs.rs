@@ -121,6 +121,7 @@ fn the_command_line_names_the_proofs_and_refuses_others() {
         "power",
         "mishaps",
         "rebalance",
+        "overlap",
         "replication",
         "next",
         "fuzz",

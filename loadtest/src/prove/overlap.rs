@@ -1,5 +1,6 @@
 //! Each overlap policy beside real Temporal Schedules that are asked for the same, by either of Temporal's schedulers: the same runs in the
-//! same order. A worker ends workflows when it is told, the oldest first, on both sides alike.
+//! same order. A worker ends workflows when it is told, the oldest first, on both sides alike. Where Temporal's schedulers differ from each
+//! other, ours must do as one of them.
 
 use std::time::Duration;
 
@@ -46,19 +47,39 @@ const CHASM: [&str; 2] =
 
 pub(super) async fn run() -> Result<Report> {
     let mut report = Report::new("overlap", "overlap policies beside Temporal's own schedules");
-    for (scheduler, settings) in [("first scheduler", &[][..]), ("second scheduler (CHASM)", &CHASM[..])] {
-        progress(format!("beside Temporal's {scheduler}"));
-        for (policy, ours, theirs) in compare(settings).await? {
-            let what = format!("{}, {scheduler}", policy.as_str());
-            report.figure(format!("{what}: runs, ours / theirs"), format!("{ours:?} / {theirs:?}"));
-            report.check(Kind::Bar, format!("{what}: the same runs in the same order"), ours == theirs);
+    progress("beside Temporal's first scheduler");
+    let first = compare(&[]).await?;
+    progress("beside Temporal's second scheduler (CHASM)");
+    let second = compare(&CHASM).await?;
+    for (policy, first, second) in OverlapPolicy::ALL.into_iter().zip(first).zip(second).map(|((p, f), s)| (p, f, s)) {
+        let what = policy.as_str();
+        let runs = format!("{:?} / {:?} / {:?}", first.ours, first.theirs, second.theirs);
+        report.figure(format!("{what}: runs, ours / first scheduler / second (CHASM)"), runs);
+        let same = first.is_same() && second.is_same();
+        let differ = first.theirs != second.theirs;
+        if differ {
+            report.note(format!("{what}: Temporal's schedulers differ from each other"));
         }
+        let as_one = first.ours == second.ours && (first.is_same() || second.is_same());
+        report.check(Kind::Bar, format!("{what}: the same runs in the same order"), same || (differ && as_one));
     }
     Ok(report)
 }
 
-/// By policy: which of the triggers have run, in order; ours, and theirs.
-async fn compare(settings: &[&str]) -> Result<Vec<(OverlapPolicy, Vec<usize>, Vec<usize>)>> {
+/// Which of the triggers have run, in order.
+struct Ran {
+    ours: Vec<usize>,
+    theirs: Vec<usize>,
+}
+
+impl Ran {
+    fn is_same(&self) -> bool {
+        self.ours == self.theirs
+    }
+}
+
+/// By policy.
+async fn compare(settings: &[&str]) -> Result<Vec<Ran>> {
     let dir = directory()?;
     let server = TemporalDev::start_set(dir.path(), settings).await?;
     let sink = Sink::Temporal { address: server.address(), namespace: NAMESPACE.to_owned() };
@@ -82,7 +103,8 @@ async fn compare(settings: &[&str]) -> Result<Vec<(OverlapPolicy, Vec<usize>, Ve
     engine.check_running()?;
     let mut compared = Vec::new();
     for policy in OverlapPolicy::ALL {
-        compared.push((policy, stage.ran(&ours(policy)).await?, stage.ran(&theirs(policy)).await?));
+        let (ours, theirs) = (stage.ran(&ours(policy)).await?, stage.ran(&theirs(policy)).await?);
+        compared.push(Ran { ours, theirs });
     }
     Ok(compared)
 }

@@ -58,8 +58,12 @@ async fn what_is_done_with_a_definition_is_seen() {
 
     let trigger = json!({"request_id": "r1", "input": {"a": 1}});
     let fired = node.post(&format!("{X}:trigger"), &trigger).await.json();
-    assert_eq!(fired, json!({"firing_key": "m:r1", "workflow_id": "flintwheel:ops:x:m:r1", "duplicate": false}));
+    let (key, id) = ("m:r1", "flintwheel:ops:x:m:r1");
+    let told = json!({"firing_key": key, "workflow_id": id, "duplicate": false, "waits": false, "skipped": false});
+    assert_eq!(fired, told);
     assert_eq!(node.post(&format!("{X}:trigger"), &trigger).await.json()["duplicate"], true);
+    let unknown = json!({"overlap_policy": "sometimes"});
+    assert_eq!(node.post(&format!("{X}:trigger"), &unknown).await.status, 400);
     for path in [&format!("{X}/occurrences?outcome=fired,failed"), "/v1/occurrences?namespace=ops&firing_key=m:r1"] {
         let items = node.get(path).await.json()["items"].clone();
         assert_eq!((items.as_array().map(Vec::len), &items[0]["firing_key"]), (Some(1), &json!("m:r1")), "{path}");

@@ -79,6 +79,9 @@ impl Memory {
     }
 }
 
+/// Definition and number of each.
+pub type Runs = Vec<(u64, u64)>;
+
 /// All that a machine keeps in memory.
 #[derive(Debug, PartialEq, Eq)]
 pub struct View {
@@ -90,7 +93,7 @@ pub struct View {
     pub paused: usize,
     pub tracks: BTreeMap<u64, Track>,
     /// Runs that the sink has, those of them that shall end, and all that is open and waits.
-    pub runs: (Vec<(u64, u64)>, Vec<(u64, u64)>, usize, usize),
+    pub runs: (Runs, Runs, usize, usize),
     pub run_lanes: Vec<u16>,
 }
 

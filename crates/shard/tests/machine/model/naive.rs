@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flintwheel_shard::entry::{
-    Ack, Body, Closed, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request,
-    Trigger,
+    Ack, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request, Trigger,
 };
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::reply::{Before, Change, Defined, Definite, Deleted, Ingested, Outcome, Pausing, Triggered};

@@ -367,7 +367,7 @@ impl MatchOp {
 fn closed((pick, end, unknown): &(Index, RunEnd, bool), model: &Model, step: usize) -> Closed {
     let open: Vec<(u64, u64)> = model.open().collect();
     let (number, run) = if open.is_empty() { (0, 0) } else { *pick.get(&open) };
-    let left = (step % 3 > 0).then(|| Bytes::from(format!("left at {step}")));
+    let left = (!step.is_multiple_of(3)).then(|| Bytes::from(format!("left at {step}")));
     Closed { number, run: run + u64::from(*unknown), end: *end, left, note: format!("failed at {step}") }
 }
 

@@ -91,7 +91,7 @@ async fn a_schedule_that_is_not_one_is_refused_with_its_place() -> Result<()> {
             &[
                 "spec.trigger.schedule.corn",
                 r#"did you mean "cron"?"#,
-                "allowed: cron, dialect, calendar, interval, at, exclude",
+                "allowed: cron, dialect, calendar, rrule, interval, at, exclude",
                 ":6:16",
             ],
         ),

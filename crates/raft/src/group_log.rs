@@ -128,18 +128,12 @@ impl GroupLog {
         Ok(Self { group, db, opened: last, mute, committed_then, positions: Mutex::new(positions) })
     }
 
-    /// A snapshot up to `upto` was installed by an earlier process, from the leader of `vote`: the log goes on from there, and no term
-    /// before that one counts here any more. Entries that contradict it were never committed. Blocks until that is durable.
+    /// The state has all up to `upto`, from a leader of `vote` at the latest (a snapshot was installed by an earlier process, say): the log goes on
+    /// from there, and no term before that one counts here any more. Entries that contradict it were never committed. Blocks until that is durable.
     pub(crate) fn stand_at(&self, upto: LogId, vote: Vote) -> Result<(), LogError> {
+        let fits = self.has(upto)?;
         let mut positions = self.positions.lock();
         let vote = positions.vote.filter(|mine| *mine > vote).unwrap_or(vote);
-        let read = Reader { db: &self.db, group: self.group };
-        let mut there = None;
-        self.db.entries(self.group, upto.index()..upto.index() + 1, |index, bytes| {
-            there = Some(read.entry(index, bytes));
-            ControlFlow::Break(())
-        })?;
-        let fits = positions.purged == Some(upto) || there.transpose()?.is_some_and(|entry| entry.log_id == upto);
         let end = if fits { upto.index() + 1 } else { u64::MAX };
         let mut batch = self.db.batch();
         batch.remove_entries(self.group, next_index(positions.purged.as_ref())..end);
@@ -160,6 +154,17 @@ impl GroupLog {
         if (Reader { db, group }).meta(tag::VOTE, "the vote", codec::decode_vote).is_err() {
             batch.remove_meta(group, tag::VOTE);
         }
+    }
+
+    /// Whether this entry is on disk, or was the last that was removed. Blocks.
+    pub(crate) fn has(&self, id: LogId) -> Result<bool, LogError> {
+        let read = Reader { db: &self.db, group: self.group };
+        let mut there = None;
+        self.db.entries(self.group, id.index()..id.index() + 1, |index, bytes| {
+            there = Some(read.entry(index, bytes));
+            ControlFlow::Break(())
+        })?;
+        Ok(self.purged() == Some(id) || there.transpose()?.is_some_and(|entry| entry.log_id == id))
     }
 
     /// Removes the log, and keeps the vote: whoever comes back under the same id must not vote twice.

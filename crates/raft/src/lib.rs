@@ -3,6 +3,7 @@
 //! Owns every openraft type; none appears in what is public here. Generic over [`flintwheel_shard::Replicated`]: knows nothing of
 //! definitions, time or events. The other nodes are behind the small trait [`Transport`].
 
+mod ahead;
 mod apply_pool;
 mod codec;
 mod config;

@@ -1,5 +1,6 @@
 //! Opening the replicas of a node: databases, threads, checks, and leadership where this node is the only voter.
 
+use crate::ahead::go_on_from_the_state;
 use crate::apply_pool::ApplyPool;
 use crate::codec::{decode_number, encode_number, place};
 use crate::config::raft_config;
@@ -367,6 +368,7 @@ fn load_blocking<M: Replicated>(shared: &Shared, fence: &Arc<Fence>) -> Result<L
         Stopped::damaged(format!("a snapshot whose installation was interrupted can't be installed: {error}"))
     })?;
     let machine = Machine::open(shared.state.clone(), fence.clone(), shared.fatal.clone())?;
+    go_on_from_the_state(&log, &machine.applied(), shared.node).map_err(|error| Stopped::from(&error))?;
     check_fit(log.purged(), machine.applied().last, log.last()).map_err(Stopped::damaged)?;
     if machine.applied().last.is_none() && !machine.is_empty().map_err(unreadable)? {
         return Err(Stopped::damaged("its state is not empty, but does not say what is applied in it"));

@@ -1,9 +1,10 @@
 //! Groups with several replicas: who takes part, who leads, and what becomes of those that were away.
 
 use super::nodes::{Cluster, Wire};
-use super::toy::Toy;
+use super::toy::{self, Toy};
 use crate::{ChangeError, Groups, Inbound, Leadership, Members};
 use bytes::Bytes;
+use flintwheel_store::DataDir;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +97,27 @@ async fn brought_up_by_a_snapshot(wire: Wire) {
     cluster.kill(late).await;
     cluster.start(late).await;
     assert_eq!(cluster.settled(state.count + 5).await.count, state.count + 5);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_state_was_written_out_before_its_log_goes_on() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.write(30).await;
+    cluster.settled(30).await;
+    let leader = cluster.leader().await;
+    let node = (1..=3).find(|node| *node != leader).unwrap();
+    cluster.nodes[&node].flush().await.unwrap();
+    cluster.kill(node).await;
+    toy::lose_end(&DataDir::open(cluster.root(node), node, None).unwrap(), 10);
+    cluster.start(node).await;
+    cluster.write(10).await;
+    cluster.settled(40).await;
+    // It counts: with one of the others it is a majority.
+    let leader = cluster.leader().await;
+    cluster.kill(leader).await;
+    cluster.write(5).await;
+    cluster.settled(45).await;
     cluster.shutdown().await;
 }
 

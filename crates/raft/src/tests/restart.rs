@@ -113,6 +113,19 @@ async fn a_replica_whose_log_lost_entries_is_fenced() {
 }
 
 #[tokio::test]
+async fn a_replica_whose_log_lost_its_end_is_fenced_where_nobody_else_has_it() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    toy::propose(&groups, 0, 10).await;
+    groups.shutdown().await.unwrap();
+    toy::lose_end(&toy::options(root.path(), 1).data, 3);
+    let groups = toy::open(root.path(), 1).await;
+    let damage = groups.group(0).damage().unwrap();
+    assert!(damage.contains("entries of the log are lost"), "{damage}");
+    groups.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refused_directory_is_unlocked_again() {
     let root = tempfile::tempdir().unwrap();
     let groups = toy::open(root.path(), 1).await;

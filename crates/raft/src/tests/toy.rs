@@ -3,7 +3,7 @@
 use crate::{Groups, OpenOptions};
 use bytes::Bytes;
 use flintwheel_shard::{ApplyError, Read, ReadError, Replicated, Table, Txn};
-use flintwheel_store::DataDir;
+use flintwheel_store::{DataDir, LogDb};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -82,6 +82,15 @@ pub(super) async fn propose(groups: &Groups<Toy>, shard: u32, count: u64) -> Toy
 
 pub(super) fn machine(groups: &Groups<Toy>, shard: u32) -> Toy {
     groups.group(shard).read(|machine, _| *machine).unwrap()
+}
+
+/// Removes the last entries of shard 0's log, of a node that does not run.
+pub(super) fn lose_end(data: &DataDir, count: u64) {
+    let log = LogDb::open(data).unwrap();
+    let (last, _) = log.last_entry(0).unwrap().unwrap();
+    let mut batch = log.batch();
+    batch.remove_entries(0, last + 1 - count..last + 1);
+    log.commit(batch).unwrap();
 }
 
 /// What the state says, as a machine opened from it would be.

@@ -87,7 +87,18 @@ impl<M: Replicated> Group<M> {
         if members.learners.contains(&node) {
             return self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node])), false).await;
         }
-        Ok(())
+        // One that was replaced as the leader may just not have heard of it, and the node must not be told that it can go.
+        self.confirm().await?;
+        if self.is_settled_without(node)? { Ok(()) } else { Err(ChangeError::Changing) }
+    }
+
+    /// Whether the members, as they were last committed, are without a node.
+    fn is_settled_without(&self, node: u64) -> Result<bool, Stopped> {
+        let metrics = self.raft()?.metrics();
+        let metrics = metrics.borrow_watched();
+        let members = &metrics.membership_config;
+        let is_committed = *members.log_id() <= metrics.last_applied;
+        Ok(is_committed && members.membership().get_node(&node).is_none())
     }
 
     /// Tells another voter to lead from now on. It does as soon as it has all entries; watch [`Group::watch_leader`].

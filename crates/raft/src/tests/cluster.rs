@@ -161,6 +161,29 @@ async fn a_member_that_is_removed_leaves_nothing_behind_and_can_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_replaced_does_not_call_a_member_removed_that_came_since() {
+    let cluster = Cluster::of(4).await;
+    let old = cluster.leader().await;
+    let again = (1..=4).find(|node| *node != old).unwrap();
+    cluster.changed(async |leader| leader.remove(again).await).await;
+    cluster.nodes[&again].retire(0).await.unwrap();
+    cluster.changed(async |leader| leader.remove(again).await).await;
+    let old = cluster.leader().await;
+    let group = cluster.nodes[&old].group(0);
+    cluster.board.isolate(old, &[1, 2, 3, 4]);
+    cluster.join(again).await;
+    assert!(!group.members().voters.contains(&again), "it has not heard of that");
+    let removing = tokio::spawn(async move { group.remove(again).await });
+    cluster.write(5).await;
+    cluster.board.heal();
+    let told = removing.await.unwrap();
+    assert!(matches!(told, Err(ChangeError::NotLeader { .. })), "{told:?}");
+    cluster.settled(5).await;
+    assert!(cluster.nodes[&cluster.leader().await].group(0).members().voters.contains(&again));
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_voter_stays_and_steps_can_be_repeated() {
     let cluster = Cluster::of(1).await;
     let group = cluster.nodes[&1].group(0);

@@ -32,6 +32,7 @@ pub(crate) fn go_on_from_the_state(log: &GroupLog, applied: &Applied, node: u64)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::candidate::Candidate;
     use crate::codec::{encode_entry, encode_vote, place};
     use crate::group_log::tag;
     use crate::types::{Entry, LeaderId, LogId, StoredMembership, Vote};
@@ -58,7 +59,7 @@ mod tests {
             encode_entry(&mut bytes, place(0, log_id.index()), &Entry::new(log_id, EntryPayload::Blank));
             batch.put_entry(0, log_id.index(), &bytes);
         }
-        let vote = Vote { leader_id: LeaderId { term: vote, node_id: 2 }, committed: true };
+        let vote = Vote { leader_id: Candidate { term: vote, node_id: 2 }, committed: true };
         batch.put_meta(0, tag::VOTE, &encode_vote(place(0, tag::VOTE.into()), &vote));
         db.commit(batch).unwrap();
         (root, db)

@@ -94,7 +94,7 @@ fn put_entry(into: &mut Vec<u8>, entry: &Entry) {
 pub(crate) fn encode_vote(place: u64, vote: &Vote) -> Vec<u8> {
     let mut into = Vec::new();
     sealed(&mut into, place, VOTE, |into| {
-        put_leader(into, &vote.leader_id);
+        put_leader(into, &vote.leader_id.elected());
         into.push(vote.committed.into());
     });
     into
@@ -102,7 +102,7 @@ pub(crate) fn encode_vote(place: u64, vote: &Vote) -> Vec<u8> {
 
 pub(crate) fn decode_vote(place: u64, bytes: &[u8]) -> Decoded<Vote> {
     let mut body = of_kind(VOTE, place, bytes)?;
-    let leader_id = take_leader(&mut body)?;
+    let leader_id = take_leader(&mut body)?.into();
     match body {
         [committed @ (0 | 1)] => Ok(Vote { leader_id, committed: *committed == 1 }),
         _ => Err(DecodeError::Malformed),

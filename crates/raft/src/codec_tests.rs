@@ -1,6 +1,7 @@
 //! What is on disk stays readable: golden bytes, and every kind of damage is seen.
 
 use super::*;
+use crate::candidate::Candidate;
 use crate::types::Membership;
 use openraft::BasicNode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +54,7 @@ fn entries_have_these_bytes_and_are_read_back() {
 #[test]
 fn positions_have_these_bytes_and_are_read_back() {
     let at = place(7, 1);
-    let vote = Vote { leader_id: LeaderId { term: 5, node_id: 2 }, committed: true };
+    let vote = Vote { leader_id: Candidate { term: 5, node_id: 2 }, committed: true };
     assert_eq!(hex(&encode_vote(at, &vote)), "01b5d09fc5257bfa8903050201");
     assert_eq!(decode_vote(at, &encode_vote(at, &vote)), Ok(vote));
     let position = id(5, 2, 1 << 40);

@@ -40,7 +40,7 @@ impl Leadership {
         }
         // A leader's first entry is a blank one of its own term: when that is applied, so is all that was committed before.
         let applied = metrics.last_applied.as_ref().map(|id| *id.committed_leader_id());
-        if metrics.state == ServerState::Leader && applied == Some(metrics.vote.leader_id) {
+        if metrics.state == ServerState::Leader && applied == Some(metrics.vote.leader_id.elected()) {
             return Self::Leader { term: metrics.current_term };
         }
         Self::Follower { leader: metrics.current_leader.filter(|leader| *leader != metrics.id) }

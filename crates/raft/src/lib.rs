@@ -5,6 +5,7 @@
 
 mod ahead;
 mod apply_pool;
+mod candidate;
 mod codec;
 mod config;
 mod distrust;

@@ -379,12 +379,12 @@ fn take_led(from: &mut &[u8]) -> Decoded<Result<(), TransferLeaderError<Types>>>
 }
 
 fn put_vote(into: &mut Vec<u8>, vote: &Vote) {
-    put_leader(into, &vote.leader_id);
+    put_leader(into, &vote.leader_id.elected());
     into.push(vote.committed.into());
 }
 
 fn take_vote(from: &mut &[u8]) -> Decoded<Vote> {
-    Ok(Vote { leader_id: take_leader(from)?, committed: take_bool(from)? })
+    Ok(Vote { leader_id: take_leader(from)?.into(), committed: take_bool(from)? })
 }
 
 fn put_text(into: &mut Vec<u8>, text: &str) {

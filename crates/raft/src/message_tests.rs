@@ -1,6 +1,7 @@
 //! What nodes of two versions say to each other must keep its bytes; what was cut or changed is no message.
 
 use super::*;
+use crate::candidate::Candidate;
 use crate::types::{Command, LeaderId, Membership};
 use openraft::entry::RaftEntry;
 use openraft::{BasicNode, EntryPayload};
@@ -13,7 +14,7 @@ fn id(term: u64, index: u64) -> LogId {
 }
 
 fn vote(term: u64) -> Vote {
-    Vote { leader_id: LeaderId { term, node_id: 2 }, committed: true }
+    Vote { leader_id: Candidate { term, node_id: 2 }, committed: true }
 }
 
 fn membership() -> Membership {

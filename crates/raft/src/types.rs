@@ -1,5 +1,6 @@
 //! The types that openraft is configured with, and short names for what follows from them.
 
+use crate::candidate::Candidate;
 use crate::propose::Answer;
 use bytes::Bytes;
 use openraft::OptionalSend;
@@ -17,10 +18,10 @@ impl openraft::RaftTypeConfig for Types {
     type NodeId = u64;
     type Node = openraft::BasicNode;
     type Term = u64;
-    type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>;
+    type LeaderId = Candidate;
     type Vote = openraft::Vote<Self::LeaderId>;
     type Payload = openraft::EntryPayload<Command, u64, openraft::BasicNode>;
-    type Entry = openraft::Entry<Self::LeaderId, Self::Payload>;
+    type Entry = openraft::Entry<LeaderId, Self::Payload>;
     type Responder<T>
         = Answer<T>
     where
@@ -35,7 +36,8 @@ impl openraft::RaftTypeConfig for Types {
 
 pub(crate) type Entry = openraft::alias::EntryOf<Types>;
 pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
-pub(crate) type LeaderId = openraft::alias::LeaderIdOf<Types>;
+/// Of entries: who led when they were proposed.
+pub(crate) type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>;
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;
 pub(crate) type Membership = openraft::Membership<u64, openraft::BasicNode>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;

@@ -2,8 +2,9 @@
 
 use super::nodes::Cluster;
 use super::toy::{self, Toy};
+use crate::candidate::Candidate;
 use crate::message::{Answer, Request};
-use crate::types::{LeaderId, Vote};
+use crate::types::Vote;
 use crate::{Groups, Inbound, Leadership, StopKind};
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
@@ -107,7 +108,7 @@ async fn a_replica_that_is_made_anew_does_not_elect_itself_by_a_membership_of_lo
     let (leader, term) = cluster.term().await;
     let (old, new) = (cluster.nodes[&leader].group(0), cluster.nodes[&1].group(0));
     let first = old.inner.log.read_disk(0..1, 1).unwrap();
-    let vote = Vote { leader_id: LeaderId { term, node_id: leader }, committed: true };
+    let vote = Vote { leader_id: Candidate { term, node_id: leader }, committed: true };
     let leader_commit = first[0].log_id;
     let request = AppendEntriesRequest { vote, prev_log_id: None, entries: first, leader_commit: Some(leader_commit) };
     // All that it hears is how the group began; then nothing any more.
@@ -140,7 +141,7 @@ async fn a_fenced_replica_does_not_vote() {
     let waiting = tokio::spawn(group.propose(Bytes::from_static(b"one more")));
     // Were it asked for its vote by one that has all entries and a later term, it would give it.
     let term = group.inner.raft.as_ref().unwrap().metrics().borrow_watched().current_term;
-    let vote = Vote { leader_id: LeaderId { term: term + 10, node_id: other }, committed: false };
+    let vote = Vote { leader_id: Candidate { term: term + 10, node_id: other }, committed: false };
     let asked = VoteRequest::new(vote, group.inner.log.last());
     for request in [Request::PreVote(asked.clone()), Request::Vote(asked)] {
         let answer = cluster.nodes[&sick].receiver().answer(other, 0, request.encode(0)).await;

@@ -2,6 +2,7 @@
 
 use super::toy::{self, Toy};
 use crate::Founding;
+use crate::candidate::Candidate;
 use crate::codec::{encode_entry, place};
 use crate::fence::Fence;
 use crate::group_log::GroupLog;
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-const VOTE: Vote = Vote { leader_id: LeaderId { term: 5, node_id: 1 }, committed: true };
+const VOTE: Vote = Vote { leader_id: Candidate { term: 5, node_id: 1 }, committed: true };
 
 /// A snapshot of a shard with `count` entries, as files, and what its machine says.
 async fn snapshot(count: u64) -> (TempDir, Offer, Toy) {

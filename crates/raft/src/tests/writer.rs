@@ -2,6 +2,7 @@
 
 use super::toy;
 use crate::FatalHook;
+use crate::candidate::Candidate;
 use crate::fence::Fence;
 use crate::group_log::GroupLog;
 use crate::log_store::LogStore;
@@ -57,7 +58,7 @@ async fn what_is_asked_for_reaches_the_disk_in_order_and_nobody_is_told_before()
     let log = Arc::new(GroupLog::open(db.clone(), 0, 0).unwrap());
     let mut store = LogStore { log, writer, fence: Arc::new(Fence::new(0)) };
 
-    let vote = Vote { leader_id: LeaderId { term: 2, node_id: 1 }, committed: true };
+    let vote = Vote { leader_id: Candidate { term: 2, node_id: 1 }, committed: true };
     let (held, holding) = std::sync::mpsc::sync_channel::<()>(0);
     let (took, taken) = oneshot::channel();
     let holder = std::thread::spawn(move || {

@@ -56,6 +56,16 @@ fn pure_crates_reach_no_runtime_and_no_disk() {
     }
 }
 
+#[test]
+fn what_is_shipped_does_not_reach_the_simulation_with_its_planted_bugs() {
+    for package in ["cli", "node", "orchestrator"] {
+        let tree =
+            cargo(&["tree", "--edges", "normal,build", "--prefix", "none", "-p", &format!("flintwheel-{package}")]);
+        assert!(tree.contains("flintwheel-model"), "{package} is looked at");
+        assert!(!tree.contains("flintwheel-simulation"), "{package} reaches the simulation");
+    }
+}
+
 struct Dependency {
     name: String,
     kind: Option<String>,

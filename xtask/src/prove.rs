@@ -1,4 +1,4 @@
-//! `cargo xtask prove NAME`: one promise, shown. All but `quickstart` are commands of `flintwheel-loadtest`.
+//! `cargo xtask prove NAME`: one promise, shown. All but `quickstart` and `simulate` are commands of `flintwheel-loadtest`.
 
 use crate::shell;
 use crate::{Result, place, quickstart, setup};
@@ -8,8 +8,13 @@ pub fn run(args: &[String]) -> Result<()> {
     match args.first().map(String::as_str) {
         None => Err("which one? `cargo xtask prove list` names them".to_owned()),
         Some("quickstart") => quickstart::run(),
+        Some("simulate") => program("flintwheel-simulate", &args[1..]),
         Some("list") => {
             println!("{:<12}both commands of a newcomer from a clean clone, in an empty HOME", "quickstart");
+            println!(
+                "{:<12}clusters from seeds, with faults without limit; --planted: bugs that must be found",
+                "simulate"
+            );
             loadtest(args)
         }
         Some(_) => loadtest(args),
@@ -17,7 +22,12 @@ pub fn run(args: &[String]) -> Result<()> {
 }
 
 fn loadtest(args: &[String]) -> Result<()> {
+    let prove = ["prove".to_owned()];
+    program("flintwheel-loadtest", &[&prove, args].concat())
+}
+
+fn program(name: &str, args: &[String]) -> Result<()> {
     let tools = setup::run()?;
     tools.build_programs()?;
-    shell::run(tools.command(place::program("flintwheel-loadtest")).arg("prove").args(args))
+    shell::run(tools.command(place::program(name)).args(args))
 }

@@ -32,36 +32,58 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// The machine's clocks.
-pub struct SystemClock {
+pub struct SystemClock(Believed);
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self(Believed::new(wall(), boot()))
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> i64 {
+        self.0.now(wall(), boot())
+    }
+
+    fn doubted(&self) -> Option<i64> {
+        self.0.is_held().then(wall)
+    }
+
+    fn accept(&self) {
+        self.0.accept(wall(), boot());
+    }
+}
+
+/// What is believed of a wall clock, beside one that only counts. Both are passed in, in microseconds.
+pub struct Believed {
     latest: AtomicI64,
     held: AtomicBool,
     /// Wall clock minus boot clock, as believed.
     offset: Mutex<i64>,
 }
 
-impl Default for SystemClock {
-    fn default() -> Self {
-        let offset = wall() - boot();
-        Self { latest: AtomicI64::new(wall()), held: AtomicBool::new(false), offset: Mutex::new(offset) }
+impl Believed {
+    /// Believes what the wall clock shows at first.
+    pub fn new(wall: i64, boot: i64) -> Self {
+        Self { latest: AtomicI64::new(wall), held: AtomicBool::new(false), offset: Mutex::new(wall - boot) }
     }
-}
 
-impl Clock for SystemClock {
-    fn now(&self) -> i64 {
-        let now = self.believed(wall(), boot());
+    /// The time; never less than before.
+    pub fn now(&self, wall: i64, boot: i64) -> i64 {
+        let now = self.believed(wall, boot);
         self.latest.fetch_max(now, Ordering::AcqRel).max(now)
     }
 
-    fn doubted(&self) -> Option<i64> {
-        self.held.load(Ordering::Acquire).then(wall)
+    /// Whether the wall clock has jumped ahead and is not believed.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
-    fn accept(&self) {
-        *self.offset.lock() = wall() - boot();
+    /// Believes the wall clock as it is now.
+    pub fn accept(&self, wall: i64, boot: i64) {
+        *self.offset.lock() = wall - boot;
     }
-}
 
-impl SystemClock {
     fn believed(&self, wall: i64, boot: i64) -> i64 {
         let mut offset = self.offset.lock();
         let expected = boot + *offset;
@@ -107,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_jump_ahead_is_held_and_a_return_is_believed() {
-        let clock = SystemClock { latest: AtomicI64::new(0), held: AtomicBool::new(false), offset: Mutex::new(1000) };
+        let clock = Believed::new(1_000, 0);
         assert_eq!(clock.believed(1_010, 10), 1_010);
         assert_eq!(clock.believed(1_010 + 5, 20), 1_015, "a small correction is followed");
         assert_eq!(clock.believed(3_000_000, 25), 1_020, "three seconds ahead are not");
@@ -119,8 +141,7 @@ mod tests {
 
     #[test]
     fn a_jump_that_is_accepted_is_the_time() {
-        let offset = Mutex::new(wall() - boot() - 3_600_000_000);
-        let clock = SystemClock { latest: AtomicI64::new(0), held: AtomicBool::new(false), offset };
+        let clock = SystemClock(Believed::new(wall() - 3_600_000_000, boot()));
         let believed = clock.now();
         let doubted = clock.doubted().expect("an hour ahead is not believed");
         assert!(doubted - believed > 3_500_000_000, "{doubted} {believed}");
@@ -133,7 +154,7 @@ mod tests {
     fn time_never_runs_backward() {
         let clock = SystemClock::default();
         let now = clock.now();
-        clock.latest.store(now + 1_000_000_000, Ordering::Release);
+        clock.0.latest.store(now + 1_000_000_000, Ordering::Release);
         assert_eq!(clock.now(), now + 1_000_000_000);
     }
 }

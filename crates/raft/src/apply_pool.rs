@@ -3,6 +3,8 @@
 //!
 //! Knows nothing of groups: a group sends its next piece of work when the last one is done, so its order holds by itself.
 
+use crate::runtime::in_turn;
+use crate::world;
 use parking_lot::Mutex;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +20,8 @@ const QUEUE: usize = 1024;
 /// The queue of the threads. They end when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct ApplyPool {
-    jobs: mpsc::Sender<Job>,
+    /// None in a simulated world, which has no threads.
+    jobs: Option<mpsc::Sender<Job>>,
 }
 
 /// The work was not finished: it panicked, or the threads have ended.
@@ -29,6 +32,9 @@ pub(crate) struct NotDone(&'static str);
 impl ApplyPool {
     /// Starts `threads` threads.
     pub(crate) fn start(threads: usize) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
+        if world::current().is_some() {
+            return Ok((Self { jobs: None }, Vec::new()));
+        }
         let (jobs, waiting) = mpsc::channel::<Job>(QUEUE);
         let waiting = Arc::new(Mutex::new(waiting));
         let start = |n| {
@@ -36,17 +42,22 @@ impl ApplyPool {
             thread::Builder::new().name(format!("apply-{n}")).spawn(move || work(&waiting))
         };
         let handles = (0..threads).map(start).collect::<io::Result<_>>()?;
-        Ok((Self { jobs }, handles))
+        Ok((Self { jobs: Some(jobs) }, handles))
     }
 
     /// Runs `job` on one of the threads and returns what it made.
     pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
+        let jobs = match (&self.jobs, world::current()) {
+            (Some(jobs), _) => jobs,
+            (None, Some(world)) => return Ok(in_turn(world, job).await),
+            (None, None) => return Err(NotDone("its simulated world has ended")),
+        };
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
             // Whoever asked may have been shut down meanwhile.
             let _ = done.send(job());
         });
-        self.jobs.send(job).await.map_err(|_| NotDone("the node is shutting down"))?;
+        jobs.send(job).await.map_err(|_| NotDone("the node is shutting down"))?;
         result.await.map_err(|_| NotDone("it panicked, or the node is shutting down"))
     }
 }

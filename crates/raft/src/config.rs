@@ -3,11 +3,11 @@
 use openraft::{Config, ConfigError, SnapshotPolicy};
 use std::sync::Arc;
 
-/// Entries below the last flush that a group keeps: what a peer that lags a little needs. Replication will want more.
-const KEEP: u64 = 64;
+/// Purges are of at least so many times what is kept.
+const PURGE: u64 = 4;
 
-/// The settings of every group. One whose replica here is not to stand for elections yet has one of its own.
-pub(crate) fn raft_config(elects: bool) -> Result<Arc<Config>, ConfigError> {
+/// The settings of every group, which keeps so many entries below the last flush. One whose replica here is not to stand for elections yet has one of its own.
+pub(crate) fn raft_config(elects: bool, kept: u64) -> Result<Arc<Config>, ConfigError> {
     let config = Config {
         cluster_name: "flintwheel".to_owned(),
         enable_elect: elects,
@@ -27,9 +27,9 @@ pub(crate) fn raft_config(elects: bool) -> Result<Arc<Config>, ConfigError> {
         quorum_loss_probe_interval: None,
         // Snapshots are marks of a flush of all groups together: `maintain` makes them.
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: KEEP,
+        max_in_snapshot_log_to_keep: kept,
         // Each purge leaves a range removal behind: few and wide ones.
-        purge_batch_size: 256,
+        purge_batch_size: kept.saturating_mul(PURGE).max(1),
         // A follower is sent a snapshot only when the log can't bring it up any more.
         replication_lag_threshold: 100_000,
         // An entry is a batch already: a request of 64 is up to a few MiB.
@@ -47,6 +47,8 @@ mod tests {
 
     #[test]
     fn the_settings_are_valid_together() {
-        assert!(raft_config(true).is_ok() && raft_config(false).is_ok());
+        assert!(
+            [(true, 64), (false, 64), (true, 0)].into_iter().all(|(elects, kept)| raft_config(elects, kept).is_ok())
+        );
     }
 }

@@ -5,6 +5,7 @@ use crate::group_log::GroupLog;
 use crate::leadership::Leadership;
 use crate::machine::Machine;
 use crate::propose::{InFlight, propose};
+use crate::runtime::Moment;
 use crate::sleep::Doze;
 use crate::snapshot::Exports;
 use crate::state::GroupState;
@@ -12,7 +13,6 @@ use crate::state_machine::StateMachine;
 use crate::types::{LogId, Types};
 use bytes::Bytes;
 use flintwheel_shard::{Read, Replicated};
-use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Raft, ServerState};
 use std::future::Future;
@@ -97,15 +97,15 @@ impl<M: Replicated> Group<M> {
     /// while the machine is suspended.
     pub fn quorum_seen(&self, term: u64) -> Option<Instant> {
         // Before the look: what is true of the look is true of an earlier instant.
-        let now = Instant::now();
+        let now = Moment::now();
         let acked = self.majority_asked(term, now)?;
         // Where it sleeps, what the nodes have answered each other counts for it. (Not under the lock of the metrics: whoever looks after a sleeping
         // group reads them.)
-        acked.max(self.inner.sleeping_majority(term).map(tokio::time::Instant::into_std))
+        acked.max(self.inner.sleeping_majority(term)).map(Moment::into_std)
     }
 
     /// When it last asked a majority itself, if it leads in that term.
-    fn majority_asked(&self, term: u64, now: Instant) -> Option<Option<Instant>> {
+    fn majority_asked(&self, term: u64, now: Moment) -> Option<Option<Moment>> {
         let metrics = self.inner.raft.as_ref()?.metrics();
         let metrics = metrics.borrow_watched();
         let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
@@ -116,7 +116,7 @@ impl<M: Replicated> Group<M> {
         if metrics.membership_config.membership().voter_ids().all(|voter| voter == metrics.id) {
             return Some(Some(now));
         }
-        Some(metrics.last_quorum_acked.and_then(|seen| now.checked_sub(seen.into_inner().elapsed())))
+        Some(metrics.last_quorum_acked.map(|seen| seen.into_inner()))
     }
 
     /// Whether it has had nothing to do for a while, and costs nothing until it has.

@@ -10,6 +10,7 @@ use crate::log_writer::Commit;
 use crate::machine::Machine;
 use crate::maintain::Maintenance;
 use crate::open::{OpenOptions, Shared, open_group, put_host};
+use crate::runtime::{Tasks, blocking};
 use flintwheel_shard::Replicated;
 use flintwheel_store::{LogDb, LogStats, StateStats, StoreError};
 use openraft::Raft;
@@ -18,9 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
-use tokio::task::JoinError;
 
 /// How long shutting down waits for entries under way to be applied. What is not applied then is in the log.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -63,7 +62,7 @@ pub struct Groups<M: Replicated> {
     hosting: Mutex<()>,
     /// Groups whose replica was removed here because it was damaged.
     pub(crate) remade: parking_lot::Mutex<BTreeSet<u32>>,
-    runtime: Handle,
+    tasks: Tasks,
     /// Closed with the groups, where nobody else shares it.
     host: Option<Host>,
 }
@@ -88,10 +87,10 @@ impl<M: Replicated> Groups<M> {
     }
 
     /// Opens those of a host that have these numbers.
-    pub(crate) async fn open_on(shared: Shared, runtime: Handle, numbers: Range<u32>) -> Result<Self, OpenError> {
+    pub(crate) async fn open_on(shared: Shared, tasks: Tasks, numbers: Range<u32>) -> Result<Self, OpenError> {
         let replicas = Arc::new(Replicas { by_shard: RwLock::default(), changed: watch::Sender::new(()) });
         let (maintenance, hosting, remade) = Default::default();
-        let groups = Self { replicas, numbers, shared, maintenance, hosting, remade, runtime, host: None };
+        let groups = Self { replicas, numbers, shared, maintenance, hosting, remade, tasks, host: None };
         match groups.open_replicas().await {
             Ok(()) => Ok(groups),
             Err(error) => {
@@ -103,9 +102,8 @@ impl<M: Replicated> Groups<M> {
 
     async fn open_replicas(&self) -> Result<(), OpenError> {
         let (shared, numbers) = (self.shared.clone(), self.numbers.clone());
-        let found =
-            tokio::task::spawn_blocking(move || shared.replicas::<M>(&numbers)).await.map_err(task_failed)??;
-        let opening = found.into_iter().map(|shard| self.runtime.spawn(open_group(self.shared.clone(), shard)));
+        let found = blocking(move || shared.replicas::<M>(&numbers)).await.map_err(task_failed)??;
+        let opening = found.into_iter().map(|shard| self.tasks.spawn(open_group(self.shared.clone(), shard)));
         let mut failed = Ok(());
         for group in futures::future::join_all(opening).await {
             match group.map_err(task_failed) {
@@ -128,14 +126,14 @@ impl<M: Replicated> Groups<M> {
             return Ok(());
         }
         let log = self.shared.log.clone();
-        let recorded = tokio::task::spawn_blocking(move || {
+        let recorded = blocking(move || {
             let mut batch = log.batch();
             put_host(&mut batch, shard, HOST_GUEST);
             batch.put_meta(shard, tag::MUTE, &[]);
             log.commit(batch)
         });
         recorded.await.map_err(task_failed)??;
-        let opening = self.runtime.spawn(open_group(self.shared.clone(), shard));
+        let opening = self.tasks.spawn(open_group(self.shared.clone(), shard));
         let group = opening.await.map_err(task_failed)?;
         self.check_new(&group);
         self.replicas.insert(group);
@@ -159,7 +157,7 @@ impl<M: Replicated> Groups<M> {
         }
         drop(group);
         let shared = self.shared.clone();
-        let erased = tokio::task::spawn_blocking(move || {
+        let erased = blocking(move || {
             let mut batch = shared.log.batch();
             GroupLog::leave(&shared.log, &mut batch, shard);
             distrust::clear(&shared.log, &mut batch, shard)?;
@@ -271,6 +269,6 @@ async fn drain<M: Replicated>(group: &Group<M>) {
     }
 }
 
-pub(crate) fn task_failed(error: JoinError) -> OpenError {
+pub(crate) fn task_failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> OpenError {
     OpenError::Threads(std::io::Error::other(error))
 }

@@ -5,7 +5,9 @@ use crate::error::OpenError;
 use crate::groups::{Groups, task_failed};
 use crate::log_writer::Commit;
 use crate::open::{META, OpenOptions, Shared, Threads};
+use crate::runtime::{Tasks, blocking};
 use crate::starts::Starts;
+use crate::world;
 use flintwheel_shard::Replicated;
 use flintwheel_store::LogDb;
 use std::time::Duration;
@@ -19,6 +21,7 @@ const TASKS: Duration = Duration::from_secs(5);
 /// A node's databases, open, and threads for its groups: nothing that blocks elsewhere delays their ticks and elections.
 pub struct Host {
     shared: Shared,
+    /// None in a simulated world, which runs the tasks itself.
     runtime: Option<Runtime>,
     threads: Threads,
 }
@@ -32,22 +35,26 @@ impl Host {
     /// As [`Host::open`], with the given way to make batches durable.
     pub(crate) async fn open_with(options: OpenOptions, commit: Commit) -> Result<Self, OpenError> {
         options.check()?;
-        let opened = tokio::task::spawn_blocking(move || Shared::open(&options, commit)).await;
+        let opened = blocking(move || Shared::open(&options, commit)).await;
         let (shared, threads) = opened.map_err(task_failed)??;
+        if world::current().is_some() {
+            shared.sleepers.start(&Tasks::World, shared.writer.clone());
+            return Ok(Self { shared, runtime: None, threads });
+        }
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(TASK_THREADS).thread_name("raft").enable_all().build()?;
-        shared.sleepers.start(runtime.handle(), shared.writer.clone());
+        shared.sleepers.start(&Tasks::Threads(runtime.handle().clone()), shared.writer.clone());
         Ok(Self { shared, runtime: Some(runtime), threads })
     }
 
     /// Opens the replicas of shards that the node has, and returns when each leads or has stopped where this node is the only voter.
     pub async fn shards<M: Replicated>(&self) -> Result<Groups<M>, OpenError> {
-        Groups::open_on(self.shared.clone(), self.runtime().handle().clone(), 0..self.shared.shards).await
+        Groups::open_on(self.shared.clone(), self.tasks(), 0..self.shared.shards).await
     }
 
     /// The same for the meta group: the one group that is not a shard. Its number is [`META`].
     pub async fn meta<M: Replicated>(&self) -> Result<Groups<M>, OpenError> {
-        Groups::open_on(self.shared.clone(), self.runtime().handle().clone(), META..META + 1).await
+        Groups::open_on(self.shared.clone(), self.tasks(), META..META + 1).await
     }
 
     /// Shards of the cluster.
@@ -71,11 +78,11 @@ impl Host {
             // A panic in one of them was reported when it happened.
             threads.into_iter().for_each(|thread| drop(thread.join()));
         };
-        let _ = tokio::task::spawn_blocking(end).await;
+        let _ = blocking(end).await;
     }
 
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("the runtime is there until the host is closed")
+    fn tasks(&self) -> Tasks {
+        self.runtime.as_ref().map_or(Tasks::World, |runtime| Tasks::Threads(runtime.handle().clone()))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::groups::Replicas;
 use crate::message::{Answer, Offer, Request};
 use crate::mute;
 use crate::receive_snapshot::{Incoming, ReceiveError};
+use crate::runtime::blocking;
 use crate::sleep::{PAIR, Sleepers};
 use crate::snapshot::{Data, remove};
 use crate::state_machine::StateMachine;
@@ -134,7 +135,7 @@ impl<M: Replicated> Receiver<M> {
         work: impl FnOnce(&Incoming) -> Result<T, ReceiveError> + Send + 'static,
     ) -> Result<T, Failure> {
         let incoming = self.incoming.clone();
-        let done = tokio::task::spawn_blocking(move || work(&incoming)).await;
+        let done = blocking(move || work(&incoming)).await;
         done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }

@@ -70,6 +70,8 @@ pub(crate) async fn follow<M: Replicated>(
             break stopped;
         }
         tokio::select! {
+            // (Which comes first does not matter, but chance has no part in it.)
+            biased;
             changed = metrics.changed() => if changed.is_err() {
                 break Stopped::damaged("its Raft group panicked");
             },

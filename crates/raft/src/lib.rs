@@ -31,6 +31,7 @@ mod network;
 mod open;
 mod propose;
 mod receive_snapshot;
+mod runtime;
 mod send_snapshot;
 mod sleep;
 mod snapshot;
@@ -41,6 +42,7 @@ mod tail;
 mod transport;
 mod types;
 mod verify;
+mod world;
 
 pub use error::{OpenError, ProposeError, StopKind, Stopped};
 pub use fatal::FatalHook;
@@ -60,6 +62,7 @@ pub use sleep::PAIR;
 pub use starts::Starts;
 pub use state::GroupState;
 pub use transport::{CallError, Inbound, Lane, NoTransport, Peer, Transport};
+pub use world::{World, enter};
 
 #[cfg(test)]
 mod tests;

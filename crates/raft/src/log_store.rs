@@ -4,6 +4,7 @@ use crate::error::Stopped;
 use crate::fence::Fence;
 use crate::group_log::{GroupLog, LogError};
 use crate::log_writer::{LogWriter, Op};
+use crate::runtime::blocking;
 use crate::types::{Entry, LogId, Types, Vote};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use openraft::storage::{IOFlushed, RaftLogStorage};
@@ -35,7 +36,7 @@ impl LogStore {
             }
             indexes.start = found.on_disk.end;
             let log = self.log.clone();
-            let read = tokio::task::spawn_blocking(move || log.read_disk(found.on_disk, limit));
+            let read = blocking(move || log.read_disk(found.on_disk, limit));
             let entries = read.await.map_err(io::Error::other)?.map_err(|error| self.failed(error))?;
             if !entries.is_empty() {
                 return Ok(entries);

@@ -6,8 +6,12 @@
 use crate::codec::{encode_entry, encode_number, encode_position, encode_vote, place};
 use crate::fatal::FatalHook;
 use crate::group_log::{GroupLog, NODE, tag};
+use crate::runtime::Runtime;
 use crate::types::{Entry, LogId, Types, Vote};
+use crate::world;
 use flintwheel_store::{LogBatch, LogDb, StoreError};
+use futures::executor::block_on;
+use openraft::AsyncRuntime;
 use openraft::storage::IOFlushed;
 use std::collections::BTreeMap;
 use std::io;
@@ -51,20 +55,27 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Starts the thread. It ends when the last clone is dropped, having written everything, or after a failure.
+    /// Starts the thread; a task, where the world is simulated. It ends when the last clone is dropped, having written everything, or after
+    /// a failure.
     pub(crate) fn start(
         db: Arc<LogDb>,
         commit: Commit,
         fatal: FatalHook,
-    ) -> io::Result<(Self, thread::JoinHandle<()>)> {
+    ) -> io::Result<(Self, Option<thread::JoinHandle<()>>)> {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let written = Arc::new(AtomicU64::new(0));
         let counter = written.clone();
-        let thread = thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
-            if let Err(error) = run(&db, commit, waiting, &counter) {
+        let writing = async move {
+            if let Err(error) = run(&db, commit, waiting, &counter).await {
                 fatal.call(&error);
             }
-        })?;
+        };
+        let thread = if world::current().is_some() {
+            drop(Runtime::spawn(writing));
+            None
+        } else {
+            Some(thread::Builder::new().name("log-writer".to_owned()).spawn(move || block_on(writing))?)
+        };
         Ok((Self { queue, written }, thread))
     }
 
@@ -111,25 +122,21 @@ fn stopped() -> io::Error {
     io::Error::other("the log writer has stopped, because the disk failed or the node is shutting down")
 }
 
-fn run(db: &LogDb, commit: Commit, mut queue: mpsc::Receiver<Op>, written: &AtomicU64) -> Result<(), StoreError> {
+async fn run(db: &LogDb, commit: Commit, mut queue: mpsc::Receiver<Op>, written: &AtomicU64) -> Result<(), StoreError> {
     let mut ops = Vec::with_capacity(QUEUE);
     let mut pending = Pending::new(db);
-    let flush = |pending: Pending<'_>| {
-        written.fetch_add(pending.batch.bytes() as u64, Ordering::Relaxed);
-        pending.commit(db, commit)
-    };
-    while queue.blocking_recv_many(&mut ops, QUEUE) > 0 {
+    while queue.recv_many(&mut ops, QUEUE).await > 0 {
         for op in ops.drain(..) {
             pending.add(op);
             if pending.batch.bytes() >= MOST_BYTES {
-                flush(std::mem::replace(&mut pending, Pending::new(db)))?;
+                std::mem::replace(&mut pending, Pending::new(db)).commit(db, commit, written).await?;
             }
         }
         if pending.is_awaited() {
-            flush(std::mem::replace(&mut pending, Pending::new(db)))?;
+            std::mem::replace(&mut pending, Pending::new(db)).commit(db, commit, written).await?;
         }
     }
-    if pending.batch.is_empty() { Ok(()) } else { flush(pending) }
+    if pending.batch.is_empty() { Ok(()) } else { pending.commit(db, commit, written).await }
 }
 
 /// What the next sync makes durable, and who waits for it.
@@ -199,8 +206,11 @@ impl<'db> Pending<'db> {
     }
 
     /// Nobody is told anything before the disk has said yes.
-    fn commit(self, db: &LogDb, commit: Commit) -> Result<(), StoreError> {
+    async fn commit(self, db: &LogDb, commit: Commit, written: &AtomicU64) -> Result<(), StoreError> {
+        written.fetch_add(self.batch.bytes() as u64, Ordering::Relaxed);
+        world::writing().await;
         commit(db, self.batch)?;
+        world::writing().await;
         for append in self.appends.into_values() {
             append.log.set_durable(append.epoch, append.end);
             append.done.io_completed(Ok(()));

@@ -6,10 +6,11 @@
 use crate::codec::Applied;
 use crate::group::Group;
 use crate::groups::Groups;
+use crate::runtime::{Moment, blocking};
 use flintwheel_shard::Replicated;
 use flintwheel_store::StoreError;
 use openraft::async_runtime::WatchReceiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
@@ -33,7 +34,7 @@ pub(crate) struct Maintenance {
 #[derive(Default)]
 struct LastFlush {
     /// Not yet since the start: then what a crash left in the log is flushed first, so that crashes don't make it grow.
-    at: Option<Instant>,
+    at: Option<Moment>,
     log_bytes: u64,
 }
 
@@ -44,7 +45,7 @@ impl<M: Replicated> Groups<M> {
         self.iter().for_each(|group| group.inner.exports.expire());
         let shared = self.shared.clone();
         // An error means that the runtime ends: databases note their files when they are closed too.
-        let _ = tokio::task::spawn_blocking(move || (shared.log.note_files(), shared.state.note_files())).await;
+        let _ = blocking(move || (shared.log.note_files(), shared.state.note_files())).await;
         let last = self.maintenance.last.lock().await;
         let log_bytes = self.shared.writer.bytes_written().saturating_sub(last.log_bytes);
         let limits = &self.shared.limits;
@@ -59,9 +60,9 @@ impl<M: Replicated> Groups<M> {
         let mut last = self.maintenance.last.lock().await;
         let written = self.shared.writer.bytes_written();
         let applied: Vec<_> = self.iter().map(|group| (group.inner.machine.applied(), group)).collect();
-        let started = Instant::now();
+        let started = Moment::now();
         let state = self.shared.state.clone();
-        match tokio::task::spawn_blocking(move || state.flush()).await.map_err(JoinError::try_into_panic) {
+        match blocking(move || state.flush()).await.map_err(JoinError::try_into_panic) {
             Ok(flushed) => flushed?,
             Err(Ok(panic)) => std::panic::resume_unwind(panic),
             // The runtime ends, and took the task before it began. What is not flushed stands in the log.
@@ -70,7 +71,7 @@ impl<M: Replicated> Groups<M> {
         let took = started.elapsed();
         futures::future::join_all(applied.iter().map(|(applied, group)| mark(group, applied.clone()))).await;
         let log_bytes = written.saturating_sub(last.log_bytes);
-        *last = LastFlush { at: Some(Instant::now()), log_bytes: written };
+        *last = LastFlush { at: Some(Moment::now()), log_bytes: written };
         tracing::debug!(?took, log_bytes, "the state was flushed");
         Ok(Maintained { flushed: true, took, log_bytes })
     }

@@ -4,6 +4,7 @@
 //! that node had then was removed or lost; a new one that took that membership for the present would elect itself, and decide alone.
 
 use crate::group::Inner;
+use crate::runtime::blocking;
 use crate::state_machine::StateMachine;
 use crate::types::{LogId, Types};
 use flintwheel_shard::Replicated;
@@ -23,7 +24,7 @@ pub(crate) async fn heed<M: Replicated>(inner: &Inner<M>, raft: &Raft<Types, Sta
         return;
     }
     let log = inner.log.clone();
-    match tokio::task::spawn_blocking(move || log.speak()).await {
+    match blocking(move || log.speak()).await {
         Ok(Ok(())) => raft.runtime_config().elect(true),
         // It hears more soon.
         other => tracing::warn!(shard = inner.machine.group, ?other, "a new replica does not vote yet"),

@@ -156,6 +156,8 @@ impl<M: Replicated> RaftNetworkV2<Types> for Replica<M> {
         // What is sent is the state as it is now, which is at or after the position that openraft knows.
         let sending = send_snapshot::send(self, vote, snapshot.meta.last_log_id, option.soft_ttl());
         tokio::select! {
+            // In order, so that nothing depends on chance.
+            biased;
             sent = sending => sent,
             closed = cancel => Err(closed.into()),
         }

@@ -17,6 +17,7 @@ use crate::machine::{Machine, applied_in, replace};
 use crate::network::Network;
 use crate::propose::InFlight;
 use crate::receive_snapshot::Incoming;
+use crate::runtime::{Runtime, Tasks};
 use crate::sleep::{Doze, Sleeper, Sleepers};
 use crate::snapshot::{Exports, Outgoing};
 use crate::starts::{self, Words};
@@ -24,15 +25,15 @@ use crate::state::columns;
 use crate::state_machine::StateMachine;
 use crate::transport::{NoTransport, Transport};
 use crate::types::{LogId, Types, next_index};
+use crate::world;
 use flintwheel_shard::Replicated;
 use flintwheel_store::{DataDir, Fault, LogBatch, LogDb, StateDb, StateOptions, StoreError};
-use openraft::{BasicNode, Raft};
+use openraft::{AsyncRuntime, BasicNode, Raft};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// How to open the groups of a node.
@@ -81,6 +82,8 @@ pub struct Limits {
     pub replay_bytes: u64,
     /// The longest that changes stay unflushed, however few.
     pub flush_interval: Duration,
+    /// Entries below the last flush that each group keeps: what a peer that lags a little needs.
+    pub log_kept: u64,
     /// Threads that apply entries.
     pub apply_threads: usize,
     /// Bytes of snapshots that the node sends in a second, at most.
@@ -97,6 +100,7 @@ impl Default for Limits {
             log_memory: 64 << 20,
             replay_bytes: 64 << 20,
             flush_interval: Duration::from_secs(60),
+            log_kept: 64,
             apply_threads: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8)),
             // Leaves room for the log on a gigabit, and a shard of a gigabyte is there in 20 s.
             snapshot_bytes_per_second: 64 << 20,
@@ -169,17 +173,13 @@ pub(crate) type Threads = Vec<std::thread::JoinHandle<()>>;
 impl Shared {
     /// Opens the databases and starts the threads. Blocks.
     pub(crate) fn open(options: &OpenOptions, commit: Commit) -> Result<(Self, Threads), OpenError> {
-        // One that has lost something is of use only where others have what it had.
-        let log = if options.has_peers { distrust::open(&options.data)? } else { LogDb::open(&options.data)? };
-        let log = Arc::new(log);
+        let log = open_log(options)?;
         starts::check(&log)?;
         let shards = found(&log, options)?;
-        let (groups, all) = (log.groups()?, options.has_peers);
-        let (state, _) = StateDb::open_or_salvage(&options.data, options.state, &columns(), &groups, all)?;
-        let state = Arc::new(state);
+        let state = open_state(options, &log)?;
         let (writer, thread) = LogWriter::start(log.clone(), commit, options.fatal.clone())?;
         let (pool, mut threads) = ApplyPool::start(options.limits.apply_threads)?;
-        threads.push(thread);
+        threads.extend(thread);
         let snapshots = options.data.path().join("snapshots");
         let outgoing = Outgoing::open(snapshots.join("out"), options.limits.snapshot_bytes_per_second)?;
         let node = options.data.identity().node;
@@ -218,6 +218,26 @@ impl Shared {
         }
         Ok(hosted)
     }
+}
+
+/// The node's log: on its disk, or on what its simulated world has for one, which is never damaged.
+fn open_log(options: &OpenOptions) -> Result<Arc<LogDb>, OpenError> {
+    Ok(Arc::new(match world::current() {
+        Some(world) => LogDb::on(world.log(), &options.data)?,
+        // One that has lost something is of use only where others have what it had.
+        None if options.has_peers => distrust::open(&options.data)?,
+        None => LogDb::open(&options.data)?,
+    }))
+}
+
+/// Its state, in the same way.
+fn open_state(options: &OpenOptions, log: &LogDb) -> Result<Arc<StateDb>, OpenError> {
+    if let Some(world) = world::current() {
+        return Ok(Arc::new(StateDb::on(world.state(), &options.data, &columns())));
+    }
+    let (groups, all) = (log.groups()?, options.has_peers);
+    let (state, _) = StateDb::open_or_salvage(&options.data, options.state, &columns(), &groups, all)?;
+    Ok(Arc::new(state))
 }
 
 /// In what part this node has a replica of a group, if it has one.
@@ -294,7 +314,7 @@ pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Gro
     }
     let in_flight = InFlight::new(shared.limits.in_flight_bytes, shared.limits.entry_bytes);
     let inner = Arc::new_cyclic(|me: &Weak<Inner<M>>| {
-        let doze = Doze::new(me.clone(), shared.sleepers.clone(), Handle::current());
+        let doze = Doze::new(me.clone(), shared.sleepers.clone(), Tasks::current());
         Inner { raft, machine, log, exports, in_flight, leadership, doze }
     });
     let sleeper: Weak<Inner<M>> = Arc::downgrade(&inner);
@@ -322,9 +342,10 @@ async fn start<M: Replicated>(
     };
     let (transport, exports) = (shared.transport.clone(), exports.clone());
     let network = Network { transport, machine: machine.clone(), exports, sleepers: shared.sleepers.clone() };
-    let raft = Raft::new(shared.node, raft_config(!log.is_mute())?, network, store, state_machine).await?;
+    let config = raft_config(!log.is_mute(), shared.limits.log_kept)?;
+    let raft = Raft::new(shared.node, config, network, store, state_machine).await?;
     let mut leadership = seen.subscribe();
-    tokio::spawn(follow(raft.clone(), machine.clone(), seen));
+    drop(Runtime::spawn(follow(raft.clone(), machine.clone(), seen)));
     let is_new = founder && !raft.is_initialized().await?;
     if is_new {
         raft.initialize(BTreeMap::from([(shared.node, BasicNode::new(shared.address.as_ref()))])).await?;

@@ -4,6 +4,7 @@
 
 use crate::message::{Answer, Offer, Request};
 use crate::network::Replica;
+use crate::runtime::blocking;
 use crate::snapshot::Export;
 use crate::types::{LogId, Types, Vote};
 use bytes::Bytes;
@@ -61,7 +62,7 @@ async fn send_file<M: Replicated>(
     while offset < file.bytes {
         let length = PIECE.min(file.bytes - offset);
         let (path, at) = (export.dir().join(&file.name), offset);
-        let read = tokio::task::spawn_blocking(move || read_piece(&path, at, length)).await;
+        let read = blocking(move || read_piece(&path, at, length)).await;
         let bytes = read.map_err(io::Error::other).flatten();
         let bytes = bytes.map_err(|error| replica.away(&format!("the snapshot can't be read: {error}")))?;
         replica.exports.pace(length).await;

@@ -7,6 +7,7 @@ use crate::codec::Applied;
 use crate::group_log::GroupLog;
 use crate::machine::Machine;
 use crate::receive_snapshot::Staged;
+use crate::runtime::{Moment, blocking, sleep_until};
 use crate::types::{LogId, SnapshotMeta, Types};
 use flintwheel_shard::Replicated;
 use flintwheel_store::ExportedFile;
@@ -17,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 /// Snapshots that a node sends at a time. Each reads and sends at the full rate that is allowed; more would only make all of them late.
@@ -54,7 +55,7 @@ impl<M: Replicated> RaftSnapshotBuilder<Types> for MarkBuilder<M> {
             }
             mark(&machine)
         };
-        tokio::task::spawn_blocking(build).await.map_err(io::Error::other)?
+        blocking(build).await.map_err(io::Error::other)?
     }
 }
 
@@ -103,7 +104,7 @@ pub(crate) struct Outgoing {
     turns: Semaphore,
     bytes_per_second: u64,
     /// When what was sent so far will have been sent at that rate.
-    paced_until: Mutex<Instant>,
+    paced_until: Mutex<Moment>,
     next: AtomicU64,
 }
 
@@ -112,7 +113,7 @@ impl Outgoing {
     pub(crate) fn open(root: PathBuf, bytes_per_second: u64) -> io::Result<Self> {
         remove(&root);
         fs::create_dir_all(&root)?;
-        let (turns, paced_until) = (Semaphore::new(TURNS), Mutex::new(Instant::now()));
+        let (turns, paced_until) = (Semaphore::new(TURNS), Mutex::new(Moment::now()));
         Ok(Self { root, turns, bytes_per_second, paced_until, next: AtomicU64::new(0) })
     }
 }
@@ -121,7 +122,7 @@ impl Outgoing {
 pub(crate) struct Exports {
     node: Arc<Outgoing>,
     log: Arc<GroupLog>,
-    last: Mutex<Option<(Arc<Export>, Instant)>>,
+    last: Mutex<Option<(Arc<Export>, Moment)>>,
 }
 
 impl Exports {
@@ -138,10 +139,10 @@ impl Exports {
     pub(crate) async fn pace(&self, bytes: u64) {
         let takes = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / self.node.bytes_per_second.max(1));
         let mut until = self.node.paced_until.lock().await;
-        *until = (*until).max(Instant::now()) + takes;
+        *until = (*until).max(Moment::now()) + takes;
         let mine = *until;
         drop(until);
-        tokio::time::sleep_until(mine.into()).await;
+        sleep_until(mine).await;
     }
 
     /// The position of the files that are there, if the log still goes on from them: a replica that was interrupted shall be sent the same
@@ -153,7 +154,7 @@ impl Exports {
         export.map(|(export, _)| export.applied.clone())
     }
 
-    fn is_of_use(&self, export: &Export, used: Instant) -> bool {
+    fn is_of_use(&self, export: &Export, used: Moment) -> bool {
         export.applied.last >= self.log.purged() && used.elapsed() < KEEP
     }
 
@@ -169,17 +170,17 @@ impl Exports {
             && export.applied.last >= least
             && self.is_of_use(export, *used)
         {
-            *used = Instant::now();
+            *used = Moment::now();
             return Ok(export.clone());
         }
         *last = None;
         let number = self.node.next.fetch_add(1, Ordering::Relaxed);
         let dir = self.node.root.join(format!("{}-{number}", machine.group));
         let machine = machine.clone();
-        let made = tokio::task::spawn_blocking(move || export(&machine, dir)).await.map_err(io::Error::other)??;
+        let made = blocking(move || export(&machine, dir)).await.map_err(io::Error::other)??;
         assert!(made.applied.last >= least, "what was flushed is applied");
         let made = Arc::new(made);
-        *last = Some((made.clone(), Instant::now()));
+        *last = Some((made.clone(), Moment::now()));
         Ok(made)
     }
 

@@ -7,6 +7,7 @@ use crate::error::OpenError;
 use crate::group_log::{NODE, tag};
 use crate::groups::task_failed;
 use crate::open::{number, put_number};
+use crate::runtime::{blocking, random};
 use flintwheel_store::{LogDb, StoreError};
 use std::sync::{Arc, Weak};
 
@@ -46,7 +47,7 @@ impl Starts {
         work: impl FnOnce(&LogDb) -> Result<T, OpenError> + Send + 'static,
     ) -> Result<Option<T>, OpenError> {
         let Some(log) = self.log.upgrade() else { return Ok(None) };
-        tokio::task::spawn_blocking(move || work(&log)).await.map_err(task_failed)?.map(Some)
+        blocking(move || work(&log)).await.map_err(task_failed)?.map(Some)
     }
 }
 
@@ -97,7 +98,7 @@ fn begin(log: &LogDb) -> Result<(u64, u64), OpenError> {
     if last.epoch > last.confirmed {
         return Ok((last.epoch, last.incarnation));
     }
-    let (epoch, incarnation) = (last.confirmed + 1, rand::random());
+    let (epoch, incarnation) = (last.confirmed + 1, random());
     let mut batch = log.batch();
     put_number(&mut batch, tag::EPOCH, epoch);
     put_number(&mut batch, tag::CONFIRMED, last.confirmed);

@@ -30,7 +30,7 @@ impl openraft::RaftTypeConfig for Types {
         = openraft::impls::InlineBatch<T>
     where
         T: OptionalSend + 'static;
-    type AsyncRuntime = openraft::TokioRuntime;
+    type AsyncRuntime = crate::runtime::Runtime;
     type ErrorSource = openraft::impls::BoxedErrorSource;
 }
 

@@ -6,6 +6,7 @@ use crate::group::Group;
 use crate::group_log::GroupLog;
 use crate::groups::Groups;
 use crate::machine::Machine;
+use crate::runtime::blocking;
 use flintwheel_shard::Replicated;
 use flintwheel_store::{Fault, StoreError};
 use std::ops::ControlFlow;
@@ -23,7 +24,7 @@ impl<M: Replicated> Groups<M> {
             let (machine, log, still) = (group.inner.machine.clone(), group.inner.log.clone(), wanted.0.clone());
             drop(group);
             // An error means that the runtime ends; what was found is with the group.
-            let _ = tokio::task::spawn_blocking(move || verify(&machine, &log, bytes_per_second, &still)).await;
+            let _ = blocking(move || verify(&machine, &log, bytes_per_second, &still)).await;
         }
     }
 

@@ -5,7 +5,8 @@
 
 use crate::error::StoreError;
 use crate::exported::ExportedFile;
-use crate::state_db::{Column, Db, StateDb, whole_group};
+use crate::shelf;
+use crate::state_db::{Base, Column, Db, StateDb, whole_group};
 use rocksdb::{DBRawIteratorWithThreadMode, Options, SnapshotWithThreadMode, SstFileWriter};
 use std::fs::{self, File};
 use std::io;
@@ -40,7 +41,11 @@ impl StateDb {
         pinned: impl FnOnce(),
         written: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Option<Vec<ExportedFile>>, StoreError> {
-        let snapshot = self.db.snapshot();
+        if let Base::Shelf(base) = &self.base {
+            let columns: Vec<_> = columns.iter().map(|column| (column.0, self.name(*column))).collect();
+            return shelf::export(base, group, &columns, dir, pinned).map(Some);
+        }
+        let snapshot = self.rocks().snapshot();
         pinned();
         make_empty(dir)?;
         let export = Export { db: self, dir, file_bytes: FILE_BYTES, written, untold: 0, files: Vec::new() };
@@ -164,7 +169,7 @@ pub(crate) mod tests {
 
     /// An export in files of about this length, which nobody disturbs.
     pub(crate) fn export_in(db: &StateDb, group: u32, dir: &Path, file_bytes: u64) -> Vec<ExportedFile> {
-        let snapshot = db.db.snapshot();
+        let snapshot = db.rocks().snapshot();
         make_empty(dir).unwrap();
         let written = &mut |_| ControlFlow::Continue(());
         let export = Export { db, dir, file_bytes, written, untold: 0, files: Vec::new() };
@@ -238,7 +243,7 @@ pub(crate) mod tests {
             db.write(batch).unwrap();
             put(&db, 1, &round(3 + calls));
             db.flush().unwrap();
-            ALL.iter().for_each(|column| db.db.compact_range_cf(db.column(*column), None::<&[u8]>, None::<&[u8]>));
+            ALL.iter().for_each(|column| db.rocks().compact_range_cf(db.column(*column), None::<&[u8]>, None::<&[u8]>));
             ControlFlow::Continue(())
         };
         let dir = root.path().join("export");

@@ -5,7 +5,8 @@
 use crate::error::{Fault, StoreError};
 use crate::exported::{ExportedFile, verify};
 use crate::keys::group_end;
-use crate::state_db::{Column, StateDb};
+use crate::shelf;
+use crate::state_db::{Base, Column, StateDb};
 use rocksdb::IngestExternalFileOptions;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,12 @@ impl StateDb {
     pub fn import(&self, group: u32, columns: &[Column], dir: &Path, files: &[ExportedFile]) -> Result<(), StoreError> {
         let files = self.checked(columns, dir, files)?;
         self.clear(group, columns)?;
+        if let Base::Shelf(base) = &self.base {
+            for (column, paths) in files {
+                paths.iter().try_for_each(|path| shelf::ingest(base, column.0, path))?;
+            }
+            return self.flush();
+        }
         for (column, paths) in files {
             for (n, some) in paths.chunks(FILES).enumerate() {
                 if n > 0 {
@@ -84,7 +91,7 @@ impl StateDb {
     /// Compacts what the group has at the top level down. No error comes of it: if it fails because the database does, the next call says so.
     fn make_room(&self, group: u32, column: Column) {
         let (from, to) = (group.to_be_bytes(), group_end(group));
-        self.db.compact_range_cf(self.column(column), Some(from), Some(to));
+        self.rocks().compact_range_cf(self.column(column), Some(from), Some(to));
     }
 
     /// Takes files of a column in. All writers wait while RocksDB does that, and it must not write memory out meanwhile: so if the files' keys
@@ -105,7 +112,7 @@ impl StateDb {
         // Copied and synced: the caller needs the files again if there is a crash.
         options.set_move_files(false);
         options.set_allow_blocking_flush(may_flush);
-        self.db.ingest_external_file_cf_opts(self.column(column), &options, paths.to_vec())
+        self.rocks().ingest_external_file_cf_opts(self.column(column), &options, paths.to_vec())
     }
 }
 
@@ -329,12 +336,12 @@ mod tests {
         let (fresh, full) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for db in [open(&fresh), occupied(&full).0] {
             // What compaction does by itself, and when, must not decide what is seen here.
-            let manual = |column| db.db.set_options_cf(db.column(column), &[("disable_auto_compactions", "true")]);
+            let manual = |column| db.rocks().set_options_cf(db.column(column), &[("disable_auto_compactions", "true")]);
             ALL.into_iter().try_for_each(manual).unwrap();
             db.import(GROUP, &ALL, &dir, &files).unwrap();
             for column in ALL {
                 let given = files.iter().filter(|file| file.column == db.name(column)).count();
-                let live = db.db.live_files().unwrap();
+                let live = db.rocks().live_files().unwrap();
                 let top =
                     live.iter().filter(|file| file.column_family_name == db.name(column) && file.level == 0).count();
                 // Beside what was flushed before and after.

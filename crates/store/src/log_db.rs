@@ -5,20 +5,24 @@
 use crate::data_dir::DataDir;
 use crate::error::{Fault, StoreError};
 use crate::keys::{entry_key, group_end, group_key, index_of};
-use crate::log_batch::LogBatch;
+use crate::log_batch::{ENTRIES_COLUMN, LogBatch, META_COLUMN, Writes};
 use crate::log_salvage::{self, Lost};
 use crate::manifest::{self, Manifest};
 use crate::mark::{Mark, WORDS};
 use crate::options;
+use crate::shelf::Shelf;
 use crate::state_db::{TELL, whole_group};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_PENDING_COMPACTION_BYTES, PropName, SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, ReadOptions, SingleThreaded, WriteOptions};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, ReadOptions, SingleThreaded, WriteBatch, WriteOptions,
+};
 use std::fs;
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Its folder in the data directory.
@@ -26,12 +30,14 @@ pub(crate) const NAME: &str = "log";
 /// Where one that can't be used goes, and the note that this one is such, in the data directory.
 pub(crate) const OLD: &str = "log.damaged";
 const NOTE: &str = "log.damage";
-const ENTRIES: &str = "log";
-const META: &str = "meta";
+pub(crate) const ENTRIES: &str = "log";
+pub(crate) const META: &str = "meta";
+
+type Db = DBWithThreadMode<SingleThreaded>;
 
 /// The log of all groups of a node.
 pub struct LogDb {
-    db: DBWithThreadMode<SingleThreaded>,
+    base: Base,
     path: PathBuf,
     mark: Mark,
     /// Something of it can't be read.
@@ -51,6 +57,12 @@ pub enum Loss {
     Groups,
     /// Any group may have lost something, and why.
     All(StoreError),
+}
+
+/// What it stands on.
+enum Base {
+    Rocks(Db),
+    Shelf(Arc<dyn Shelf>),
 }
 
 /// Sizes, in bytes.
@@ -146,12 +158,21 @@ impl LogDb {
         ];
         let db = DBWithThreadMode::open_cf_descriptors(&options::log_db(), &path, columns)
             .map_err(|e| StoreError::from_rocksdb(&path, "open", &e))?;
-        let log = Self { db, path, mark, damaged: AtomicBool::new(false), manifest: None, dir: dir.clone() };
+        let log = Self::with(Base::Rocks(db), path, mark, dir);
         // A reader walks past every range removal in memory: write the memory table out before there are thousands.
-        log.db
+        log.rocks()
             .set_options_cf(log.column(ENTRIES), &[("memtable_max_range_deletions", "1000")])
             .map_err(|e| log.failed("set options", &e))?;
         Ok(log)
+    }
+
+    /// One that stands on a simulation's maps.
+    pub fn on(shelf: Arc<dyn Shelf>, dir: &DataDir) -> Result<Self, StoreError> {
+        Ok(Self::with(Base::Shelf(shelf), dir.path().join(NAME), Mark::open(dir.path())?, dir))
+    }
+
+    fn with(base: Base, path: PathBuf, mark: Mark, dir: &DataDir) -> Self {
+        Self { base, path, mark, damaged: AtomicBool::new(false), manifest: None, dir: dir.clone() }
     }
 
     /// Notes which files it has, where that has changed, so that the next start finds whether they are there. Call it about once a second. Blocks.
@@ -161,16 +182,28 @@ impl LogDb {
 
     /// An empty batch.
     pub fn batch(&self) -> LogBatch<'_> {
-        LogBatch::new(self.column(ENTRIES), self.column(META))
+        LogBatch::new(match self.base {
+            Base::Rocks(_) => Writes::Rocks(WriteBatch::default(), self),
+            Base::Shelf(_) => Writes::Shelf(Vec::new()),
+        })
     }
 
     /// Writes and syncs. When this returns, the batch survives a loss of power; on an error, nothing is known: stop the process.
     pub fn commit(&self, batch: LogBatch<'_>) -> Result<(), StoreError> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        // (A compaction that has come to a damaged block: no other write will do better, in this process or the next.)
-        self.db.write_opt(batch.batch, &options).map_err(|e| self.failed("write and sync", &e))?;
-        self.mark.advance(self.written())
+        match (&self.base, batch.writes) {
+            (Base::Rocks(db), Writes::Rocks(batch, _)) => {
+                // (A compaction that has come to a damaged block: no other write will do better, in this process or the next.)
+                db.write_opt(batch, &options).map_err(|e| self.failed("write and sync", &e))?;
+                self.mark.advance(self.written())
+            }
+            (Base::Shelf(shelf), Writes::Shelf(changes)) => {
+                shelf.write(changes, true);
+                Ok(())
+            }
+            _ => unreachable!("the batch was made by this database"),
+        }
     }
 
     /// Whether something of it can't be read. The next [`Self::open_anyway`] makes it anew from what can.
@@ -200,9 +233,21 @@ impl LogDb {
         indexes: Range<u64>,
         mut visit: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        let (from, to) = (entry_key(group, indexes.start), entry_key(group, indexes.end));
+        if let Base::Shelf(shelf) = &self.base {
+            let mut failed = Ok(());
+            shelf.scan(ENTRIES_COLUMN, &from, &to, &mut |key, value| match self.index(key) {
+                Ok(index) => visit(index, value),
+                Err(error) => {
+                    failed = Err(error);
+                    ControlFlow::Break(())
+                }
+            });
+            return failed;
+        }
         let mut options = ReadOptions::default();
-        options.set_iterate_range(entry_key(group, indexes.start).as_slice()..entry_key(group, indexes.end).as_slice());
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(ENTRIES), options);
+        options.set_iterate_range(from.as_slice()..to.as_slice());
+        let mut cursor = self.rocks().raw_iterator_cf_opt(self.column(ENTRIES), options);
         cursor.seek_to_first();
         while let Some((key, value)) = cursor.item() {
             if visit(self.index(key)?, value).is_break() {
@@ -225,9 +270,16 @@ impl LogDb {
 
     /// The last entry of `group`: index and bytes. Entries follow each other.
     pub fn last_entry(&self, group: u32) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let (from, to) = (entry_key(group, 0), group_end(group));
+        if let Base::Shelf(shelf) = &self.base {
+            return shelf
+                .last(ENTRIES_COLUMN, &from, &to)
+                .map(|(key, value)| Ok((self.index(&key)?, value)))
+                .transpose();
+        }
         let mut options = ReadOptions::default();
-        options.set_iterate_range(entry_key(group, 0).as_slice()..group_end(group).as_slice());
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(ENTRIES), options);
+        options.set_iterate_range(from.as_slice()..to.as_slice());
+        let mut cursor = self.rocks().raw_iterator_cf_opt(self.column(ENTRIES), options);
         cursor.seek_to_last();
         match cursor.status().map_err(|e| self.failed("read the last entry", &e)) {
             Ok(()) => cursor.item().map(|(key, value)| Ok((self.index(key)?, value.to_vec()))).transpose(),
@@ -258,13 +310,17 @@ impl LogDb {
     /// One of the group's named values.
     pub fn meta(&self, group: u32, tag: u8) -> Result<Option<Vec<u8>>, StoreError> {
         let mut key = Vec::new();
-        let value = self.db.get_cf(self.column(META), group_key(&mut key, group, &[tag]));
+        let key = group_key(&mut key, group, &[tag]);
+        let value = match &self.base {
+            Base::Rocks(db) => db.get_cf(self.column(META), key),
+            Base::Shelf(shelf) => Ok(shelf.get(META_COLUMN, key)),
+        };
         value.map_err(|e| self.failed("read meta", &e))
     }
 
-    /// Visits all named values of a group: tag and value.
+    /// Visits all named values of a group: tag and value. (A simulation makes no database anew.)
     pub(crate) fn metas(&self, group: u32, mut visit: impl FnMut(u8, &[u8])) -> Result<(), StoreError> {
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(META), whole_group(group));
+        let mut cursor = self.rocks().raw_iterator_cf_opt(self.column(META), whole_group(group));
         cursor.seek_to_first();
         while let Some((key, value)) = cursor.item() {
             let tag = key.get(4).ok_or_else(|| {
@@ -279,10 +335,11 @@ impl LogDb {
     /// Reads all that there is of a group once, so that what is damaged in the files is found. `read` is told how many bytes it was since it was told last,
     /// and may break it off.
     pub fn verify(&self, group: u32, read: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<(), StoreError> {
+        let Base::Rocks(db) = &self.base else { return Ok(()) };
         for name in [META, ENTRIES] {
             let mut options = whole_group(group);
             options.fill_cache(false);
-            let mut cursor = self.db.raw_iterator_cf_opt(self.column(name), options);
+            let mut cursor = db.raw_iterator_cf_opt(self.column(name), options);
             cursor.seek_to_first();
             let mut untold = 0;
             while let Some((key, value)) = cursor.item() {
@@ -300,12 +357,20 @@ impl LogDb {
     /// The groups that have a named value, in order.
     pub fn groups(&self) -> Result<Vec<u32>, StoreError> {
         let mut groups = Vec::new();
-        let mut cursor = self.db.raw_iterator_cf(self.column(META));
+        if let Base::Shelf(shelf) = &self.base {
+            let mut keys = Vec::new();
+            shelf.scan(META_COLUMN, &[], &[0xff; 8], &mut |key, _| {
+                keys.push(key.to_vec());
+                ControlFlow::Continue(())
+            });
+            groups = keys.iter().map(|key| self.group(key)).collect::<Result<_, _>>()?;
+            groups.dedup();
+            return Ok(groups);
+        }
+        let mut cursor = self.rocks().raw_iterator_cf(self.column(META));
         cursor.seek_to_first();
         while let Some(key) = cursor.key() {
-            let group = key.first_chunk().map(|group| u32::from_be_bytes(*group)).ok_or_else(|| {
-                StoreError::new(Fault::Damaged, &self.path, format!("the key {key:02x?} names no group"))
-            })?;
+            let group = self.group(key)?;
             groups.push(group);
             cursor.seek(group_end(group));
         }
@@ -315,7 +380,10 @@ impl LogDb {
 
     /// How many writes it has made durable, ever. A database that was closed, or whose process was killed, has no fewer when it is opened again.
     pub fn written(&self) -> u64 {
-        self.db.latest_sequence_number()
+        match &self.base {
+            Base::Rocks(db) => db.latest_sequence_number(),
+            Base::Shelf(_) => 0,
+        }
     }
 
     /// Where it is on disk.
@@ -325,8 +393,9 @@ impl LogDb {
 
     /// Sizes for metrics.
     pub fn stats(&self) -> LogStats {
+        let Base::Rocks(db) = &self.base else { return LogStats::default() };
         let sum = |name: &PropName| {
-            let of = |column| self.db.property_int_value_cf(self.column(column), name).ok().flatten().unwrap_or(0);
+            let of = |column| db.property_int_value_cf(self.column(column), name).ok().flatten().unwrap_or(0);
             of(ENTRIES) + of(META)
         };
         LogStats {
@@ -337,8 +406,22 @@ impl LogDb {
         }
     }
 
-    fn column(&self, name: &str) -> &ColumnFamily {
-        self.db.cf_handle(name).expect("the column was opened with the database")
+    pub(crate) fn column(&self, name: &str) -> &ColumnFamily {
+        self.rocks().cf_handle(name).expect("the column was opened with the database")
+    }
+
+    /// For those who have ruled the other base out.
+    fn rocks(&self) -> &Db {
+        match &self.base {
+            Base::Rocks(db) => db,
+            Base::Shelf(_) => unreachable!("a simulation's maps have no columns of RocksDB"),
+        }
+    }
+
+    fn group(&self, key: &[u8]) -> Result<u32, StoreError> {
+        key.first_chunk()
+            .map(|group| u32::from_be_bytes(*group))
+            .ok_or_else(|| StoreError::new(Fault::Damaged, &self.path, format!("the key {key:02x?} names no group")))
     }
 
     fn index(&self, key: &[u8]) -> Result<u64, StoreError> {
@@ -472,8 +555,8 @@ mod tests {
             (0..100).for_each(|n| batch.put_entry(group, n, &random(n).collect::<Vec<u8>>()));
             log.commit(batch).unwrap();
         }
-        log.db.flush_cf(log.column(ENTRIES)).unwrap();
-        let files = log.db.live_files().unwrap();
+        log.rocks().flush_cf(log.column(ENTRIES)).unwrap();
+        let files = log.rocks().live_files().unwrap();
         let table = files.iter().find(|file| file.column_family_name == ENTRIES).unwrap();
         let path = log.path().join(table.name.trim_start_matches('/'));
         drop(log);

@@ -17,9 +17,9 @@ pub struct Pinned<'a> {
 }
 
 impl StateDb {
-    /// As it is now.
+    /// As it is now. (A simulation takes no backups.)
     pub fn pin(&self) -> Pinned<'_> {
-        Pinned { db: self, snapshot: self.db.snapshot() }
+        Pinned { db: self, snapshot: self.rocks().snapshot() }
     }
 }
 

@@ -165,9 +165,9 @@ mod tests {
             put(&db, group, rows);
             db.flush().unwrap();
             let range = [group.to_be_bytes(), (group + 1).to_be_bytes()];
-            db.columns().for_each(|column| db.db.compact_range_cf(column, Some(range[0]), Some(range[1])));
+            db.columns().for_each(|column| db.rocks().compact_range_cf(column, Some(range[0]), Some(range[1])));
         }
-        let live = db.db.live_files().unwrap();
+        let live = db.rocks().live_files().unwrap();
         let of_second = live.iter().find(|file| file.column_family_name == "blob" && starts_with(file, 2)).unwrap();
         let path = db.path().join(of_second.name.trim_start_matches('/'));
         let state = db.path().to_owned();

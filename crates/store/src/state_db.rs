@@ -9,17 +9,19 @@ use crate::keys::{group_end, group_key};
 use crate::manifest::{self, Manifest};
 use crate::options::{ColumnSpec, StateOptions, StateTuning};
 use crate::salvage;
-use crate::state_batch::StateBatch;
+use crate::shelf::Shelf;
+use crate::state_batch::{StateBatch, Writes};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, ESTIMATE_PENDING_COMPACTION_BYTES, IS_WRITE_STOPPED, PropName,
     SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DBAccess, DBRawIteratorWithThreadMode, DBWithThreadMode, FlushOptions,
-    Options, Range, ReadOptions, SingleThreaded, WriteOptions,
+    Options, Range, ReadOptions, SingleThreaded, WriteBatch, WriteOptions,
 };
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A column of the state: its place in the list that the database was opened with.
@@ -39,9 +41,8 @@ pub(crate) type Db = DBWithThreadMode<SingleThreaded>;
 
 /// The state of all groups of a node.
 pub struct StateDb {
-    pub(crate) db: Db,
+    pub(crate) base: Base,
     specs: Vec<ColumnSpec>,
-    tuning: StateTuning,
     path: PathBuf,
     /// Something of it can't be read.
     damaged: AtomicBool,
@@ -49,6 +50,12 @@ pub struct StateDb {
     manifest: Option<Manifest>,
     /// Keeps the directory locked for as long as the database is open.
     _dir: DataDir,
+}
+
+/// What it stands on.
+pub(crate) enum Base {
+    Rocks(Db, StateTuning),
+    Shelf(Arc<dyn Shelf>),
 }
 
 /// Sizes in bytes, and whether writers wait.
@@ -111,13 +118,26 @@ impl StateDb {
             columns.iter().map(|column| ColumnFamilyDescriptor::new(column.name, tuning.column(column.purpose)));
         let db = DBWithThreadMode::open_cf_descriptors(&tuning.db, &path, descriptors)
             .map_err(|e| StoreError::from_rocksdb(&path, "open", &e))?;
+        Ok(Self::with(Base::Rocks(db, tuning), columns, path, dir))
+    }
+
+    /// One that stands on a simulation's maps.
+    pub fn on(shelf: Arc<dyn Shelf>, dir: &DataDir, columns: &[ColumnSpec]) -> Self {
+        Self::with(Base::Shelf(shelf), columns, dir.path().join(NAME), dir)
+    }
+
+    fn with(base: Base, columns: &[ColumnSpec], path: PathBuf, dir: &DataDir) -> Self {
         let damaged = AtomicBool::new(false);
-        Ok(Self { db, specs: columns.to_vec(), tuning, path, damaged, manifest: None, _dir: dir.clone() })
+        Self { base, specs: columns.to_vec(), path, damaged, manifest: None, _dir: dir.clone() }
     }
 
     /// An empty batch for `group`.
     pub fn batch(&self, group: u32) -> StateBatch<'_> {
-        StateBatch::new(self.columns().collect(), group)
+        let writes = match &self.base {
+            Base::Rocks(..) => Writes::Rocks(WriteBatch::default(), self.columns().collect()),
+            Base::Shelf(_) => Writes::Shelf(Vec::new()),
+        };
+        StateBatch::new(writes, group)
     }
 
     /// Applies a batch at once. Readers see it when this returns; a crash may take it back, as long as [`Self::flush`] has not run.
@@ -126,13 +146,26 @@ impl StateDb {
         options.disable_wal(true);
         // A batch in key order (give it such) finds each place in the memory table from the last one, not from the top.
         options.set_memtable_insert_hint_per_batch(true);
-        self.db.write_opt(batch.batch, &options).map_err(|e| self.failed("write", &e))
+        match (&self.base, batch.writes) {
+            (Base::Rocks(db, _), Writes::Rocks(batch, _)) => {
+                db.write_opt(batch, &options).map_err(|e| self.failed("write", &e))
+            }
+            (Base::Shelf(shelf), Writes::Shelf(changes)) => {
+                shelf.write(changes, false);
+                Ok(())
+            }
+            _ => unreachable!("the batch was made by this database"),
+        }
     }
 
     /// The value of a key.
     pub fn get(&self, group: u32, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let mut buffer = Vec::with_capacity(4 + key.len());
-        let value = self.db.get_cf(self.column(column), group_key(&mut buffer, group, key));
+        let key = group_key(&mut buffer, group, key);
+        let value = match &self.base {
+            Base::Rocks(db, _) => db.get_cf(self.column(column), key),
+            Base::Shelf(shelf) => Ok(shelf.get(column.0, key)),
+        };
         value.map_err(|e| self.unreadable("read", &e))
     }
 
@@ -150,11 +183,16 @@ impl StateDb {
             return Ok(());
         }
         let (mut start, mut end) = (Vec::new(), Vec::new());
+        let (start, end) = (group_key(&mut start, group, from), group_key(&mut end, group, to));
+        if let Base::Shelf(shelf) = &self.base {
+            shelf.scan(column.0, start, end, &mut |key, value| visit(&key[4..], value));
+            return Ok(());
+        }
         let mut options = ReadOptions::default();
-        options.set_iterate_range(group_key(&mut start, group, from)..group_key(&mut end, group, to));
+        options.set_iterate_range(start..end);
         // Whole columns are walked when a node starts: what is read then, once, must not fill the cache.
         options.fill_cache(!from.is_empty());
-        let cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        let cursor = self.rocks().raw_iterator_cf_opt(self.column(column), options);
         self.walk(cursor, visit)
     }
 
@@ -182,9 +220,10 @@ impl StateDb {
         column: Column,
         read: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        let Base::Rocks(db, _) = &self.base else { return Ok(()) };
         let mut options = whole_group(group);
         options.fill_cache(false);
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), options);
+        let mut cursor = db.raw_iterator_cf_opt(self.column(column), options);
         cursor.seek_to_first();
         let mut untold = 0;
         while let Some((key, value)) = cursor.item() {
@@ -209,8 +248,9 @@ impl StateDb {
     }
 
     fn set_compactions(&self, run: bool) -> Result<(), StoreError> {
+        let Base::Rocks(db, _) = &self.base else { return Ok(()) };
         let disabled = if run { "false" } else { "true" };
-        let set = |column| self.db.set_options_cf(column, &[("disable_auto_compactions", disabled)]);
+        let set = |column| db.set_options_cf(column, &[("disable_auto_compactions", disabled)]);
         self.columns().try_for_each(set).map_err(|e| self.failed("set options", &e))
     }
 
@@ -221,7 +261,10 @@ impl StateDb {
 
     /// Whether a group has no key in a column.
     pub fn is_empty(&self, group: u32, column: Column) -> Result<bool, StoreError> {
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(column), whole_group(group));
+        if let Base::Shelf(shelf) = &self.base {
+            return Ok(shelf.last(column.0, &group.to_be_bytes(), &group_end(group)).is_none());
+        }
+        let mut cursor = self.rocks().raw_iterator_cf_opt(self.column(column), whole_group(group));
         cursor.seek_to_first();
         cursor.status().map_err(|e| self.unreadable("scan", &e))?;
         Ok(!cursor.valid())
@@ -229,10 +272,17 @@ impl StateDb {
 
     /// Makes all writes so far durable, of all columns and groups at once. Blocks for as long as the disk needs.
     pub fn flush(&self) -> Result<(), StoreError> {
+        let db = match &self.base {
+            Base::Rocks(db, _) => db,
+            Base::Shelf(shelf) => {
+                shelf.flush();
+                return Ok(());
+            }
+        };
         let columns: Vec<_> = self.columns().collect();
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.db.flush_cfs_opt(&columns, &options).map_err(|e| self.failed("flush", &e))?;
+        db.flush_cfs_opt(&columns, &options).map_err(|e| self.failed("flush", &e))?;
         self.note_files();
         Ok(())
     }
@@ -244,8 +294,9 @@ impl StateDb {
 
     /// What a group's keys take in files, about. What is only in memory is not counted. Costs some reads of indexes a column.
     pub fn bytes(&self, group: u32) -> u64 {
+        let Base::Rocks(db, _) = &self.base else { return 0 };
         let (start, end) = (group.to_be_bytes(), group_end(group));
-        let sizes = |column| self.db.get_approximate_sizes_cf(column, &[Range::new(&start, &end)]);
+        let sizes = |column| db.get_approximate_sizes_cf(column, &[Range::new(&start, &end)]);
         self.columns().flat_map(sizes).sum()
     }
 
@@ -256,11 +307,12 @@ impl StateDb {
 
     /// Sizes for metrics.
     pub fn stats(&self) -> StateStats {
+        let Base::Rocks(_, tuning) = &self.base else { return StateStats::default() };
         StateStats {
             on_disk: self.sum(TOTAL_SST_FILES_SIZE),
             in_memory: self.sum(CUR_SIZE_ALL_MEM_TABLES),
             buffers: self.sum(SIZE_ALL_MEM_TABLES),
-            block_cache: self.tuning.cache_usage(),
+            block_cache: tuning.cache_usage(),
             pending_compaction: self.sum(ESTIMATE_PENDING_COMPACTION_BYTES),
             keys: self.sum(ESTIMATE_NUM_KEYS),
             stopped: self.sum(IS_WRITE_STOPPED) > 0,
@@ -268,7 +320,7 @@ impl StateDb {
     }
 
     fn sum(&self, name: &PropName) -> u64 {
-        self.columns().map(|column| self.db.property_int_value_cf(column, name).ok().flatten().unwrap_or(0)).sum()
+        self.columns().map(|column| self.rocks().property_int_value_cf(column, name).ok().flatten().unwrap_or(0)).sum()
     }
 
     pub(crate) fn columns(&self) -> impl Iterator<Item = &ColumnFamily> {
@@ -282,11 +334,22 @@ impl StateDb {
 
     /// What a file of the column is written with.
     pub(crate) fn column_options(&self, column: Column) -> Options {
-        self.tuning.column(self.specs[column.0].purpose)
+        match &self.base {
+            Base::Rocks(_, tuning) => tuning.column(self.specs[column.0].purpose),
+            Base::Shelf(_) => Options::default(),
+        }
     }
 
     pub(crate) fn column(&self, column: Column) -> &ColumnFamily {
-        self.db.cf_handle(self.name(column)).expect("the column was opened with the database")
+        self.rocks().cf_handle(self.name(column)).expect("the column was opened with the database")
+    }
+
+    /// For those who have ruled the other base out.
+    pub(crate) fn rocks(&self) -> &Db {
+        match &self.base {
+            Base::Rocks(db, _) => db,
+            Base::Shelf(_) => unreachable!("a simulation's maps have no columns of RocksDB"),
+        }
     }
 
     pub(crate) fn failed(&self, action: &str, error: &rocksdb::Error) -> StoreError {

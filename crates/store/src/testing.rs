@@ -67,14 +67,14 @@ pub(crate) fn after_power_loss(db: &StateDb) -> (TempDir, StateDb) {
     drop(open(&root));
     fs::remove_dir_all(&to).unwrap();
     fs::create_dir(&to).unwrap();
-    db.db.disable_file_deletions().unwrap();
+    db.rocks().disable_file_deletions().unwrap();
     // What was noted before what it speaks of.
     copy(db.path().parent().unwrap(), root.path(), |path| path.ends_with("state.files"));
     let ends = |path: &Path, with: &str| path.extension().is_some_and(|end| end == with);
     // The list of tables first, the tables then: those that are listed are all there. A file that is about to get its name is none yet.
     copy(db.path(), &to, |path| !ends(path, "sst") && !ends(path, "dbtmp"));
     copy(db.path(), &to, |path| ends(path, "sst"));
-    db.db.enable_file_deletions().unwrap();
+    db.rocks().enable_file_deletions().unwrap();
     let copy = open(&root);
     (root, copy)
 }

@@ -8,6 +8,7 @@ mod route;
 mod sink;
 
 pub use dispatcher::{DispatchMessage, DispatcherActor};
+pub use gate::backoff;
 pub use launch::{Launch, firing_key};
 pub use route::{Route, Routes};
 pub use sink::Sink;

@@ -6,13 +6,13 @@ use super::{LEASE, Why};
 use crate::group::Inner;
 use crate::message::Answer;
 use crate::open::META;
+use crate::runtime::{Moment, random, sleep};
 use crate::transport::Peer;
 use crate::types::{LogId, Types, Vote};
 use flintwheel_shard::Replicated;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteResponse};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// Who takes over from a lost node does so within this time, so that not all groups elect at once.
 const SPREAD: Duration = Duration::from_millis(150);
@@ -91,7 +91,7 @@ impl<M: Replicated> Inner<M> {
 
     /// Whether the leader under which it sleeps was heard a moment ago; or, of a leader, a majority.
     fn is_led(&self, asleep: &Asleep) -> bool {
-        let now = Instant::now();
+        let now = Moment::now();
         match &asleep.part {
             Part::Follows => self.doze.sleepers.pairs.is_alive(asleep.vote.leader_id.node_id, now),
             Part::Leads { .. } => {
@@ -107,7 +107,7 @@ impl<M: Replicated> Inner<M> {
     pub(crate) async fn agree(&self, from: u64, token: u64, vote: Vote, last: LogId) -> Result<Answer, String> {
         let Some(raft) = &self.raft else { return Err("it has ended".to_owned()) };
         let pairs = &self.doze.sleepers.pairs;
-        let Some(boot) = pairs.boot(from).filter(|_| pairs.is_alive(from, Instant::now())) else {
+        let Some(boot) = pairs.boot(from).filter(|_| pairs.is_alive(from, Moment::now())) else {
             return Err(format!("node {from} was not heard lately"));
         };
         if !vote.committed || vote.leader_id.node_id != from {
@@ -158,7 +158,7 @@ impl<M: Replicated> Inner<M> {
     /// stands for election: not all groups and not all followers at once.
     pub(super) fn rouse(&self, current: &Current, asleep: Asleep, why: Why) {
         let (wakes, leader) = (current.wakes, asleep.vote.leader_id.node_id);
-        if why == Why::Told && self.doze.sleepers.pairs.is_alive(leader, Instant::now()) {
+        if why == Why::Told && self.doze.sleepers.pairs.is_alive(leader, Moment::now()) {
             return self.spawn(move |group| async move {
                 let Some(raft) = &group.raft else { return };
                 let (entries, vote) = (Vec::new(), asleep.vote);
@@ -191,7 +191,7 @@ impl<M: Replicated> Inner<M> {
         voters.sort_unstable();
         let first = group as usize % voters.len().max(1);
         let place = voters.iter().cycle().skip(first).take(voters.len()).position(|voter| *voter == me).unwrap_or(0);
-        let spread = if group == META { Duration::ZERO } else { SPREAD.mul_f64(rand::random_range(0.0..1.0)) };
+        let spread = if group == META { Duration::ZERO } else { SPREAD.mul_f64(random() as f64 / u64::MAX as f64) };
         TURN * u32::try_from(place).unwrap_or(u32::MAX) + spread
     }
 }

@@ -5,6 +5,7 @@ use super::beat::{Beat, Beaten};
 use super::pairs::{End, Pairs};
 use super::{BEAT, LOST, PAIR, Sleeper};
 use crate::log_writer::LogWriter;
+use crate::runtime::{Moment, Tasks, random, sleep, sleep_until};
 use crate::transport::{Lane, Peer, Transport};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -12,9 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// For the answer to a beat.
 const WITHIN: Duration = Duration::from_millis(400);
@@ -42,34 +41,34 @@ pub(crate) struct Sleepers {
     /// How long a group has had nothing to do before it sleeps.
     pub(super) after: Duration,
     groups: Mutex<BTreeMap<u32, Weak<dyn Sleeper>>>,
-    runtime: OnceLock<Handle>,
+    tasks: OnceLock<Tasks>,
     turns: Arc<Semaphore>,
     tokens: AtomicU64,
     /// Since when the disk has been asked for an answer.
-    probing: Mutex<Option<Instant>>,
+    probing: Mutex<Option<Moment>>,
 }
 
 impl Sleepers {
     pub(crate) fn new(node: u64, transport: Arc<dyn Transport>, after: Duration) -> Arc<Self> {
         Arc::new(Self {
             node,
-            boot: rand::random(),
+            boot: random(),
             pairs: Pairs::default(),
             transport,
             after,
             groups: Mutex::default(),
-            runtime: OnceLock::new(),
+            tasks: OnceLock::new(),
             turns: Arc::new(Semaphore::new(AT_A_TIME)),
-            tokens: AtomicU64::new(rand::random()),
+            tokens: AtomicU64::new(random()),
             probing: Mutex::new(None),
         })
     }
 
-    /// Begins. The tasks end with the runtime, and so does their hold on the writer.
-    pub(crate) fn start(self: &Arc<Self>, runtime: &Handle, writer: LogWriter) {
-        if self.runtime.set(runtime.clone()).is_ok() {
-            runtime.spawn(self.clone().probe(writer));
-            runtime.spawn(self.clone().watch());
+    /// Begins. The tasks end with what runs them, and so does their hold on the writer.
+    pub(crate) fn start(self: &Arc<Self>, tasks: &Tasks, writer: LogWriter) {
+        if self.tasks.set(tasks.clone()).is_ok() {
+            drop(tasks.spawn(self.clone().probe(writer)));
+            drop(tasks.spawn(self.clone().watch()));
         }
     }
 
@@ -81,9 +80,9 @@ impl Sleepers {
     /// Another node takes part in a group of this one: from now on they beat to each other.
     pub(crate) fn meet(self: &Arc<Self>, peer: &Peer) {
         if self.pairs.meet(peer)
-            && let Some(runtime) = self.runtime.get()
+            && let Some(tasks) = self.tasks.get()
         {
-            runtime.spawn(self.clone().beat(peer.node));
+            drop(tasks.spawn(self.clone().beat(peer.node)));
         }
     }
 
@@ -102,7 +101,7 @@ impl Sleepers {
         let beat = Beat::decode(message).ok()?;
         self.end(self.pairs.hear(from, beat.boot, &beat.notices));
         if beat.well {
-            self.pairs.beaten(from, Instant::now());
+            self.pairs.beaten(from, Moment::now());
         }
         Some(Beaten { boot: self.boot, notices: self.pairs.owed(from) }.encode())
     }
@@ -117,14 +116,14 @@ impl Sleepers {
     }
 
     async fn beat(self: Arc<Self>, node: u64) {
-        let mut every = interval(BEAT);
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = Moment::now();
         loop {
-            every.tick().await;
+            sleep_until(next).await;
+            next = Moment::now() + BEAT;
             let Some((peer, notices)) = self.pairs.due(node) else { return };
             let beat = Beat { boot: self.boot, well: self.is_well(), notices };
             // A lease counts from here.
-            let sent = Instant::now();
+            let sent = Moment::now();
             match self.transport.call(&peer, Lane::Beat, PAIR, beat.encode(), WITHIN).await {
                 Ok(answer) => match Beaten::decode(&answer) {
                     Ok(beaten) => {
@@ -144,7 +143,7 @@ impl Sleepers {
     async fn watch(self: Arc<Self>) {
         for round in 0_u32.. {
             sleep(LOOK).await;
-            let now = Instant::now();
+            let now = Moment::now();
             let lost = self.pairs.lost(now);
             if !lost.is_empty() {
                 tracing::info!(groups = lost.len(), within = ?LOST, "nothing is heard of their leader's node: they wake");
@@ -168,7 +167,7 @@ impl Sleepers {
     /// A disk that stands still takes no entry: a node with such a one must not be taken for alive because its network is.
     async fn probe(self: Arc<Self>, writer: LogWriter) {
         loop {
-            *self.probing.lock() = Some(Instant::now());
+            *self.probing.lock() = Some(Moment::now());
             // An error ends the process, or the node stops: nothing more is well then.
             if writer.probe().await.is_err() {
                 return;

@@ -6,12 +6,12 @@ use super::state::{Asleep, Current, Part, State};
 use crate::group::Inner;
 use crate::message::{Answer, Request};
 use crate::propose;
+use crate::runtime::Moment;
 use crate::state_machine::StateMachine;
 use crate::transport::{Lane, Peer};
 use crate::types::{LogId, Types, Vote};
 use bytes::Bytes;
 use flintwheel_shard::Replicated;
-use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::ClientWriteResult;
 use openraft::{Raft, RaftMetrics, ReadPolicy, ServerState};
@@ -19,7 +19,6 @@ use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 
 /// Entries that were proposed while it slept, in the order of the calls. Their bytes are limited as all that is under way.
 pub(crate) type Queue = Vec<(Bytes, propose::Answer<ClientWriteResult<Types>>)>;
@@ -50,7 +49,7 @@ impl<M: Replicated> Inner<M> {
         answer: propose::Answer<ClientWriteResult<Types>>,
     ) {
         let mut current = self.doze.lock();
-        current.active = Instant::now();
+        current.active = Moment::now();
         match &mut current.state {
             State::Awake => propose::enter(raft, entry, answer),
             State::Waking(queue) => queue.push((entry, answer)),
@@ -76,7 +75,7 @@ impl<M: Replicated> Inner<M> {
                 let mut current = self.doze.lock();
                 // Before the look at the state: who settles it after that is heard.
                 settled.as_mut().enable();
-                current.active = Instant::now();
+                current.active = Moment::now();
                 match &current.state {
                     State::Asleep(Asleep { part: Part::Leads { .. }, .. }) => {
                         self.leave(&mut current);
@@ -97,7 +96,7 @@ impl<M: Replicated> Inner<M> {
     /// Wakes it without making sure of anything: another one is about to lead.
     pub(crate) fn awake_to_give_away(&self) {
         let mut current = self.doze.lock();
-        current.active = Instant::now();
+        current.active = Moment::now();
         if let State::Nodding { .. } = current.state {
             current.state = State::Awake;
         }
@@ -126,7 +125,7 @@ impl<M: Replicated> Inner<M> {
 
     fn made_sure(&self, raft: &Raft<Types, StateMachine<M>>, leads: bool) {
         let mut current = self.doze.lock();
-        (current.active, current.leads) = (Instant::now(), None);
+        (current.active, current.leads) = (Moment::now(), None);
         if let State::Waking(queue) = std::mem::replace(&mut current.state, State::Awake) {
             for (entry, answer) in queue {
                 if leads {
@@ -141,7 +140,7 @@ impl<M: Replicated> Inner<M> {
     }
 
     /// An instant at which nobody had been elected after it, where it sleeps as the leader of this term.
-    pub(crate) fn sleeping_majority(&self, term: u64) -> Option<Instant> {
+    pub(crate) fn sleeping_majority(&self, term: u64) -> Option<Moment> {
         let current = self.doze.lock();
         match &current.state {
             State::Asleep(asleep) if asleep.vote.leader_id.term == term => self.majority(asleep),
@@ -149,14 +148,14 @@ impl<M: Replicated> Inner<M> {
         }
     }
 
-    pub(super) fn majority(&self, asleep: &Asleep) -> Option<Instant> {
+    pub(super) fn majority(&self, asleep: &Asleep) -> Option<Moment> {
         let Part::Leads { voters, with } = &asleep.part else { return None };
         let sleepers = &self.doze.sleepers;
-        sleepers.pairs.majority(sleepers.node, voters, with, Instant::now())
+        sleepers.pairs.majority(sleepers.node, voters, with, Moment::now())
     }
 
     /// Looks after a group that is awake: silences a leader without a majority, and puts to sleep what has nothing to do.
-    pub(super) fn tend(&self, mut current: MutexGuard<'_, Current>, now: Instant) {
+    pub(super) fn tend(&self, mut current: MutexGuard<'_, Current>, now: Moment) {
         let Some(raft) = &self.raft else { return };
         let metrics = raft.metrics();
         let plan = {
@@ -179,7 +178,7 @@ impl<M: Replicated> Inner<M> {
         raft: &Raft<Types, StateMachine<M>>,
         current: &mut Current,
         metrics: &RaftMetrics<Types>,
-        now: Instant,
+        now: Moment,
     ) {
         let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
         let hushed = if leads {
@@ -189,7 +188,7 @@ impl<M: Replicated> Inner<M> {
                 _ => now,
             };
             current.leads = Some((term, since));
-            let acked = metrics.last_quorum_acked.and_then(|acked| now.checked_sub(acked.into_inner().elapsed()));
+            let acked = metrics.last_quorum_acked.map(|acked| acked.into_inner());
             let alone = metrics.membership_config.membership().voter_ids().all(|voter| voter == metrics.id);
             let known = acked.map_or(since, |acked| acked.max(since));
             !alone && (is_silent(known, now) || self.doze.sleepers.is_stalled())
@@ -207,7 +206,7 @@ impl<M: Replicated> Inner<M> {
     }
 
     /// What it would sleep with, if it may: it leads, everybody has everything, and nothing is under way.
-    fn plan(&self, metrics: &RaftMetrics<Types>, now: Instant) -> Option<Plan> {
+    fn plan(&self, metrics: &RaftMetrics<Types>, now: Moment) -> Option<Plan> {
         let (me, vote, last) = (metrics.id, metrics.vote, self.log.last()?);
         let leads = metrics.running_state.is_ok() && metrics.state == ServerState::Leader;
         let mine = vote.committed && vote.leader_id.node_id == me;
@@ -255,7 +254,7 @@ impl<M: Replicated> Inner<M> {
         if nodding {
             current.state = State::Awake;
             // It is tried again after as long.
-            current.active = Instant::now();
+            current.active = Moment::now();
         }
         pairs.wake(notice);
         with.iter().for_each(|(node, _)| pairs.owe(*node, notice));
@@ -286,7 +285,7 @@ impl<M: Replicated> Inner<M> {
 }
 
 /// Of a leader whose majority was last known at `known`.
-fn is_silent(known: Instant, now: Instant) -> bool {
+fn is_silent(known: Moment, now: Moment) -> bool {
     let age = now.saturating_duration_since(known);
     age >= LEASE && ((age - LEASE).as_millis() / SILENCE.as_millis()).is_multiple_of(2)
 }
@@ -297,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_leader_without_a_majority_is_silent_and_asks_by_turns() {
-        let known = Instant::now();
+        let known = Moment::now();
         for (millis, silent) in [(0, false), (599, false), (600, true), (2099, true), (2100, false), (3600, true)] {
             assert_eq!(is_silent(known, known + Duration::from_millis(millis)), silent, "after {millis} ms");
         }

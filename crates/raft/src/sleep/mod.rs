@@ -19,8 +19,8 @@ mod state;
 pub(crate) use keeper::Sleepers;
 pub(crate) use state::Doze;
 
+use crate::runtime::Moment;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The number under which beats travel, where others have a group's: above all shards.
 pub const PAIR: u32 = u32::MAX - 2;
@@ -40,7 +40,7 @@ pub(crate) trait Sleeper: Send + Sync {
     /// It does not sleep any more by this token, where it still did.
     fn end(&self, token: u64, why: Why);
     /// Whether there is something to do: comes some times a second.
-    fn look(&self, now: Instant);
+    fn look(&self, now: Moment);
     /// The nodes that take part in it.
     fn members(&self) -> Vec<u64>;
 }

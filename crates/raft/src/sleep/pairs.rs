@@ -3,11 +3,11 @@
 //! Time is passed in. Knows no group but by number, and sends nothing.
 
 use super::{AWAY, LEASE, LOST, Why};
+use crate::runtime::Moment;
 use crate::transport::Peer;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// A group does not sleep any more by this token: what one node owes another that counted on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,11 @@ struct Pair {
     /// Which start of its program has spoken last.
     boot: Option<u64>,
     /// When its last beat came that said that its disk is well.
-    heard: Option<Instant>,
+    heard: Option<Moment>,
     /// When the last of our beats was sent that it has answered.
-    answered: Option<Instant>,
+    answered: Option<Moment>,
     /// Since when no beat has reached it.
-    unreached: Option<Instant>,
+    unreached: Option<Moment>,
     asleep: BTreeMap<u32, (u64, Theirs)>,
     /// What it is owed: the token by group.
     owed: BTreeMap<u32, u64>,
@@ -101,12 +101,12 @@ impl Pairs {
     }
 
     /// A beat has come from a node whose disk is well.
-    pub(crate) fn beaten(&self, node: u64, now: Instant) {
+    pub(crate) fn beaten(&self, node: u64, now: Moment) {
         self.nodes.lock().entry(node).or_default().heard = Some(now);
     }
 
     /// A beat that was sent then, with these notices, was answered; what [`Pairs::hear`] made of the answer is done.
-    pub(crate) fn answered(&self, node: u64, boot: u64, sent: Instant, notices: &[Notice]) {
+    pub(crate) fn answered(&self, node: u64, boot: u64, sent: Moment, notices: &[Notice]) {
         let mut nodes = self.nodes.lock();
         let Some(pair) = nodes.get_mut(&node) else { return };
         pair.unreached = None;
@@ -121,7 +121,7 @@ impl Pairs {
     }
 
     /// A beat did not reach its node, or its answer did not come back.
-    pub(crate) fn unanswered(&self, node: u64, now: Instant) {
+    pub(crate) fn unanswered(&self, node: u64, now: Moment) {
         if let Some(pair) = self.nodes.lock().get_mut(&node) {
             pair.unreached.get_or_insert(now);
         }
@@ -135,19 +135,19 @@ impl Pairs {
     }
 
     /// Whether a node was heard a moment ago, and its disk was well.
-    pub(crate) fn is_alive(&self, node: u64, now: Instant) -> bool {
+    pub(crate) fn is_alive(&self, node: u64, now: Moment) -> bool {
         let heard = self.nodes.lock().get(&node).and_then(|pair| pair.heard);
         heard.is_some_and(|heard| now.saturating_duration_since(heard) < LEASE)
     }
 
     /// Whether a node has answered a beat that was sent a moment ago.
-    pub(crate) fn answers(&self, node: u64, now: Instant) -> bool {
+    pub(crate) fn answers(&self, node: u64, now: Moment) -> bool {
         let answered = self.nodes.lock().get(&node).and_then(|pair| pair.answered);
         answered.is_some_and(|sent| now.saturating_duration_since(sent) < LEASE)
     }
 
     /// Whether a node has not been reached for a while, nor heard.
-    pub(crate) fn is_away(&self, node: u64, now: Instant) -> bool {
+    pub(crate) fn is_away(&self, node: u64, now: Moment) -> bool {
         let nodes = self.nodes.lock();
         let Some(pair) = nodes.get(&node) else { return false };
         let heard = pair.heard.is_some_and(|heard| now.saturating_duration_since(heard) < AWAY);
@@ -187,7 +187,7 @@ impl Pairs {
     }
 
     /// Groups that sleep here, led by nodes of which nothing is heard any more.
-    pub(crate) fn lost(&self, now: Instant) -> Vec<End> {
+    pub(crate) fn lost(&self, now: Moment) -> Vec<End> {
         let nodes = self.nodes.lock();
         let silent = |pair: &&Pair| pair.heard.is_none_or(|heard| now.saturating_duration_since(heard) >= LOST);
         let led = nodes.values().filter(silent).flat_map(|pair| &pair.asleep);
@@ -197,7 +197,7 @@ impl Pairs {
 
     /// An instant at which a majority of the voters of a group had not left the leader `me`, which sleeps with these nodes since these starts of
     /// their programs. (Whoever has answered a beat sent then had left nobody without a notice, which was taken before the answer counted.)
-    pub(crate) fn majority(&self, me: u64, voters: &[u64], with: &[(u64, u64)], now: Instant) -> Option<Instant> {
+    pub(crate) fn majority(&self, me: u64, voters: &[u64], with: &[(u64, u64)], now: Moment) -> Option<Moment> {
         let nodes = self.nodes.lock();
         let since = |voter: &u64| {
             if *voter == me {
@@ -206,7 +206,7 @@ impl Pairs {
             let (_, boot) = with.iter().find(|(node, _)| node == voter)?;
             nodes.get(voter).filter(|pair| pair.boot == Some(*boot))?.answered
         };
-        let mut since: Vec<Option<Instant>> = voters.iter().map(since).collect();
+        let mut since: Vec<Option<Moment>> = voters.iter().map(since).collect();
         since.sort_by(|one, other| other.cmp(one));
         since.get(voters.len() / 2).copied().flatten()
     }

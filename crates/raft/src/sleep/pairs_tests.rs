@@ -2,9 +2,9 @@
 
 use super::pairs::{End, Notice, Pairs, Theirs};
 use super::{AWAY, LEASE, LOST, Why};
+use crate::runtime::Moment;
 use crate::transport::Peer;
 use std::time::Duration;
-use tokio::time::Instant;
 
 const G: Notice = Notice { group: 7, token: 70 };
 const H: Notice = Notice { group: 8, token: 80 };
@@ -24,7 +24,7 @@ fn met(nodes: &[u64]) -> Pairs {
 
 #[test]
 fn what_is_owed_is_told_until_a_beat_with_it_is_answered() {
-    let (pairs, now) = (met(&[2]), Instant::now());
+    let (pairs, now) = (met(&[2]), Moment::now());
     pairs.hear(2, 5, &[]);
     assert!(pairs.sleep(2, Some(5), G, Theirs::Leads) && pairs.sleep(2, Some(5), H, Theirs::Leads));
     assert_eq!(pairs.owed(2), []);
@@ -59,7 +59,7 @@ fn who_was_away_is_back_when_anything_is_heard() {
 
 #[test]
 fn only_a_beat_with_a_well_disk_keeps_groups_asleep() {
-    let (pairs, start) = (met(&[2]), Instant::now());
+    let (pairs, start) = (met(&[2]), Moment::now());
     pairs.hear(2, 5, &[]);
     assert!(!pairs.is_alive(2, start));
     pairs.beaten(2, start);
@@ -74,7 +74,7 @@ fn only_a_beat_with_a_well_disk_keeps_groups_asleep() {
 
 #[test]
 fn a_node_is_away_when_it_was_neither_reached_nor_heard_for_a_while() {
-    let (pairs, start) = (met(&[2]), Instant::now());
+    let (pairs, start) = (met(&[2]), Moment::now());
     assert!(!pairs.is_away(2, start + AWAY), "nobody has tried");
     pairs.unanswered(2, start);
     pairs.unanswered(2, start + AWAY / 2);
@@ -87,7 +87,7 @@ fn a_node_is_away_when_it_was_neither_reached_nor_heard_for_a_while() {
 
 #[test]
 fn a_majority_counts_from_the_oldest_answer_that_it_needs() {
-    let start = Instant::now();
+    let start = Moment::now();
     let at = |millis| start + Duration::from_millis(millis);
     let pairs = met(&[2, 3, 4, 5]);
     for (node, sent) in [(2, 10), (3, 30), (4, 20)] {

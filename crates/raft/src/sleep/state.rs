@@ -10,15 +10,14 @@ use super::pairs::Notice;
 use super::{Sleeper, Why};
 use crate::group::Inner;
 use crate::leadership::Leadership;
+use crate::runtime::{Moment, Tasks};
 use crate::types::Vote;
 use flintwheel_shard::Replicated;
 use openraft::async_runtime::WatchReceiver;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// See the module.
 pub(crate) struct Doze<M: Replicated> {
@@ -26,7 +25,7 @@ pub(crate) struct Doze<M: Replicated> {
     me: Weak<Inner<M>>,
     pub(super) sleepers: Arc<Sleepers>,
     /// Where the group's tasks run.
-    pub(super) runtime: Handle,
+    pub(super) tasks: Tasks,
     current: Mutex<Current>,
     /// It is awake, or was found not to lead.
     pub(super) settled: Notify,
@@ -39,11 +38,11 @@ pub(super) struct Current {
     /// Requests of other nodes under way that may change its vote.
     pub(super) disturbing: u32,
     /// When something was last proposed, or it woke.
-    pub(super) active: Instant,
+    pub(super) active: Moment,
     /// How often it has woken.
     pub(super) wakes: u64,
     /// Since when it leads, in which term, as far as it was looked at.
-    pub(super) leads: Option<(u64, Instant)>,
+    pub(super) leads: Option<(u64, Moment)>,
 }
 
 pub(super) enum State {
@@ -76,10 +75,10 @@ pub(super) enum Part {
 }
 
 impl<M: Replicated> Doze<M> {
-    pub(crate) fn new(me: Weak<Inner<M>>, sleepers: Arc<Sleepers>, runtime: Handle) -> Self {
-        let current = Current { state: State::Awake, disturbing: 0, active: Instant::now(), wakes: 0, leads: None };
+    pub(crate) fn new(me: Weak<Inner<M>>, sleepers: Arc<Sleepers>, tasks: Tasks) -> Self {
+        let current = Current { state: State::Awake, disturbing: 0, active: Moment::now(), wakes: 0, leads: None };
         let (settled, hushed) = (Notify::new(), AtomicBool::new(false));
-        Self { me, sleepers, runtime, current: Mutex::new(current), settled, hushed }
+        Self { me, sleepers, tasks, current: Mutex::new(current), settled, hushed }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Current> {
@@ -95,7 +94,7 @@ impl<M: Replicated> Inner<M> {
     /// Runs for the group, unless it is gone.
     pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(Arc<Self>) -> F) {
         if let Some(me) = self.doze.me.upgrade() {
-            self.doze.runtime.spawn(task(me));
+            drop(self.doze.tasks.spawn(task(me)));
         }
     }
 
@@ -105,7 +104,7 @@ impl<M: Replicated> Inner<M> {
             State::Asleep(asleep) => {
                 self.doze.sleepers.pairs.wake(self.notice(asleep.token));
                 current.wakes += 1;
-                (current.active, current.leads) = (Instant::now(), None);
+                (current.active, current.leads) = (Moment::now(), None);
                 Some(asleep)
             }
             waking @ State::Waking(_) => {
@@ -164,7 +163,7 @@ impl<M: Replicated> Sleeper for Inner<M> {
         }
     }
 
-    fn look(&self, now: Instant) {
+    fn look(&self, now: Moment) {
         let has_stopped = matches!(*self.leadership.borrow(), Leadership::Stopped(_));
         let mut current = self.doze.lock();
         match &current.state {

@@ -99,7 +99,7 @@ async fn who_asks_for_the_majority_and_who_looks_after_the_group_do_not_wait_for
             }
         })
     };
-    let looks = repeated(|group, _| group.inner.look(tokio::time::Instant::now()));
+    let looks = repeated(|group, _| group.inner.look(crate::runtime::Moment::now()));
     let asks = repeated(|group, term| _ = group.quorum_seen(term));
     // Each of them has the metrics written anew.
     cluster.write(300).await;

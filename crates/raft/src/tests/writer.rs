@@ -86,7 +86,7 @@ async fn what_is_asked_for_reaches_the_disk_in_order_and_nobody_is_told_before()
     // Now the entries come from disk.
     assert_eq!(terms(&store.try_get_log_entries(0..9).await.unwrap()), [1, 1, 2, 2]);
     drop(store);
-    thread.join().unwrap();
+    thread.unwrap().join().unwrap();
     let log = GroupLog::open(db, 0, 0).unwrap();
     assert_eq!((log.vote(), log.last()), (Some(vote), Some(entry(2, 3).log_id)));
 }

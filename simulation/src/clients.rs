@@ -165,7 +165,7 @@ async fn define(stage: &Arc<Stage>, id: &str, cause: Cause) {
         Some(Told::Conflict(version) | Told::Repeated(version)) => {
             known.versions.insert(version, cause);
         }
-        other => drop(other),
+        _ => {}
     }
 }
 

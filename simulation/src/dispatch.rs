@@ -148,7 +148,7 @@ impl Leader {
             let called = here.now();
             let outcome = temporal::start(&here.stage, here.number, &firing.start, firing.due).await;
             // Who led may lead no more: its successor sends the firing again.
-            let _ = me.send(Message::Finished(Finished { firing, outcome, called })).await;
+            let _ = me.send(Message::Finished(Box::new(Finished { firing, outcome, called }))).await;
         });
     }
 

@@ -120,7 +120,7 @@ pub enum Message {
     /// An entry has been applied, or not.
     Done(Result<Applied, ProposeError>, What),
     /// The sink has answered.
-    Finished(Finished),
+    Finished(Box<Finished>),
 }
 
 /// What an entry was proposed for.
@@ -442,7 +442,7 @@ impl Leader {
             }
             Message::Confirmed(event, to) => self.publish(event, to, 0),
             Message::Done(result, what) => self.done(result, what),
-            Message::Finished(finished) => self.finished(finished),
+            Message::Finished(finished) => self.finished(*finished),
         }
     }
 

@@ -73,10 +73,11 @@ mod tests {
 
     #[test]
     fn a_log_goes_on_from_the_state_where_nothing_synced_is_lost() {
+        /// Term of the vote, what the log has beyond entry 9, voters, what is applied, and whether the log then goes on from there.
+        type Case<'a> = (u64, &'a [LogId], &'a [u64], LogId, bool);
         let three: &[u64] = &[1, 2, 3];
         let (beyond, other) = ([id(1, 10), id(1, 11)], [id(2, 10), id(2, 11), id(2, 12)]);
-        // Term of the vote, what the log has beyond entry 9, voters, what is applied, and whether the log then goes on from there.
-        let cases: [(u64, &[LogId], &[u64], LogId, bool); 11] = [
+        let cases: [Case; 11] = [
             (3, &[], three, id(1, 9), false),
             (3, &beyond, three, id(1, 9), false),
             (3, &[], three, id(1, 10), true),

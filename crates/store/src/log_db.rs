@@ -11,7 +11,7 @@ use crate::manifest::{self, Manifest};
 use crate::mark::{Mark, WORDS};
 use crate::options;
 use crate::shelf::Shelf;
-use crate::state_db::{TELL, whole_group};
+use crate::state_db::{past_the_cache, read_all, whole_group};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_PENDING_COMPACTION_BYTES, PropName, SIZE_ALL_MEM_TABLES, TOTAL_SST_FILES_SIZE,
 };
@@ -337,19 +337,10 @@ impl LogDb {
     pub fn verify(&self, group: u32, read: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<(), StoreError> {
         let Base::Rocks(db) = &self.base else { return Ok(()) };
         for name in [META, ENTRIES] {
-            let mut options = whole_group(group);
-            options.fill_cache(false);
-            let mut cursor = db.raw_iterator_cf_opt(self.column(name), options);
-            cursor.seek_to_first();
-            let mut untold = 0;
-            while let Some((key, value)) = cursor.item() {
-                untold += (key.len() + value.len()) as u64;
-                if untold >= TELL && read(std::mem::take(&mut untold)).is_break() {
-                    return Ok(());
-                }
-                cursor.next();
+            let cursor = db.raw_iterator_cf_opt(self.column(name), past_the_cache(group));
+            if read_all(cursor, read).map_err(|e| self.failed("verify", &e))?.is_break() {
+                break;
             }
-            cursor.status().map_err(|e| self.failed("verify", &e))?;
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// Its folder in the data directory.
 pub(crate) const NAME: &str = "state";
 /// How much is read between two words of how far it is.
-pub(crate) const TELL: u64 = 1 << 20;
+const TELL: u64 = 1 << 20;
 
 /// Its columns are those of the list it is opened with: none is made or dropped later.
 pub(crate) type Db = DBWithThreadMode<SingleThreaded>;
@@ -221,19 +221,8 @@ impl StateDb {
         read: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let Base::Rocks(db, _) = &self.base else { return Ok(()) };
-        let mut options = whole_group(group);
-        options.fill_cache(false);
-        let mut cursor = db.raw_iterator_cf_opt(self.column(column), options);
-        cursor.seek_to_first();
-        let mut untold = 0;
-        while let Some((key, value)) = cursor.item() {
-            untold += (key.len() + value.len()) as u64;
-            if untold >= TELL && read(std::mem::take(&mut untold)).is_break() {
-                return Ok(());
-            }
-            cursor.next();
-        }
-        cursor.status().map_err(|e| self.unreadable("verify", &e))
+        let cursor = db.raw_iterator_cf_opt(self.column(column), past_the_cache(group));
+        read_all(cursor, read).map(|_| ()).map_err(|e| self.unreadable("verify", &e))
     }
 
     /// Compacts from now on, where it was opened not to ([`StateOptions::hold_compactions`]). One of which something can't be read does not: a
@@ -386,6 +375,30 @@ pub(crate) fn whole_group(group: u32) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_range(group.to_be_bytes().as_slice()..group_end(group).as_slice());
     options
+}
+
+/// The same for reading each of them once: what others read stays in the cache.
+pub(crate) fn past_the_cache(group: u32) -> ReadOptions {
+    let mut options = whole_group(group);
+    options.fill_cache(false);
+    options
+}
+
+/// Reads to the end, or until `read` breaks it off, which is told how many bytes it was since it was told last.
+pub(crate) fn read_all<D: DBAccess>(
+    mut cursor: DBRawIteratorWithThreadMode<'_, D>,
+    read: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, rocksdb::Error> {
+    cursor.seek_to_first();
+    let mut untold = 0;
+    while let Some((key, value)) = cursor.item() {
+        untold += (key.len() + value.len()) as u64;
+        if untold >= TELL && read(std::mem::take(&mut untold)).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        cursor.next();
+    }
+    cursor.status().map(|()| ControlFlow::Continue(()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use crate::{Column, ColumnSpec, DataDir, Purpose, StateDb, StateOptions};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::Path;
 use tempfile::TempDir;
@@ -83,7 +84,11 @@ fn copy(from: &Path, to: &Path, which: impl Fn(&Path) -> bool) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         if which(&path) {
-            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            match fs::copy(&path, to.join(path.file_name().unwrap())) {
+                // Options of before, replaced meanwhile. What the copy can't do without is missed when it is opened.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                copied => _ = copied.unwrap(),
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{ProposeError, Stopped};
 use crate::group_log::GroupLog;
-use crate::leadership::Leadership;
+use crate::leadership::{Leadership, Told};
 use crate::machine::Machine;
 use crate::propose::{InFlight, propose};
 use crate::runtime::Moment;
@@ -33,6 +33,7 @@ pub(crate) struct Inner<M: Replicated> {
     pub(crate) exports: Arc<Exports>,
     pub(crate) in_flight: InFlight,
     pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) told: Arc<Told>,
     pub(crate) doze: Doze<M>,
 }
 

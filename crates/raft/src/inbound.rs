@@ -68,6 +68,9 @@ impl<M: Replicated> Receiver<M> {
                 let _heard = group.inner.hear_append(&request.vote, request.entries.is_empty());
                 let commit = mute::counts(&request);
                 let answer = raft.append_entries(request).await.map_err(|e| failed(&e))?;
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    group.inner.told.set();
+                }
                 if answer == AppendEntriesResponse::Success {
                     mute::heed(&group.inner, raft, commit).await;
                 }

@@ -34,7 +34,8 @@ impl Leadership {
         matches!(self, Self::Leader { .. })
     }
 
-    fn seen<M: Replicated>(metrics: &RaftMetrics<Types>, machine: &Machine<M>) -> Self {
+    /// A follower whom no leader has `told` anything yet knows from its disk who led before it was opened, which says nothing of now.
+    fn seen<M: Replicated>(metrics: &RaftMetrics<Types>, machine: &Machine<M>, told: bool) -> Self {
         if let (Some(stopped), _) | (None, Err(stopped)) = (machine.stopped(), ended(metrics)) {
             return Self::Stopped(stopped);
         }
@@ -43,7 +44,21 @@ impl Leadership {
         if metrics.state == ServerState::Leader && applied == Some(metrics.vote.leader_id.elected()) {
             return Self::Leader { term: metrics.current_term };
         }
-        Self::Follower { leader: metrics.current_leader.filter(|leader| *leader != metrics.id) }
+        Self::Follower { leader: metrics.current_leader.filter(|leader| told && *leader != metrics.id) }
+    }
+}
+
+/// Whether a leader has told this replica anything since it was opened.
+pub(crate) struct Told(watch::Sender<bool>);
+
+impl Told {
+    pub(crate) fn nothing() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    /// A leader has, whom the replica follows.
+    pub(crate) fn set(&self) {
+        self.0.send_if_modified(|told| !std::mem::replace(told, true));
     }
 }
 
@@ -60,11 +75,12 @@ fn ended(metrics: &RaftMetrics<Types>) -> Result<(), Stopped> {
 pub(crate) async fn follow<M: Replicated>(
     raft: Raft<Types, StateMachine<M>>,
     machine: Arc<Machine<M>>,
+    told: Arc<Told>,
     leadership: watch::Sender<Leadership>,
 ) {
-    let mut metrics = raft.metrics();
+    let (mut metrics, mut news) = (raft.metrics(), told.0.subscribe());
     let stopped = loop {
-        let now = Leadership::seen(&metrics.borrow_and_update(), &machine);
+        let now = Leadership::seen(&metrics.borrow_and_update(), &machine, *news.borrow_and_update());
         leadership.send_if_modified(|seen| std::mem::replace(seen, now.clone()) != now);
         if let Leadership::Stopped(stopped) = now {
             break stopped;
@@ -76,6 +92,7 @@ pub(crate) async fn follow<M: Replicated>(
                 break Stopped::damaged("its Raft group panicked");
             },
             () = machine.fence().raised() => {}
+            Ok(()) = news.changed() => {}
         }
     };
     if stopped.damage().is_some() {

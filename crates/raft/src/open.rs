@@ -10,7 +10,7 @@ use crate::fatal::FatalHook;
 use crate::fence::Fence;
 use crate::group::{Group, Inner};
 use crate::group_log::{GroupLog, HOST_FOUNDER, NODE, tag};
-use crate::leadership::{Leadership, follow};
+use crate::leadership::{Leadership, Told, follow};
 use crate::log_store::LogStore;
 use crate::log_writer::{Commit, LogWriter};
 use crate::machine::{Machine, applied_in, replace};
@@ -302,10 +302,10 @@ pub(crate) fn put_number(batch: &mut LogBatch<'_>, tag: u8, number: u64) {
 pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Group<M> {
     let (log, machine, founder) = load::<M>(&shared, shard).await;
     let (seen, leadership) = watch::channel(Leadership::Follower { leader: None });
-    let exports = Arc::new(Exports::new(shared.outgoing.clone(), log.clone()));
+    let (exports, told) = (Arc::new(Exports::new(shared.outgoing.clone(), log.clone())), Arc::new(Told::nothing()));
     let mut raft = None;
     if machine.stopped().is_none() {
-        let started = start(&shared, (&log, &machine, founder), &exports, seen.clone()).await;
+        let started = start(&shared, (&log, &machine, founder), (&exports, &told), seen.clone()).await;
         let failed = |error: &AnyError| machine.stop(Stopped::damaged(format!("its group did not start: {error}")));
         raft = started.inspect_err(failed).ok();
     }
@@ -315,7 +315,7 @@ pub(crate) async fn open_group<M: Replicated>(shared: Shared, shard: u32) -> Gro
     let in_flight = InFlight::new(shared.limits.in_flight_bytes, shared.limits.entry_bytes);
     let inner = Arc::new_cyclic(|me: &Weak<Inner<M>>| {
         let doze = Doze::new(me.clone(), shared.sleepers.clone(), Tasks::current());
-        Inner { raft, machine, log, exports, in_flight, leadership, doze }
+        Inner { raft, machine, log, exports, in_flight, leadership, told, doze }
     });
     let sleeper: Weak<Inner<M>> = Arc::downgrade(&inner);
     shared.sleepers.enter(shard, sleeper as Weak<dyn Sleeper>);
@@ -328,7 +328,7 @@ type AnyError = Box<dyn Error + Send + Sync>;
 async fn start<M: Replicated>(
     shared: &Shared,
     (log, machine, founder): (&Arc<GroupLog>, &Arc<Machine<M>>, bool),
-    exports: &Arc<Exports>,
+    (exports, told): (&Arc<Exports>, &Arc<Told>),
     seen: watch::Sender<Leadership>,
 ) -> Result<Raft<Types, StateMachine<M>>, AnyError> {
     let store = LogStore { log: log.clone(), writer: shared.writer.clone(), fence: machine.fence().clone() };
@@ -345,7 +345,7 @@ async fn start<M: Replicated>(
     let config = raft_config(!log.is_mute(), shared.limits.log_kept)?;
     let raft = Raft::new(shared.node, config, network, store, state_machine).await?;
     let mut leadership = seen.subscribe();
-    drop(Runtime::spawn(follow(raft.clone(), machine.clone(), seen)));
+    drop(Runtime::spawn(follow(raft.clone(), machine.clone(), told.clone(), seen)));
     let is_new = founder && !raft.is_initialized().await?;
     if is_new {
         raft.initialize(BTreeMap::from([(shared.node, BasicNode::new(shared.address.as_ref()))])).await?;

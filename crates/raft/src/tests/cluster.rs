@@ -183,6 +183,35 @@ async fn a_leader_that_was_replaced_does_not_call_a_member_removed_that_came_sin
     cluster.shutdown().await;
 }
 
+#[tokio::test]
+async fn who_led_before_a_start_is_not_taken_for_who_leads() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.write(1).await;
+    let leader = cluster.leader().await;
+    let (one, other) = if leader == 1 { (2, 3) } else { (1, 5 - leader) };
+    let follows = |cluster: &Cluster| match cluster.nodes[&one].group(0).leadership() {
+        Leadership::Follower { leader } => leader,
+        leads => panic!("{leads:?}"),
+    };
+    let before = follows(&cluster);
+    assert_eq!(before, Some(leader));
+    // A follower comes back while its leader goes on: it is told soon.
+    cluster.kill(one).await;
+    cluster.start(one).await;
+    cluster.until(|| follows(&cluster) == Some(leader)).await;
+    // All are gone, and it comes back alone: its disk says who led.
+    for node in [one, other, leader] {
+        cluster.kill(node).await;
+    }
+    cluster.start(one).await;
+    assert_eq!(follows(&cluster), None);
+    cluster.start(other).await;
+    let new = cluster.leader().await;
+    let told = if new == one { other } else { one };
+    cluster.until(|| cluster.nodes[&told].group(0).leadership() == Leadership::Follower { leader: Some(new) }).await;
+    cluster.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_voter_stays_and_steps_can_be_repeated() {
     let cluster = Cluster::of(1).await;

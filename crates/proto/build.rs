@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// What clients see; reflection shows it.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 12] = [
     "flintwheel/v1/admin_service.proto",
     "flintwheel/v1/backup_service.proto",
     "flintwheel/v1/cluster_service.proto",
@@ -15,6 +15,7 @@ const PUBLIC: [&str; 11] = [
     "flintwheel/v1/event_service.proto",
     "flintwheel/v1/occurrence.proto",
     "flintwheel/v1/run_service.proto",
+    "flintwheel/v1/schedule_service.proto",
     "io/cloudevents/v1/cloudevents.proto",
 ];
 

@@ -34,6 +34,8 @@ pub struct Seat {
     pub peer_host: IpAddr,
     /// What it runs within; empty: nothing.
     pub within: Vec<String>,
+    /// Another program than the one of this build.
+    pub program: Option<PathBuf>,
 }
 
 impl Seat {
@@ -46,6 +48,7 @@ impl Seat {
             host,
             peer_host: host,
             within: Vec::new(),
+            program: None,
         }
     }
 }
@@ -122,7 +125,10 @@ impl Cluster {
             more.push(format!("--join={}", join.join(",")));
         }
         let (data_dir, sink) = (seat.data_dir.clone(), self.sink.clone());
-        let engine = Engine::new(EngineOptions { data_dir, sink, shards: self.shards, more })?;
+        let mut engine = Engine::new(EngineOptions { data_dir, sink, shards: self.shards, more })?;
+        if let Some(program) = &seat.program {
+            engine.set_program(program.clone());
+        }
         Ok(engine.at(seat.host, seat.within.clone()).logging_to(seat.log.clone()))
     }
 

@@ -87,6 +87,11 @@ impl Engine {
         self
     }
 
+    /// Another program, from its next start on.
+    pub fn set_program(&mut self, program: PathBuf) {
+        self.program = program;
+    }
+
     /// Starts it after a kill, with the same data and doors; returns how long it took to be ready.
     pub async fn start_again(&mut self) -> Result<Duration> {
         let begun = Instant::now();

@@ -116,6 +116,7 @@ fn the_command_line_names_the_proofs_and_refuses_others() {
         "lag",
         "failover",
         "rolling",
+        "upgrade",
         "idle",
         "partition",
         "power",

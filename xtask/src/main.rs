@@ -2,6 +2,7 @@
 //!
 //! It knows the programs of the workspace only by their command lines, and compiles in seconds: it is built first of all.
 
+mod before;
 mod bench;
 mod build_dir;
 mod demo;

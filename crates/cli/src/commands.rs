@@ -11,7 +11,10 @@ mod describe;
 mod dev;
 mod diff;
 mod dry_run;
+mod due;
+mod explain;
 mod get;
+mod hotspots;
 mod list;
 mod next;
 mod node;
@@ -70,6 +73,10 @@ enum Command {
     Trigger(trigger::Args),
     /// Show coming due times
     Next(next::Args),
+    /// Show why a definition is due at a time or is not, and what became of it
+    Explain(explain::Args),
+    /// Show the busiest seconds to come, and what could be spread
+    Hotspots(hotspots::Args),
     /// Show what the orchestrator ran
     Runs(runs::Args),
     /// Show how due times, events and manual triggers ended, and why
@@ -115,6 +122,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Resume(args) => switch::resume(args).await,
         Command::Trigger(args) => trigger::run(args).await,
         Command::Next(args) => next::run(args).await,
+        Command::Explain(args) => explain::run(args).await,
+        Command::Hotspots(args) => hotspots::run(args).await,
         Command::Runs(args) => runs::run(args).await,
         Command::Occurrences(args) => occurrences::run(args).await,
         Command::Publish(args) => publish::run(args).await,

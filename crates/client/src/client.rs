@@ -8,6 +8,7 @@ use flintwheel_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 use flintwheel_proto::v1::definition_service_client::DefinitionServiceClient;
 use flintwheel_proto::v1::event_service_client::EventServiceClient;
 use flintwheel_proto::v1::run_service_client::RunServiceClient;
+use flintwheel_proto::v1::schedule_service_client::ScheduleServiceClient;
 
 use crate::error::Error;
 use crate::options::Options;
@@ -21,6 +22,7 @@ mod dead;
 mod definitions;
 mod events;
 mod runs;
+mod schedules;
 
 pub use backup::ShardExport;
 pub use batch::{BATCH_ITEMS, Progress};
@@ -78,6 +80,10 @@ fn definition_service(transport: Transport) -> DefinitionServiceClient<Transport
 
 pub(crate) fn event_service(transport: Transport) -> EventServiceClient<Transport> {
     EventServiceClient::new(transport)
+}
+
+fn schedule_service(transport: Transport) -> ScheduleServiceClient<Transport> {
+    ScheduleServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
 }
 
 fn dead_letter_service(transport: Transport) -> DeadLetterServiceClient<Transport> {

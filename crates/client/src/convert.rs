@@ -9,6 +9,7 @@ pub mod cluster_state;
 pub mod dead;
 pub mod definition;
 pub mod event;
+pub mod explain;
 pub mod json;
 pub mod occurrence;
 pub mod record;

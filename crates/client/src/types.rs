@@ -11,6 +11,7 @@ mod naming;
 mod occurrence;
 mod record;
 mod run;
+mod schedule;
 
 pub use backup::{BackupSource, ExportBegun, ExportedRows, RestoreBegun, ShardRestore};
 pub use cluster::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
@@ -27,6 +28,7 @@ pub use record::{
     OpenRun, Paused, Switched, Triggered, WatchedRuns,
 };
 pub use run::{Run, RunQuery, RunStatus, SpawnedTask, TaskKind, TaskStatus, TriggerKind};
+pub use schedule::{AskedTime, DueCount, DuePart, DueQuery, Explanation, LeftOut, Moment};
 
 /// Some of a list, and where the rest begins.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,11 @@ impl Spread {
         Self { window: jitter.window.micros(), stable: jitter.mode == JitterMode::Stable }
     }
 
+    /// In microseconds.
+    pub(crate) fn window(self) -> i64 {
+        i64::try_from(self.window).expect("it is at most a hundred years")
+    }
+
     /// From 0 to the window, never reaching the time that follows. A stable offset is the same for all nominal times,
     /// except where the window does not fit before the following one: there it is scaled down, which keeps the
     /// definitions of such a schedule spread.

@@ -15,6 +15,7 @@ mod clock;
 mod closed;
 mod compile;
 mod cron;
+mod explain;
 mod fault;
 mod identity;
 mod interval;
@@ -28,6 +29,7 @@ mod zone;
 
 pub use calendar::{CalendarDays, Calendars, compile_calendar};
 pub use compile::warnings;
+pub use explain::{Asked, Explanation, LeftOut, Moment, explain};
 pub use identity::{identity, may_depend_on_identity};
 pub use plan::Plan;
 pub use zone::TZDATA_VERSION;

@@ -70,6 +70,11 @@ impl Plan {
         }
     }
 
+    /// How far jitter moves a due time at most, in microseconds; 0 without jitter.
+    pub fn jitter_window(&self) -> i64 {
+        self.spread.map_or(0, Spread::window)
+    }
+
     /// The IANA name of the zone that local times are read in.
     pub fn zone_name(&self) -> &'static str {
         self.zone.name()

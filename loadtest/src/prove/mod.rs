@@ -22,6 +22,7 @@ mod rebalance;
 mod replication;
 mod rolling;
 mod scene;
+mod upgrade;
 
 use anyhow::Result;
 
@@ -48,6 +49,8 @@ pub enum Proof {
     Failover,
     /// All nodes of a cluster restarted, one after the other, under load: how late starts are
     Rolling,
+    /// A cluster of the version before becomes one of this version, node by node, under load
+    Upgrade,
     /// A thousand shards on three nodes without work: what they cost, and how soon those of a dead node have leaders
     Idle,
     /// Nodes of a cluster cut off, frozen, and on slow disks: nothing lost, soon settled, reads and writes linearizable
@@ -131,6 +134,7 @@ pub async fn run(proof: Proof, manner: Manner) -> Result<Report> {
         Proof::Lag => lag::run(scale).await,
         Proof::Failover => failover::run(scale, real).await,
         Proof::Rolling => rolling::run(scale, real).await,
+        Proof::Upgrade => upgrade::run(scale).await,
         Proof::Partition => partition::run(manner).await,
         Proof::Power => power::run(manner).await,
         Proof::Mishaps => mishaps::run(scale).await,

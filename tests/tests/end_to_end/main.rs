@@ -8,6 +8,7 @@ mod crash;
 mod dev;
 mod events;
 mod firings;
+mod looking;
 mod objects;
 mod outage;
 mod overlap;

@@ -1,9 +1,11 @@
 //! `flintwheel next`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use flintwheel_client::{NextOf, NextTimes};
+use flintwheel_model::Span;
 
-use crate::config::Connection;
+use super::due::Whose;
+use crate::config::{Connection, Session};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, Zone, compact, say};
 use crate::read::{Files, Input, key};
@@ -11,8 +13,19 @@ use crate::read::{Files, Input, key};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// ID, or NAMESPACE/ID, of a stored definition
-    #[arg(required_unless_present = "filename", conflicts_with = "filename")]
+    #[arg(required_unless_present_any = ["filename", "all"], conflicts_with = "filename")]
     name: Option<String>,
+    /// How much is due in each step of a span of time, over all definitions of the namespace
+    #[arg(long, conflicts_with_all = ["name", "filename", "count", "after"])]
+    all: bool,
+    /// With --all: from when to when (RFC 3339), rather than the coming hour
+    #[arg(long, requires = "all", num_args = 2, value_names = ["FROM", "UNTIL"])]
+    between: Vec<DateTime<Utc>>,
+    /// With --all: the length of each step
+    #[arg(long, requires = "all", value_name = "TIME", default_value = "1m")]
+    step: Span,
+    #[command(flatten)]
+    whose: Whose,
     #[command(flatten)]
     files: Files,
     /// How many times
@@ -29,6 +42,12 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Outcome {
     let session = args.connection.open()?;
+    if args.all {
+        return all(&args, &session).await;
+    }
+    if args.whose.is_given() {
+        return Err(Failure::usage("-l and -A choose the definitions that --all counts; without it, name one"));
+    }
     let mut printer = Printer::list(args.output.output);
     if let Some(name) = &args.name {
         let key = session.key(name)?;
@@ -41,6 +60,20 @@ pub async fn run(args: Args) -> Outcome {
         let next = session.client.next_times(NextOf::Given(definition), args.count, args.after).await?;
         print(&mut printer, &key(definition).to_string(), &next)?;
     }
+    printer.finish()?;
+    Ok(Exit::Ok)
+}
+
+/// How much is due when.
+async fn all(args: &Args, session: &Session) -> Outcome {
+    const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+    let step = u32::try_from(args.step.secs()).ok().filter(|_| args.step.is_whole_secs());
+    let step = step.ok_or_else(|| Failure::usage(format!("--step {}: whole seconds are counted", args.step)))?;
+    let now = Utc::now().trunc_subsecs(0);
+    let span = if let [from, until] = args.between[..] { (from, until) } else { (now, now + HOUR) };
+    let due = args.whose.count(session, span, step, 0).await?;
+    let mut printer = Printer::list(args.output.output);
+    due.print(&mut printer, due.steps.values())?;
     printer.finish()?;
     Ok(Exit::Ok)
 }

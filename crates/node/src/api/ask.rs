@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flintwheel_client::{
-    Applied, ApplyOptions, DeadLetter, DeadLetterFilter, DefinitionRecord, DefinitionStatus, NextTimes, NodeStatus,
-    Occurrence, OccurrenceQuery, Rates, Switched,
+    Applied, ApplyOptions, AskedTime, DeadLetter, DeadLetterFilter, DefinitionRecord, DefinitionStatus, DueQuery,
+    Explanation, NextTimes, NodeStatus, Occurrence, OccurrenceQuery, Rates, Switched,
 };
 use flintwheel_model::definition::OverlapPolicy;
 use flintwheel_model::violation::Violations;
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::value::RawValue;
 
+use super::due::DueShare;
 use super::{ApiError, one};
 use crate::admission::{Admitted, admit};
 use crate::error::EngineError;
@@ -81,6 +82,20 @@ pub(super) enum Look {
         count: u32,
         /// After this time; None for now.
         after: Option<DateTime<Utc>>,
+    },
+    /// Why a definition is due at a time, or is not.
+    Explain {
+        /// Which one.
+        key: DefinitionKey,
+        /// Which time.
+        at: AskedTime,
+    },
+    /// How many due times come in each step of a span of time, of some definitions.
+    Due {
+        /// Which ones.
+        query: DueQuery,
+        /// Those after this one; None for the first ones.
+        after: Option<DefinitionKey>,
     },
     /// Occurrences of the one definition that the query names, newest first.
     Occurrences {
@@ -276,6 +291,10 @@ pub(super) enum Told {
     Definition(Box<Kept>),
     /// Coming due times.
     Times(NextTimes),
+    /// What a schedule says about a time, and the account.
+    Explained(Box<Explanation>),
+    /// How much is due when.
+    Due(DueShare),
     /// Occurrences of one definition.
     Occurrences {
         /// Newest first.

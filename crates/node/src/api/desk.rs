@@ -105,6 +105,8 @@ impl Replica {
             Look::Identity(key) => self.identity(&key),
             Look::Definition { key, version, incarnation } => self.definition(&key, version, incarnation),
             Look::Times { key, count, after } => self.times(&key, count, after),
+            Look::Explain { key, at } => self.explain(&key, at),
+            Look::Due { query, after } => self.due(&query, after.as_ref()),
             Look::Occurrences { query, from, size } => self.occurrences(&query, from, size),
             Look::Names { namespace, after, limit } => self.names(namespace.as_deref(), after.as_ref(), limit),
             Look::Records { keys, selector, paused, bytes } => self.records(&keys, &selector, paused, bytes),

@@ -178,7 +178,7 @@ impl Replica {
     }
 
     /// What waits for a run of the definition, newest first: not in the account yet.
-    fn waiting(&self, key: &DefinitionKey, number: u64) -> Result<Vec<Occurrence>, ApiError> {
+    pub(super) fn waiting(&self, key: &DefinitionKey, number: u64) -> Result<Vec<Occurrence>, ApiError> {
         let waits = self.group.read(|machine, _| {
             let version = machine.slots().get(number).map_or(0, |slot| slot.version);
             let waiting = machine.tracks().get(number).into_iter().flat_map(|track| track.waiting());
@@ -266,7 +266,7 @@ impl Replica {
         Ok(version.map(|v| self.show_one(&DefinitionKey::new(v.namespace, v.id), stored)))
     }
 
-    fn show_one(&self, definition: &DefinitionKey, stored: &Stored) -> Occurrence {
+    pub(super) fn show_one(&self, definition: &DefinitionKey, stored: &Stored) -> Occurrence {
         let firing = firing_key(&stored.what.key);
         let (due, count) = match &stored.what.key {
             Key::Time { due, count, .. } => (*due, *count),

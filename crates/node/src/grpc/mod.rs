@@ -9,6 +9,7 @@ mod dead;
 mod definition;
 mod event;
 mod health;
+mod schedule;
 mod waiting;
 mod wire;
 
@@ -22,6 +23,7 @@ use flintwheel_proto::v1::cluster_service_server::ClusterServiceServer;
 use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
 use flintwheel_proto::v1::event_service_server::EventServiceServer;
+use flintwheel_proto::v1::schedule_service_server::ScheduleServiceServer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
@@ -43,6 +45,8 @@ pub fn routes(doors: &Doors, extra: Routes, stopping: &CancellationToken) -> Rou
     let backups = BackupServiceServer::new(backup::Backups { doors: doors.clone(), stopping: stopping.clone() })
         .max_decoding_message_size(MESSAGE_BYTES);
     let cluster = ClusterServiceServer::new(cluster::Cluster(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
+    let schedules =
+        ScheduleServiceServer::new(schedule::Schedules(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
     let routes = extra
         .add_service(definitions)
         .add_service(events)
@@ -50,6 +54,7 @@ pub fn routes(doors: &Doors, extra: Routes, stopping: &CancellationToken) -> Rou
         .add_service(admin)
         .add_service(backups)
         .add_service(cluster)
+        .add_service(schedules)
         .add_service(health::service(doors.api.clone(), stopping.clone()));
     let router = reflection(routes).into_axum_router();
     router.layer(axum::middleware::map_response(wire::mend)).into()

@@ -17,6 +17,7 @@ mod occurrences;
 mod path;
 mod problem;
 mod query;
+mod schedules;
 mod waiting;
 mod webhook;
 
@@ -51,6 +52,8 @@ pub fn router(doors: Doors) -> Router {
         .route("/v1/namespaces/{namespace}/definitions/{id}", definition)
         .route("/v1/namespaces/{namespace}/definitions/{id}/next", get(definitions::next))
         .route("/v1/namespaces/{namespace}/definitions/{id}/occurrences", get(occurrences::of_definition))
+        .route("/v1/namespaces/{namespace}/definitions/{id}/explain", get(schedules::explain))
+        .route("/v1/due", get(schedules::due))
         .route("/v1/occurrences", get(occurrences::list))
         .route("/v1/dead-letters", get(dead::list))
         .route("/v1/dead-letters:retry", post(dead::retry))

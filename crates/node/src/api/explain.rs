@@ -1,0 +1,150 @@
+//! Why a definition is due at a time, or is not: what its schedule says, and what the account knows.
+
+use flintwheel_client::{AskedTime, Explanation, LeftOut, Moment, Occurrence, Paused};
+use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use flintwheel_schedule as schedule;
+use flintwheel_schedule::{Asked, identity};
+use flintwheel_shard::occurrence::{Key, NO_CHUNK};
+use flintwheel_shard::query;
+
+use super::ask::{Look, Told, otherwise};
+use super::desk::Replica;
+use super::{Api, ApiError, check_key, time};
+use crate::admission::SCHEDULE;
+use crate::error::EngineError;
+
+/// Occurrences looked at for what became of one instant; a definition of each second has as many in a day.
+const LOOKED_AT: usize = 100_000;
+/// Of them, read at a time.
+const STEP: usize = 256;
+
+impl Api {
+    /// Why a definition is due at a time, or is not, and what became of it.
+    pub async fn explain(&self, key: &DefinitionKey, at: AskedTime) -> Result<Explanation, ApiError> {
+        check_key(key)?;
+        match self.ask(self.shard_of(key), Look::Explain { key: key.clone(), at }).await? {
+            Told::Explained(explanation) => Ok(*explanation),
+            _ => Err(otherwise()),
+        }
+    }
+}
+
+impl Replica {
+    pub(super) fn explain(&self, key: &DefinitionKey, at: AskedTime) -> Result<Told, ApiError> {
+        let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        let state = self.group.state();
+        let number = query::number(&state, &key.namespace, &key.id)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        let note = query::pause_note(&state, number)?;
+        let definition: ActivityDefinition = serde_json::from_slice(&stored.document)
+            .map_err(|e| EngineError::Read(format!("{key} can't be read: {e}")))?;
+        let mut explanation = said(&definition, stored.incarnation, at)?;
+        for moment in &mut explanation.moments {
+            let nominal = moment.jittered_from.unwrap_or(moment.instant).timestamp_micros();
+            moment.occurrences = self.became(key, (number, slot.chunk), nominal)?;
+        }
+        explanation.enabled = slot.is_enabled();
+        explanation.paused =
+            note.filter(|_| slot.is_paused()).map(|note| Paused { note: note.note, at: time(note.at) });
+        (explanation.version, explanation.version_since) = (slot.version.into(), time(stored.updated));
+        Ok(Told::Explained(Box::new(explanation)))
+    }
+
+    /// What the account says of a nominal time, newest first; what waits for a run first of all.
+    fn became(
+        &self,
+        key: &DefinitionKey,
+        (number, newest): (u64, u64),
+        nominal: i64,
+    ) -> Result<Vec<Occurrence>, ApiError> {
+        let word = crate::dispatch::firing_key(&Key::Time { nominal, due: nominal, count: 1 }).text();
+        let mut became = self.waiting(key, number)?;
+        became.retain(|occurrence| occurrence.firing_key == word);
+        let state = self.group.state();
+        let (mut from, mut looked_at) = (newest, 0);
+        while from != NO_CHUNK && looked_at < LOOKED_AT {
+            let (found, next) = query::occurrences(&state, number, from, STEP)?;
+            // (A chunk may hold none of it any more.)
+            looked_at += found.len().max(1);
+            let fits = found.iter().filter(|stored| covers(&stored.what.key, nominal));
+            became.extend(fits.map(|stored| self.show_one(key, stored)));
+            // Nothing is decided before it is due.
+            if found.last().is_some_and(|stored| stored.decided < nominal) {
+                break;
+            }
+            from = next;
+        }
+        Ok(became)
+    }
+}
+
+/// Whether an occurrence is of a nominal time: a range that was skipped is one, from the first that was due to the last.
+fn covers(key: &Key, instant: i64) -> bool {
+    match key {
+        Key::Time { nominal, count: 0 | 1, .. } => *nominal == instant,
+        Key::Time { nominal, due, .. } => (*due..=*nominal).contains(&instant),
+        Key::Event(_) | Key::Manual(_) => false,
+    }
+}
+
+/// What the schedule says, and nothing of how the definition stands.
+fn said(definition: &ActivityDefinition, seed: u64, at: AskedTime) -> Result<Explanation, ApiError> {
+    let Some(trigger) = &definition.spec.trigger.schedule else { return Ok(Explanation::default()) };
+    let own = identity(&definition.metadata.namespace, &definition.metadata.id);
+    let asked = match at {
+        AskedTime::Instant(instant) => Asked::Instant(instant.timestamp_micros()),
+        AskedTime::Local(local) => Asked::Local(local),
+    };
+    let found = schedule::explain(trigger, SCHEDULE, (own, seed), &|_| None, asked)?;
+    Ok(Explanation {
+        timezone: found.zone.to_owned(),
+        moments: found.moments.into_iter().map(moment).collect(),
+        left_out: found.left_out.map(|left_out| LeftOut {
+            change: time(left_out.change),
+            forward: u32::try_from(left_out.forward).unwrap_or_default(),
+            named_by: left_out.named_by,
+            moves_to: left_out.moves_to.map(time),
+        }),
+        before: found.before.map(time),
+        after: found.after.map(time),
+        ..Explanation::default()
+    })
+}
+
+fn moment(found: schedule::Moment) -> Moment {
+    Moment {
+        instant: time(found.instant),
+        is_nominal: found.is_nominal,
+        due: found.due.map(time),
+        jittered_from: found.jittered_from.map(time),
+        named_by: found.named_by,
+        closed_by: found.closed_by,
+        rolled_from: found.rolled_from.into_iter().map(time).collect(),
+        rolls_to: found.rolls_to.map(time),
+        is_other_of_fold: found.is_other_of_fold,
+        before_start: found.before_start,
+        after_end: found.after_end,
+        occurrences: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_range_covers_all_that_was_due_in_it() {
+        let of = |nominal, due, count| Key::Time { nominal, due, count };
+        for (key, instant, expected) in [
+            (of(60, 67, 1), 60, true),
+            (of(60, 67, 1), 67, false),
+            (of(60, 60, 1), 0, false),
+            (of(600, 60, 10), 60, true),
+            (of(600, 60, 10), 300, true),
+            (of(600, 60, 10), 600, true),
+            (of(600, 60, 10), 660, false),
+            (Key::Manual("60".into()), 60, false),
+        ] {
+            assert_eq!(covers(&key, instant), expected, "{key:?} {instant}");
+        }
+    }
+}

@@ -32,10 +32,13 @@ pub(crate) mod tag {
     pub(crate) const CONFIRMED: u8 = b'r';
     /// Random, of the start that began last; of [`NODE`](super::NODE).
     pub(crate) const INCARNATION: u8 = b'i';
+    /// Of which start that is: older versions count on without it; of [`NODE`](super::NODE).
+    pub(crate) const BEGUN: u8 = b'b';
     /// The replica stands for no election yet.
     pub(crate) const MUTE: u8 = b'm';
     /// What the log has lost, once; of [`NODE`](super::NODE), or of one group that has lost something alone.
-    pub(crate) const DISTRUST: u8 = b'd';
+    // (Under `d` older versions have written to see whether the disk does what it is asked: it stands there still.)
+    pub(crate) const DISTRUST: u8 = b'u';
     /// The replica has left since the log lost something: what it is now is new.
     pub(crate) const CLEARED: u8 = b'k';
     /// Why the cluster will have nothing of this disk any more; of [`NODE`](super::NODE).

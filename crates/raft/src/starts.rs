@@ -86,9 +86,11 @@ pub(crate) fn keep(log: &LogDb, words: Words) -> Result<(), StoreError> {
 fn last(log: &LogDb) -> Result<Words, OpenError> {
     let kept = Words::of(log);
     let epoch = number(log, tag::EPOCH, "the epoch")?.unwrap_or(0);
-    // (Without one, it is a directory of a version that counted each start, and told it.)
-    let confirmed = number(log, tag::CONFIRMED, "the confirmed epoch")?.unwrap_or(epoch);
-    let incarnation = number(log, tag::INCARNATION, "the incarnation")?.unwrap_or(0);
+    // Else an older version has begun it, which counted each start, and told it.
+    let is_ours = number(log, tag::BEGUN, "the epoch of the incarnation")? == Some(epoch);
+    let ours = |tag, what| if is_ours { number(log, tag, what) } else { Ok(None) };
+    let confirmed = ours(tag::CONFIRMED, "the confirmed epoch")?.unwrap_or(epoch);
+    let incarnation = ours(tag::INCARNATION, "the incarnation")?.unwrap_or(0);
     let later = (kept.confirmed, kept.epoch) > (confirmed, epoch);
     Ok(if later { kept } else { Words { epoch, confirmed, incarnation, ..kept } })
 }
@@ -103,6 +105,7 @@ fn begin(log: &LogDb) -> Result<(u64, u64), OpenError> {
     put_number(&mut batch, tag::EPOCH, epoch);
     put_number(&mut batch, tag::CONFIRMED, last.confirmed);
     put_number(&mut batch, tag::INCARNATION, incarnation);
+    put_number(&mut batch, tag::BEGUN, epoch);
     log.commit(batch)?;
     keep(log, Words { epoch, incarnation, ..last })?;
     Ok((epoch, incarnation))
@@ -156,6 +159,21 @@ mod tests {
         log.commit(batch).unwrap();
         assert_eq!(begin(&log).unwrap().0, 8);
         assert_eq!(begin(&log).unwrap().0, 8);
+    }
+
+    #[test]
+    fn an_older_version_that_started_in_between_has_counted_too() {
+        let root = tempfile::tempdir().unwrap();
+        let log = LogDb::open(&DataDir::open(root.path(), 1, None).unwrap()).unwrap();
+        begin(&log).unwrap();
+        confirm(&log, 1).unwrap();
+        let mut batch = log.batch();
+        put_number(&mut batch, tag::EPOCH, 2);
+        log.commit(batch).unwrap();
+        let (epoch, incarnation) = begin(&log).unwrap();
+        assert_eq!((epoch, begin(&log).unwrap()), (3, (3, incarnation)));
+        confirm(&log, 3).unwrap();
+        assert_eq!(begin(&log).unwrap().0, 4);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 use tonic::Status;
 
-/// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests, groups
-/// may sleep, and nodes say at which start of their program they are; from 3 on, entries may carry rows of a backup and speak of overlapping runs.
+/// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests and groups
+/// may sleep; from 3 on, nodes say at which start of their program they are, and entries may carry rows of a backup and speak of overlapping runs.
 pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=3;
 
 /// Who this node says it is.
@@ -209,14 +209,14 @@ mod tests {
 
     #[test]
     fn both_sides_say_at_which_start_they_are_where_both_know_how() {
-        for (theirs, ours, told) in [(1..=2, 1..=2, Some(START)), (2..=3, 1..=2, Some(START)), (1..=1, 1..=2, None)] {
+        for (theirs, ours, told) in [(1..=3, 1..=3, Some(START)), (2..=4, 1..=3, Some(START)), (1..=2, 1..=3, None)] {
             let hello = Identity { node: 1, ..identity(theirs) }.hello(2, Lane::Log, START);
             let (_, welcome) = identity(ours).welcome(&hello, START).unwrap();
             assert_eq!(start_of_caller(&hello, welcome.version), Ok(told));
             assert_eq!(start_of_called(&welcome), Ok(told));
         }
-        let silent = identity(1..=2).hello(2, Lane::Log, Start::default());
-        assert_eq!(start_of_caller(&silent, 2), Err("node 2 does not say how often it has started".to_owned()));
-        assert_eq!(start_of_caller(&silent, 1), Ok(None));
+        let silent = identity(1..=3).hello(2, Lane::Log, Start::default());
+        assert_eq!(start_of_caller(&silent, 3), Err("node 2 does not say how often it has started".to_owned()));
+        assert_eq!(start_of_caller(&silent, 2), Ok(None));
     }
 }

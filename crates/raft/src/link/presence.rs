@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// The oldest protocol version in which nodes tell it.
-pub(super) const SINCE: u32 = 2;
+pub(super) const SINCE: u32 = 3;
 
 /// A start of a node's program, as it says itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::toy::{self, Toy};
 use crate::group_log::{NODE, tag};
+use crate::open::put_number;
 use crate::{Founding, Groups, Host, Leadership, META, OpenError, OpenOptions, ProposeError};
 use bytes::Bytes;
 use flintwheel_store::LogDb;
@@ -173,4 +174,21 @@ async fn the_meta_group_stands_beside_the_shards() {
         shards.shutdown().await.unwrap();
         host.close().await;
     }
+}
+
+#[tokio::test]
+async fn where_an_older_version_has_tried_its_disk_nothing_is_distrusted() {
+    let root = tempfile::tempdir().unwrap();
+    let groups = toy::open(root.path(), 1).await;
+    toy::propose(&groups, 0, 3).await;
+    groups.shutdown().await.unwrap();
+    {
+        let log = LogDb::open(&toy::options(root.path(), 1).data).unwrap();
+        let mut batch = log.batch();
+        put_number(&mut batch, b'd', 0);
+        log.commit(batch).unwrap();
+    }
+    let groups = toy::open(root.path(), 1).await;
+    assert_eq!((groups.group(0).damage(), toy::propose(&groups, 0, 1).await.count), (None, 4));
+    groups.shutdown().await.unwrap();
 }

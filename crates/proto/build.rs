@@ -4,9 +4,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// What clients see; reflection shows it.
-const PUBLIC: [&str; 12] = [
+const PUBLIC: [&str; 14] = [
     "flintwheel/v1/admin_service.proto",
     "flintwheel/v1/backup_service.proto",
+    "flintwheel/v1/calendar_service.proto",
     "flintwheel/v1/cluster_service.proto",
     "flintwheel/v1/common.proto",
     "flintwheel/v1/dead_letter_service.proto",
@@ -14,6 +15,7 @@ const PUBLIC: [&str; 12] = [
     "flintwheel/v1/definition_service.proto",
     "flintwheel/v1/event_service.proto",
     "flintwheel/v1/occurrence.proto",
+    "flintwheel/v1/operation_service.proto",
     "flintwheel/v1/run_service.proto",
     "flintwheel/v1/schedule_service.proto",
     "io/cloudevents/v1/cloudevents.proto",

@@ -63,6 +63,17 @@ pub async fn steady_rate(
     Ok((last - first) as f64 / (answered[last] - answered[first]).as_secs_f64())
 }
 
+/// Makes `count` starts, named `{prefix}-{n}`, as fast as it can.
+pub async fn start_all(
+    client: Arc<RawTemporal>,
+    namespace: &str,
+    prefix: &str,
+    load: BareLoad,
+    count: u64,
+) -> Result<()> {
+    drive(client, namespace, prefix, load, move |n| n < count).await.map(drop)
+}
+
 /// Starts the n-th workflow for as long as `goes_on` says so; returns when each was answered, in no order.
 async fn drive(
     client: Arc<RawTemporal>,

@@ -80,6 +80,17 @@ impl Engine {
         self
     }
 
+    /// The same, with another program of the project in the server's place.
+    pub fn as_program(mut self, name: &str) -> Result<Self> {
+        self.program = own_binary(name, "FLINTWHEEL_PROGRAM")?;
+        Ok(self)
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// The same with its log in this file; without it, it lies beside the data directory.
     #[must_use]
     pub fn logging_to(mut self, log: PathBuf) -> Self {

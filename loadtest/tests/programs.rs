@@ -122,11 +122,16 @@ fn the_command_line_names_the_proofs_and_refuses_others() {
         "power",
         "mishaps",
         "rebalance",
+        "catchup",
+        "overdue",
+        "herd",
         "overlap",
         "replication",
         "next",
         "fuzz",
         "oracles",
+        "parity",
+        "import",
     ];
     assert_eq!(names, expected);
     for (proof, option, why) in [

@@ -12,7 +12,7 @@ use flintwheel_events::Matcher;
 use flintwheel_model::ids::{dedupe_digest, request_content, request_digest};
 use flintwheel_model::{ActivityDefinition, DefinitionKey, FiringKey, event};
 use flintwheel_node::admission::admit;
-use flintwheel_node::decide::{Armed, decide};
+use flintwheel_node::decide::{Armed, Circumstances, decide};
 use flintwheel_node::plans::Plans;
 use flintwheel_raft::{Group, Leadership, ProposeError};
 use flintwheel_shard::entry::{
@@ -275,7 +275,7 @@ impl Leader {
         }
         if now >= self.next_expire {
             self.next_expire = now + EXPIRE;
-            let expire = Expire { account_before: i64::MIN, versions_before: i64::MIN };
+            let expire = Expire { account_before: i64::MIN, versions_before: i64::MIN, keep: 0 };
             self.propose(Body::Expire(expire), What::Expire);
         }
         if now >= self.next_flush {
@@ -330,7 +330,7 @@ impl Leader {
         };
         let stored = query::version(&self.group.state(), number, version).map_err(|error| error.to_string())?;
         let Some(stored) = stored else { return Ok(()) };
-        let plan = self.plans.of_document(&stored.document, stored.incarnation)?;
+        let plan = self.plans.of_document(&stored.document, stored.incarnation, &|_, _| None)?;
         self.insert(Armed { number, nominal, generation, plan });
         Ok(())
     }
@@ -390,7 +390,7 @@ impl Leader {
                 if fresh {
                     let timing = plans.get(armed.plan);
                     let first = decisions.len();
-                    let mut next = decide(&armed, timing, now, i64::MIN, &mut decisions);
+                    let mut next = decide(&armed, timing, Circumstances::at(now), &mut decisions).next;
                     if forgets && decisions.len() > first + 1 {
                         decisions.truncate(first + 1);
                         next = timing.plan.next(now).unwrap_or(NEVER);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// No I/O, no runtime, no clock.
-const PURE: [&str; 6] = ["cluster", "events", "model", "schedule", "shard", "wheel"];
+const PURE: [&str; 7] = ["cluster", "events", "import", "model", "schedule", "shard", "wheel"];
 /// Kinds of files that people write.
 const TEXTS: [&str; 12] = ["jsonl", "md", "proto", "py", "rs", "sh", "sql", "template", "toml", "txt", "yaml", "yml"];
 /// Lines of one file.

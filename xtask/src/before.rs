@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::shell::{self, say};
 use crate::{Result, place};
 
-/// The last commit that spoke format 2. Who raises the format names the last commit before that here.
-const COMMIT: &str = "c9e06caa0f57aedb2d0fc90f112cc5d5bb539ab7";
+/// The last commit that spoke format 3. Who raises the format names the last commit before that here.
+const COMMIT: &str = "69149644e38019099779231c96c574b3b6d0dc33";
 
 /// Where it is; built if it is not there yet, with the profile and the tools of its own time.
 pub fn program() -> Result<PathBuf> {

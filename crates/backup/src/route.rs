@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use flintwheel_model::DefinitionKey;
+use flintwheel_model::ids::calendar_home;
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::records::Origin;
-use flintwheel_shard::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
+use flintwheel_shard::rows::{
+    BackfillRow, ChunkRow, CourseRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, UsesRow, VersionRow,
+};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -57,6 +60,19 @@ impl Router {
                 let Gone { target, number } = self.gone(source, row.number)?;
                 vec![(target, Row::Track(TrackRow { number, ..row }))]
             }
+            Row::Course(row) => {
+                let Gone { target, number } = self.gone(source, row.number)?;
+                vec![(target, Row::Course(CourseRow { number, ..row }))]
+            }
+            Row::Backfill(row) => {
+                let Gone { target, number } = self.gone(source, row.number)?;
+                vec![(target, Row::Backfill(BackfillRow { number, ..row }))]
+            }
+            Row::Uses(row) => {
+                let Gone { target, number } = self.gone(source, row.number)?;
+                vec![(target, Row::Uses(UsesRow { number, ..row }))]
+            }
+            Row::Calendar(row) => vec![(calendar_home(&row.namespace, self.targets), Row::Calendar(row))],
             Row::Seen(row) => self.seen(source, row),
             Row::Chunk(row) => self.chunk(source, row)?,
         })

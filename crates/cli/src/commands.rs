@@ -1,7 +1,12 @@
 //! The commands, one file each.
 
+mod account;
 mod apply;
+mod backfill;
+mod backfills;
 mod backup;
+mod bulk;
+mod calendars;
 mod cluster;
 mod completion;
 mod config_view;
@@ -14,7 +19,9 @@ mod dry_run;
 mod due;
 mod explain;
 mod get;
+mod history;
 mod hotspots;
+mod import;
 mod list;
 mod next;
 mod node;
@@ -22,9 +29,11 @@ mod occurrences;
 mod pages;
 mod prune;
 mod publish;
+mod rollback;
 mod runs;
 mod schema;
 mod server;
+mod set;
 mod shard;
 mod show;
 mod status;
@@ -53,24 +62,34 @@ enum Command {
     Server(server::Args),
     /// Run a worker of the built-in orchestrator
     Worker(worker::Args),
-    /// Create or change definitions from files
+    /// Create or change definitions and calendars from files
     Apply(apply::Args),
-    /// Show what apply would change
+    /// Show what apply would change, or how versions of a definition differ
     Diff(diff::Args),
-    /// Show definitions by name
+    /// Change single fields of definitions
+    Set(set::Args),
+    /// Show the versions of a definition that are kept
+    History(history::Args),
+    /// Make a definition what it was at an older version
+    Rollback(rollback::Args),
+    /// Show definitions, or calendars, by name
     Get(get::Args),
     /// List definitions
     List(list::Args),
     /// Show one definition with its state, coming times and last occurrences
     Describe(describe::Args),
-    /// Delete definitions
+    /// Delete definitions, or calendars
     Delete(delete::Args),
-    /// Stop definitions from firing until they are resumed
-    Pause(switch::Args),
+    /// Stop definitions from firing until they are resumed, or until a time
+    Pause(switch::PauseArgs),
     /// Let paused definitions fire again
-    Resume(switch::Args),
+    Resume(switch::ResumeArgs),
     /// Fire a definition now
     Trigger(trigger::Args),
+    /// Fire due times of the past, at a pace
+    Backfill(backfill::Args),
+    /// Show backfills, and how far they are
+    Backfills(backfills::Args),
     /// Show coming due times
     Next(next::Args),
     /// Show why a definition is due at a time or is not, and what became of it
@@ -95,10 +114,12 @@ enum Command {
     Node(node::Args),
     /// Copy what a cluster holds, verify copies, bring one into a new cluster
     Backup(backup::Args),
+    /// Bring schedules of others here: Temporal's, crontabs, CronJobs of Kubernetes
+    Import(import::Args),
     /// Look at the configuration of a server
     Config(config_view::Args),
-    /// Print the JSON Schema of a definition, for editors
-    Schema,
+    /// Print the JSON Schema of a definition, or of a calendar, for editors
+    Schema(schema::Args),
     /// Print a completion script for a shell
     Completion(completion::Args),
     /// Print the versions of this program and of the server
@@ -114,6 +135,9 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Config(args) => config_view::run(args),
         Command::Apply(args) => apply::run(args).await,
         Command::Diff(args) => diff::run(args).await,
+        Command::Set(args) => set::run(args).await,
+        Command::History(args) => history::run(args).await,
+        Command::Rollback(args) => rollback::run(args).await,
         Command::Get(args) => get::run(args).await,
         Command::List(args) => list::run(args).await,
         Command::Describe(args) => describe::run(args).await,
@@ -121,6 +145,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Pause(args) => switch::pause(args).await,
         Command::Resume(args) => switch::resume(args).await,
         Command::Trigger(args) => trigger::run(args).await,
+        Command::Backfill(args) => backfill::run(args).await,
+        Command::Backfills(args) => backfills::run(args).await,
         Command::Next(args) => next::run(args).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Hotspots(args) => hotspots::run(args).await,
@@ -133,7 +159,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Shard(args) => shard::run(args).await,
         Command::Node(args) => node::run(args).await,
         Command::Backup(args) => backup::run(args).await,
-        Command::Schema => schema::run(),
+        Command::Import(args) => import::run(args).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Version(args) => version::run(args).await,
     }

@@ -69,6 +69,42 @@ pub struct RequestArg {
     request_id: String,
 }
 
+impl RequestArg {
+    /// The id that was given for all that the command changes; empty: each change has one of its own.
+    pub fn of_all(&self) -> String {
+        self.request_id.clone()
+    }
+
+    /// None was given: the command is said for the first time.
+    pub fn is_new(&self) -> bool {
+        self.request_id.is_empty()
+    }
+}
+
+/// For commands that write definitions and speak to no server.
+#[derive(Clone, Debug, Args)]
+pub struct NamespaceArg {
+    /// Namespace of the definitions [default: default]
+    #[arg(short, long, env = "FLINTWHEEL_NAMESPACE")]
+    namespace: Option<String>,
+}
+
+impl NamespaceArg {
+    /// One that can be one.
+    pub fn name(&self) -> Result<String, Failure> {
+        let name = self.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        flintwheel_model::ids::check_namespace(&name).map_err(Failure::usage)?;
+        Ok(name)
+    }
+}
+
+impl RequestArg {
+    /// The one that was given, or a new one: for whoever asks several times for the same.
+    pub fn id_or_new(&self) -> String {
+        if self.request_id.is_empty() { uuid::Uuid::now_v7().to_string() } else { self.request_id.clone() }
+    }
+}
+
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connection {

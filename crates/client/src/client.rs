@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use flintwheel_proto::v1::admin_service_client::AdminServiceClient;
+use flintwheel_proto::v1::calendar_service_client::CalendarServiceClient;
 use flintwheel_proto::v1::cluster_service_client::ClusterServiceClient;
 use flintwheel_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 use flintwheel_proto::v1::definition_service_client::DefinitionServiceClient;
 use flintwheel_proto::v1::event_service_client::EventServiceClient;
+use flintwheel_proto::v1::operation_service_client::OperationServiceClient;
 use flintwheel_proto::v1::run_service_client::RunServiceClient;
 use flintwheel_proto::v1::schedule_service_client::ScheduleServiceClient;
 
@@ -17,10 +19,12 @@ use crate::transport::{Transport, Transports};
 mod admin;
 mod backup;
 mod batch;
+mod calendars;
 mod cluster;
 mod dead;
 mod definitions;
 mod events;
+mod operations;
 mod runs;
 mod schedules;
 
@@ -78,6 +82,10 @@ fn definition_service(transport: Transport) -> DefinitionServiceClient<Transport
     DefinitionServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
 }
 
+fn calendar_service(transport: Transport) -> CalendarServiceClient<Transport> {
+    CalendarServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
+}
+
 pub(crate) fn event_service(transport: Transport) -> EventServiceClient<Transport> {
     EventServiceClient::new(transport)
 }
@@ -88,6 +96,10 @@ fn schedule_service(transport: Transport) -> ScheduleServiceClient<Transport> {
 
 fn dead_letter_service(transport: Transport) -> DeadLetterServiceClient<Transport> {
     DeadLetterServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
+}
+
+fn operation_service(transport: Transport) -> OperationServiceClient<Transport> {
+    OperationServiceClient::new(transport).max_decoding_message_size(ANSWER_BYTES)
 }
 
 fn run_service(transport: Transport) -> RunServiceClient<Transport> {

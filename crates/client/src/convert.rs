@@ -4,6 +4,7 @@
 //! Whether a definition makes sense is not judged here but by `model::validate`.
 
 pub mod backup;
+pub mod calendar;
 pub mod cluster;
 pub mod cluster_state;
 pub mod dead;
@@ -12,6 +13,7 @@ pub mod event;
 pub mod explain;
 pub mod json;
 pub mod occurrence;
+pub mod operation;
 pub mod record;
 pub mod run;
 pub mod time;

@@ -40,8 +40,12 @@ pub mod reason {
     pub const NOT_LEADER: &str = "NOT_LEADER";
     /// The node is starting or stopping.
     pub const NOT_READY: &str = "NOT_READY";
+    /// A calendar's change is stored, and not in all shards yet: the same request, sent again, waits on.
+    pub const SPREADING: &str = "SPREADING";
     /// The cluster does not allow it as it stands; the message says what to do.
     pub const REFUSED: &str = "REFUSED";
+    /// It is not paused, so it can't be resumed.
+    pub const NOT_PAUSED: &str = "NOT_PAUSED";
     /// The node runs alone: there is no cluster to ask.
     pub const ALONE: &str = "ALONE";
     /// A message is larger than a message may be.

@@ -3,17 +3,20 @@
 //! Serialized as `-o json` prints it: snake_case, times in RFC 3339.
 
 mod backup;
+mod calendar;
 mod cluster;
 mod cluster_state;
 mod dead;
 mod init;
 mod naming;
 mod occurrence;
+mod operation;
 mod record;
 mod run;
 mod schedule;
 
 pub use backup::{BackupSource, ExportBegun, ExportedRows, RestoreBegun, ShardRestore};
+pub use calendar::{CalendarApplied, CalendarRecord, CalendarStatus, DueMove};
 pub use cluster::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
 pub use cluster_state::{
     ClusterNode, ClusterSettings, ClusterShard, ClusterState, Granted, META_SHARD, MoveReason, MoveStep, NodeState,
@@ -23,6 +26,10 @@ pub use dead::{DeadLetter, DeadLetterFilter, DeadLetterSelection, Settled};
 pub use init::{InitReply, InitRequest};
 pub use naming::{parse_shard, shard_name};
 pub use occurrence::{Occurrence, OccurrenceQuery, Outcome};
+pub use operation::{
+    Backfill, BackfillBegun, BackfillOrder, BackfillQuery, BackfillRequest, BackfillStopped, Backfills, BulkAction,
+    BulkRequest, BulkResult, ChangeOptions, FieldChange,
+};
 pub use record::{
     Applied, ApplyOptions, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes,
     OpenRun, Paused, Switched, Triggered, WatchedRuns,

@@ -15,13 +15,13 @@ use crate::one_or_many::{OneOrMany, one_or_many};
 mod schedule;
 
 pub use schedule::{
-    CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
-    MisfirePolicy, OverlapPolicy, Roll, ScheduleTrigger,
+    AfterEnd, CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
+    MisfirePolicy, OnResume, OverlapPolicy, Roll, ScheduleTrigger,
 };
 
 /// The only accepted `apiVersion`.
 pub const API_VERSION: &str = "flintwheel.dev/v1";
-/// The only accepted `kind` (calendars and namespaces become kinds of their own later).
+/// The only accepted `kind` of a definition. Calendars have [one of their own](crate::calendar::KIND).
 pub const KIND: &str = "ActivityDefinition";
 
 /// When something is to happen (a schedule, or events that match) and what (tasks to spawn, or a workflow to start).
@@ -256,7 +256,7 @@ pub struct Target {
 }
 
 /// The user's own workflow, started directly.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartWorkflow {
     /// As its worker registers it.
@@ -271,6 +271,12 @@ pub struct StartWorkflow {
     /// Plain JSON values kept with the workflow. Strings are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub memo: BTreeMap<String, Value>,
+    /// Search attributes that Temporal's namespace knows, and their values. Strings are templates.
+    #[serde(default, alias = "searchAttributes", skip_serializing_if = "BTreeMap::is_empty")]
+    pub search_attributes: BTreeMap<String, Value>,
+    /// How a workflow that fails or times out is tried again (default: it is not).
+    #[serde(default, alias = "retryPolicy", skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
     /// Of the whole execution, with retries and continue-as-new (default: none).
     #[serde(default, alias = "executionTimeout", skip_serializing_if = "Option::is_none")]
     pub execution_timeout: Option<Span>,
@@ -280,4 +286,25 @@ pub struct StartWorkflow {
     /// Of one workflow task (default: Temporal's, 10s).
     #[serde(default, alias = "taskTimeout", skip_serializing_if = "Option::is_none")]
     pub task_timeout: Option<Span>,
+}
+
+/// How a workflow that fails or times out is tried again, as in Temporal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryPolicy {
+    /// Before the second try (default: 1s).
+    #[serde(default, alias = "initialInterval", skip_serializing_if = "Option::is_none")]
+    pub initial_interval: Option<Span>,
+    /// Each interval is so many times the one before; at least 1 (default: 2).
+    #[serde(default, alias = "backoffCoefficient", skip_serializing_if = "Option::is_none")]
+    pub backoff_coefficient: Option<f64>,
+    /// The longest interval (default: 100 times the first one).
+    #[serde(default, alias = "maximumInterval", skip_serializing_if = "Option::is_none")]
+    pub maximum_interval: Option<Span>,
+    /// Tries, the first one included (default: no limit).
+    #[serde(default, alias = "maximumAttempts", skip_serializing_if = "Option::is_none")]
+    pub maximum_attempts: Option<u32>,
+    /// Types of errors after which it is not tried again.
+    #[serde(default, alias = "nonRetryableErrorTypes", skip_serializing_if = "Vec::is_empty")]
+    pub non_retryable_error_types: Vec<String>,
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::definition::RetryPolicy;
+
 /// One `StartWorkflowExecution`, complete. Everything in it is a pure function of the firing and of its definition's version,
 /// so that sending it again is harmless.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Start {
     /// Temporal's namespace, not ours.
     pub temporal_namespace: String,
@@ -22,6 +24,10 @@ pub struct Start {
     pub input: Vec<Bytes>,
     /// Name and JSON text of each memo field.
     pub memo: Vec<(String, Bytes)>,
+    /// Name and JSON text of each search attribute.
+    pub search_attributes: Vec<(String, Bytes)>,
+    /// How it is tried again.
+    pub retry_policy: Option<RetryPolicy>,
     /// Of the whole execution.
     pub execution_timeout: Option<Duration>,
     /// Of one run.

@@ -53,6 +53,8 @@ pub enum FiringKey {
     Event(String),
     /// A manual trigger's request id.
     Manual(String),
+    /// A due time of the past: the backfill, and nominal, in microseconds since the epoch.
+    Backfill(String, i64),
 }
 
 impl FiringKey {
@@ -63,6 +65,7 @@ impl FiringKey {
             Self::Time(micros) => format!("t:{}", rfc3339(*micros)),
             Self::Event(key) => tagged('e', key),
             Self::Manual(key) => tagged('m', key),
+            Self::Backfill(id, micros) => tagged('b', &format!("{id}:{}", rfc3339(*micros))),
         }
     }
 }
@@ -104,6 +107,7 @@ pub fn dedupe_digest(number: u64, key: &FiringKey) -> [u8; 16] {
         FiringKey::Time(micros) => (b't', rfc3339(*micros)),
         FiringKey::Event(key) => (b'e', key.clone()),
         FiringKey::Manual(key) => (b'm', key.clone()),
+        FiringKey::Backfill(id, micros) => (b'b', format!("{id}:{}", rfc3339(*micros))),
     };
     let digest = Sha256::new().chain_update(number.to_be_bytes()).chain_update([kind]).chain_update(text).finalize();
     digest[..16].try_into().expect("SHA-256 has 32 bytes")
@@ -115,6 +119,18 @@ pub fn request_digest(definition: &DefinitionKey, request_id: &str) -> [u8; 16] 
     let name = Sha256::new().chain_update(u64::MAX.to_be_bytes()).chain_update(*b"r");
     let name = name.chain_update(&definition.namespace).chain_update([0]).chain_update(&definition.id);
     half(name.chain_update([0]).chain_update(request_id))
+}
+
+/// The shard where all calendars of a namespace are at home, of so many. Frozen as [`DefinitionKey::shard`] is, which has no such name: an
+/// id is never empty.
+pub fn calendar_home(namespace: &str, shards: u32) -> u32 {
+    DefinitionKey::new(namespace, "").shard(shards)
+}
+
+/// As [`request_digest`], of a request that changes a calendar. No definition has such an id.
+pub fn calendar_request_digest(calendar: &DefinitionKey, request_id: &str) -> [u8; 16] {
+    let DefinitionKey { namespace, id } = calendar;
+    request_digest(&DefinitionKey::new(namespace, format!("calendar/{id}")), request_id)
 }
 
 /// Tells a request from another one that was given the same id: 128 bits of SHA-256 over what it asks for.
@@ -152,6 +168,11 @@ fn check_name(text: &str, what: &str, max: usize, allowed: &str, extra: fn(char)
     }
 }
 
+/// Whether a text may name a backfill: `Err` says what is wrong.
+pub fn check_backfill(text: &str) -> Result<(), String> {
+    check_name(text, "a backfill's id", limits::BACKFILL_LEN, "a-z 0-9 . _ -", |c| matches!(c, '-' | '_' | '.'))
+}
+
 /// A user's text for an error message: not longer than a line.
 pub fn short(text: &str) -> String {
     const MAX: usize = 80;
@@ -178,6 +199,7 @@ mod tests {
         assert_ne!(request_id(&id, 7), request_id(&id, 8));
         assert_eq!(key().shard(16), 0);
         assert_eq!(DefinitionKey::new("ops", "cleanup").shard(16), 11);
+        assert_eq!(["billing", "ops", "default"].map(|namespace| calendar_home(namespace, 16)), [3, 7, 7]);
     }
 
     #[test]
@@ -190,6 +212,7 @@ mod tests {
             request_digest(&key(), "r2"),
             request_digest(&DefinitionKey::new("billing", "invoice"), "r1"),
             request_digest(&DefinitionKey::new("ops", "invoice-reminder"), "r1"),
+            calendar_request_digest(&key(), "r1"),
             request_content(&[b"ab", b"c"]),
             request_content(&[b"a", b"bc"]),
             request_content(&[b"abc"]),
@@ -204,6 +227,8 @@ mod tests {
     fn fractions_are_shown_only_where_they_are() {
         assert_eq!(FiringKey::Time(1_795_420_800_250_000).text(), "t:2026-11-23T08:00:00.250Z");
         assert_eq!(FiringKey::Time(-1_000_000).text(), "t:1969-12-31T23:59:59Z");
+        let again = FiringKey::Backfill("again".to_owned(), 1_795_420_800_000_000);
+        assert_eq!(again.text(), "b:again:2026-11-23T08:00:00Z");
     }
 
     #[test]

@@ -12,12 +12,22 @@ pub const LABELS: usize = 32;
 pub const LABEL_LEN: usize = 63;
 /// A definition as JSON. Larger ones belong into the workflow, not into its trigger; a shard keeps every version of them.
 pub const DEFINITION_BYTES: usize = 256 * 1024;
+/// A calendar as JSON: an iCalendar file of 192 KiB and what surrounds it.
+pub const CALENDAR_BYTES: usize = 256 * 1024;
+/// Calendars of one namespace. One that changes has all that refer to it looked at, and each is brought to every shard.
+pub const CALENDARS: usize = 200;
+/// All calendars of one namespace together: one node reads them all to see what a change of one means for the others.
+pub const CALENDARS_BYTES: usize = 8 * 1024 * 1024;
 /// Nesting of any JSON or YAML: beyond it, recursive readers run out of stack.
 pub const JSON_DEPTH: usize = 64;
 /// Context sources of one definition.
 pub const CONTEXT_SOURCES: usize = 32;
 /// Task templates of one definition.
 pub const TASK_TEMPLATES: usize = 64;
+/// Search attributes of one start: what Temporal takes by default.
+pub const SEARCH_ATTRIBUTES: usize = 100;
+/// Types of errors in one retry policy.
+pub const ERROR_TYPES: usize = 100;
 /// Event types of one trigger, and attributes compared.
 pub const EVENT_TYPES: usize = 32;
 /// Of an event type, and of any other CloudEvents attribute.
@@ -38,6 +48,14 @@ pub const TEXT_BYTES: usize = 4096;
 pub const KEY_BYTES: usize = 255;
 /// Of a request id given by a client.
 pub const REQUEST_ID_LEN: usize = 128;
+/// Of a backfill's id. With a nominal time it stands in firing keys.
+pub const BACKFILL_LEN: usize = 64;
+/// Due times of a backfill a second.
+pub const BACKFILL_RATE: u32 = 1000;
+/// Due times of a backfill, beyond which somebody must have said that so many are meant.
+pub const BACKFILL_TIMES: u64 = 10_000;
+/// Fields that one update changes.
+pub const FIELD_CHANGES: usize = 100;
 /// Of a note on a pause.
 pub const NOTE_LEN: usize = 1000;
 /// One gRPC message: tonic's and Temporal's own default.

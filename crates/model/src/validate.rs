@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::calendar::{self, Calendar};
 use crate::definition::{
-    API_VERSION, ActivityDefinition, ContextSource, DedupeKeyStrategy, EventTrigger, HttpSource, KIND, Metadata, Spec,
-    StartWorkflow, Target, TaskTemplate,
+    API_VERSION, ActivityDefinition, ContextSource, DedupeKeyStrategy, EventTrigger, HttpSource, KIND, Metadata,
+    RetryPolicy, Spec, StartWorkflow, Target, TaskTemplate,
 };
 use crate::duration::Span;
 use crate::expression::Expression;
@@ -30,6 +31,23 @@ pub fn check(definition: &ActivityDefinition) -> Violations {
     check_metadata(&definition.metadata, &mut faults);
     check_spec(&definition.spec, &mut faults);
     check_size(definition, &mut faults);
+    faults
+}
+
+/// Everything that is wrong with a calendar apart from its days.
+pub fn check_calendar(calendar: &Calendar) -> Violations {
+    let mut faults = Violations::default();
+    let Calendar { api_version, kind, metadata, .. } = calendar;
+    for (field, given, known) in [("apiVersion", api_version, API_VERSION), ("kind", kind, calendar::KIND)] {
+        if given != known {
+            faults.push(field, format!("{:?} is not known; it must be {known:?}", short(given)));
+        }
+    }
+    check_metadata(metadata, &mut faults);
+    let size = serde_json::to_vec(calendar).map_or(0, |json| json.len());
+    if size > limits::CALENDAR_BYTES {
+        faults.push("", format!("the calendar has {size} bytes as JSON; at most {}", limits::CALENDAR_BYTES));
+    }
     faults
 }
 
@@ -207,12 +225,47 @@ fn check_start(start: &StartWorkflow, faults: &mut Violations) {
     for (name, value) in &start.memo {
         check_templates(&format!("spec.start_workflow.memo.{}", short(name)), value, faults);
     }
+    if start.search_attributes.len() > limits::SEARCH_ATTRIBUTES {
+        let message = format!("{} of them; at most {}", start.search_attributes.len(), limits::SEARCH_ATTRIBUTES);
+        faults.push("spec.start_workflow.search_attributes", message);
+    }
+    for (name, value) in &start.search_attributes {
+        check_templates(&format!("spec.start_workflow.search_attributes.{}", short(name)), value, faults);
+    }
+    if let Some(policy) = &start.retry_policy {
+        check_retry("spec.start_workflow.retry_policy", policy, faults);
+    }
     for (name, timeout) in [
         ("execution_timeout", start.execution_timeout),
         ("run_timeout", start.run_timeout),
         ("task_timeout", start.task_timeout),
     ] {
         check_timeout(&format!("spec.start_workflow.{name}"), timeout, faults);
+    }
+}
+
+/// What Temporal would refuse when it is too late: at each start.
+fn check_retry(field: &str, policy: &RetryPolicy, faults: &mut Violations) {
+    let RetryPolicy { initial_interval, backoff_coefficient, maximum_interval, maximum_attempts, .. } = policy;
+    let longest = Span::from_secs(10 * 365 * 86_400);
+    if let Some(first) = initial_interval {
+        check_span(&format!("{field}.initial_interval"), *first, Span::from_micros(1000), longest, faults);
+    }
+    if let Some(most) = maximum_interval {
+        let first = initial_interval.unwrap_or(Span::from_secs(1));
+        check_span(&format!("{field}.maximum_interval"), *most, first, longest, faults);
+    }
+    if let Some(factor) = backoff_coefficient.filter(|factor| !(1.0..=1000.0).contains(factor)) {
+        faults.push(format!("{field}.backoff_coefficient"), format!("{factor} is not in 1 to 1000"));
+    }
+    if *maximum_attempts == Some(0) || maximum_attempts.is_some_and(|most| i32::try_from(most).is_err()) {
+        let message =
+            format!("{} is not in 1 to {}; leave it out for no limit", maximum_attempts.unwrap_or(0), i32::MAX);
+        faults.push(format!("{field}.maximum_attempts"), message);
+    }
+    if policy.non_retryable_error_types.len() > limits::ERROR_TYPES {
+        let message = format!("{} of them; at most {}", policy.non_retryable_error_types.len(), limits::ERROR_TYPES);
+        faults.push(format!("{field}.non_retryable_error_types"), message);
     }
 }
 

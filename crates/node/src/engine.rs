@@ -7,10 +7,10 @@ use std::time::Duration;
 use chrono::Utc;
 use flintwheel_cluster::Meta;
 use flintwheel_raft::{
-    Founding, Groups, Host, Identity, NoTransport, OpenOptions, PROTOCOL_VERSIONS, Starts, Transport,
+    Founding, Group, Groups, Host, Identity, NoTransport, OpenOptions, PROTOCOL_VERSIONS, Starts, Transport,
 };
 use flintwheel_shard::Machine;
-use flintwheel_shard::entry::{Body, Expire};
+use flintwheel_shard::entry::{Body, Expire, OPERATIONS_SINCE};
 use flintwheel_store::{DataDir, StateOptions};
 use flintwheel_temporal::TemporalSink;
 use ractor::{Actor, ActorRef};
@@ -27,10 +27,11 @@ use crate::dispatch::{Dispatchers, Route, Routes, Sink};
 use crate::error::{RunError, failed};
 use crate::membership::{Admission, Card, New, Part, Registrar};
 use crate::metrics::Metrics;
+use crate::paces::Paces;
 use crate::peers::{Directory, Doorman, Guests, Link, Peers};
 use crate::placement::{self, Placement};
 use crate::shared::Shared;
-use crate::{clocks, hand_over, ingress, interest, room, runs};
+use crate::{backfills, calendars, clocks, hand_over, ingress, interest, pauses, room, runs, zone_data};
 
 /// Who makes a cluster gets this id.
 pub const FOUNDER: u64 = 1;
@@ -38,6 +39,8 @@ pub const FOUNDER: u64 = 1;
 const MAINTAIN: Duration = Duration::from_secs(1);
 /// How often old time buckets are dropped.
 const EXPIRE: Duration = Duration::from_secs(60);
+/// The newest versions of a definition, which are kept for as long as it is there: enough to go back to, and some dozen kilobytes.
+const HISTORY: u32 = 20;
 
 /// How much of the state is verified in a second: at first as fast as most disks can, since nothing is compacted before; then so that nobody notices.
 const FIRST_VERIFIED: u64 = 256 << 20;
@@ -86,12 +89,17 @@ impl Engine {
 
     /// Starts the engine of a node, by any clock.
     pub async fn start_with(settings: &Settings, start: Start, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
+        // Before any schedule is compiled.
+        if let Some(dir) = &settings.timezone_data {
+            zone_data::load(dir)?;
+        }
         let routes = routes(settings)?;
         let opened = Opened::open(settings, &start).await?;
         let dispatchers = Dispatchers::new(settings.workflow_prefix.clone(), routes);
         let (groups, peers) = (Arc::clone(&opened.groups), Arc::clone(&opened.peers));
         let metrics = Metrics::new(groups.shards());
-        let shared = Arc::new(Shared::new(groups, peers, Arc::clone(&clock), metrics, dispatchers));
+        let shared = Shared::new(groups, peers, Arc::clone(&clock), metrics, dispatchers, paces(settings));
+        let shared = Arc::new(shared);
         let (supervisor, _) = Supervisor::spawn(None, Supervisor, Arc::clone(&shared))
             .await
             .map_err(|e| failed("the actors did not start", &e))?;
@@ -117,6 +125,9 @@ impl Engine {
         tasks.spawn(endless(leaders::run(Arc::clone(&shared), supervisor.clone()), stopping.clone()));
         tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(runs::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(pauses::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(backfills::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(calendars::spread::run(api.clone()), stopping.clone()));
         tasks.spawn(endless(maintain(Arc::clone(&opened.groups), Arc::clone(&opened.meta)), stopping.clone()));
         tasks.spawn(endless(clocks::run(Arc::clone(&shared), Arc::clone(&opened.meta)), stopping.clone()));
         let looking =
@@ -319,6 +330,12 @@ fn routes(settings: &Settings) -> Result<Routes, RunError> {
     Ok(Routes::new(route(&NamespaceSettings::default()), named))
 }
 
+/// How fast what is late is let through, for each namespace.
+fn paces(settings: &Settings) -> Paces {
+    let own = |(name, own): (&String, &NamespaceSettings)| Some((name.clone(), own.catch_up_pace?));
+    Paces::new(settings.catch_up_pace, settings.namespaces.iter().filter_map(own).collect())
+}
+
 /// Work that ends, at the latest when the engine stops.
 async fn until(
     work: impl Future<Output = Result<(), RunError>>,
@@ -371,14 +388,24 @@ async fn verify(groups: Arc<Groups<Machine>>, meta: Arc<Groups<Meta>>) {
     }
 }
 
+/// How many versions of a definition are kept, however old. A node of an older version would keep none: there, as many as ever.
+fn history(shared: &Shared, group: &Group<Machine>) -> u32 {
+    let known = match shared.peers.directory().meta().format() {
+        Some(format) => format >= OPERATIONS_SINCE,
+        None => interest::is_alone(shared, group),
+    };
+    if known { HISTORY } else { 0 }
+}
+
 async fn expire(shared: Arc<Shared>, retention: i64) {
     let mut every = tokio::time::interval(EXPIRE);
     loop {
         every.tick().await;
         let now = shared.clock.now();
-        let expire = Expire { account_before: now - retention, versions_before: now - retention };
+        let before = now - retention;
         for group in (0..shared.shards()).filter_map(|shard| shared.led(shard)) {
             let shard = group.shard();
+            let expire = Expire { account_before: before, versions_before: before, keep: history(&shared, &group) };
             // Where there is nothing to drop, the shard is left asleep.
             let due = move || group.read(|machine, state| machine.expires(state, now, expire));
             let due = tokio::task::spawn_blocking(due).await.map_err(|e| e.to_string());

@@ -35,6 +35,12 @@ pub enum EngineError {
         /// Which one.
         shard: u32,
     },
+    /// A calendar's change is not in all shards yet.
+    #[error("the change of calendar {calendar} is stored, and not all shards have it yet: ask again to wait for that")]
+    Spreading {
+        /// Which one.
+        calendar: String,
+    },
     /// The shard can't go on here: its log holds what this program does not know, or its disk failed.
     #[error("the shard has stopped: {0}")]
     ShardStopped(String),
@@ -66,7 +72,7 @@ impl EngineError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Restarting { .. } | Self::NotLed | Self::NotReached { .. } | Self::Busy => true,
-            Self::Stopping | Self::Restoring { .. } => true,
+            Self::Stopping | Self::Restoring { .. } | Self::Spreading { .. } => true,
             Self::ShardStopped(_) | Self::Read(_) | Self::DiskLow { .. } => false,
         }
     }

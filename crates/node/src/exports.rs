@@ -212,6 +212,10 @@ fn weight(row: &Row) -> usize {
         Row::Cursor(row) => 2 * ANY + row.subscriptions.iter().map(|(name, by)| name.len() + by.len()).sum::<usize>(),
         Row::Retired(_) | Row::Seen(_) => ANY / 2,
         Row::Track(row) => ANY + row.value.len(),
+        Row::Course(_) => ANY,
+        Row::Backfill(row) => ANY + row.value.len(),
+        Row::Calendar(row) => 2 * ANY + row.document.len(),
+        Row::Uses(row) => ANY * (1 + row.used.names.len()),
         Row::Chunk(row) => ANY * row.occurrences.len() + row.blobs.iter().map(Bytes::len).sum::<usize>(),
     }
 }

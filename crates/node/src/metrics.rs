@@ -40,6 +40,7 @@ pub struct Metrics {
     actor_failures: Counter,
     runs_closed: Counter,
     overlapped: Counter,
+    backfilled: Counter,
     runs_open: Gauge,
     runs_waiting: Gauge,
     runs_stuck: Gauge,
@@ -57,6 +58,10 @@ pub struct Metrics {
     damaged: Gauge,
     memory: Family<Part, Gauge>,
     overdue: Vec<AtomicI64>,
+    late: Vec<AtomicU64>,
+    rearmed: Counter,
+    rezoned: Counter,
+    catching_up: Gauge,
 }
 
 impl Metrics {
@@ -73,6 +78,7 @@ impl Metrics {
             actor_failures: Counter::default(),
             runs_closed: Counter::default(),
             overlapped: Counter::default(),
+            backfilled: Counter::default(),
             runs_open: Gauge::default(),
             runs_waiting: Gauge::default(),
             runs_stuck: Gauge::default(),
@@ -90,6 +96,10 @@ impl Metrics {
             damaged: Gauge::default(),
             memory: Family::default(),
             overdue: (0..shards).map(|_| AtomicI64::new(0)).collect(),
+            late: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            rearmed: Counter::default(),
+            rezoned: Counter::default(),
+            catching_up: Gauge::default(),
             registry: Mutex::default(),
         };
         metrics.register(&mut registry);
@@ -100,7 +110,7 @@ impl Metrics {
     fn register(&self, r: &mut Registry) {
         let build = Info::new([
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("tzdata", flintwheel_schedule::TZDATA_VERSION.to_owned()),
+            ("tzdata", flintwheel_schedule::tzdata_version().to_owned()),
         ]);
         r.register("build", "Version of the program and of its time-zone database", build);
         r.register("decisions", "Due times decided, durably", self.decisions.clone());
@@ -117,6 +127,7 @@ impl Metrics {
         r.register("actor_failures", "Actors that failed and were started anew", self.actor_failures.clone());
         r.register("watched_runs_closed", "Watched runs that have ended", self.runs_closed.clone());
         r.register("overlap_skips", "Due times skipped because of an open run", self.overlapped.clone());
+        r.register("backfill_decisions", "Due times that backfills have decided", self.backfilled.clone());
         r.register("watched_runs_open", "Open runs that are watched", self.runs_open.clone());
         r.register("overlap_waiting", "Occurrences that wait for an open run", self.runs_waiting.clone());
         r.register(
@@ -128,11 +139,11 @@ impl Metrics {
         r.register("dead_letters", "Firings that the sink refused for good", self.dead.clone());
         r.register("definitions", "Definitions", self.definitions.clone());
         r.register("definitions_paused", "Definitions that are paused", self.paused.clone());
-        r.register_with_unit(
-            "oldest_overdue",
-            "Age of the oldest due time not decided",
-            Unit::Seconds,
-            self.oldest.clone(),
+        self.register_overdue(r);
+        r.register(
+            "rezoned",
+            "Definitions that other time-zone data has made due at another time",
+            self.rezoned.clone(),
         );
         r.register("ready", "Whether this node takes work", self.ready.clone());
         r.register(
@@ -163,6 +174,21 @@ impl Metrics {
             "Of the process (resident), and of it what the databases' buffers and cache take",
             Unit::Bytes,
             self.memory.clone(),
+        );
+    }
+
+    fn register_overdue(&self, r: &mut Registry) {
+        r.register_with_unit(
+            "oldest_overdue",
+            "Age of the oldest due time not decided",
+            Unit::Seconds,
+            self.oldest.clone(),
+        );
+        r.register("catching_up", "Definitions that are late and wait for their turn", self.catching_up.clone());
+        r.register(
+            "rearmed",
+            "Definitions that nobody waited for, found by comparing all cursors with what is armed, and armed again",
+            self.rearmed.clone(),
         );
     }
 
@@ -214,14 +240,30 @@ impl Metrics {
         self.runs_closed.inc_by(count.into());
     }
 
+    /// Due times that backfills have decided.
+    pub fn backfilled(&self, count: u32) {
+        self.backfilled.inc_by(count.into());
+    }
+
     /// Due times skipped because of an open run.
     pub fn overlapped(&self, count: u32) {
         self.overlapped.inc_by(count.into());
     }
 
-    /// Age of a shard's oldest due time that is not decided, in microseconds.
-    pub fn set_oldest_overdue(&self, shard: u32, micros: i64) {
-        self.overdue[shard as usize].store(micros, Ordering::Relaxed);
+    /// Of a shard: the age of its oldest due time that is not decided, in microseconds; and how many definitions are late and wait for their turn.
+    pub fn set_overdue(&self, shard: u32, oldest: i64, late: u64) {
+        self.overdue[shard as usize].store(oldest, Ordering::Relaxed);
+        self.late[shard as usize].store(late, Ordering::Relaxed);
+    }
+
+    /// A definition was forgotten, and is armed again.
+    pub fn rearmed(&self) {
+        self.rearmed.inc();
+    }
+
+    /// So many definitions are due at another time, by other time-zone data.
+    pub fn rezoned(&self, count: u64) {
+        self.rezoned.inc_by(count);
     }
 
     /// Over all shards, in microseconds.
@@ -256,6 +298,7 @@ impl Metrics {
             self.memory.get_or_create(&Part { part }).set(bytes as i64);
         }
         self.oldest.set(self.oldest_overdue() as f64 / 1e6);
+        self.catching_up.set(self.late.iter().map(|late| late.load(Ordering::Relaxed)).sum::<u64>() as i64);
     }
 
     /// OpenMetrics text.

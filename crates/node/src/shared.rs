@@ -1,7 +1,7 @@
 //! What all actors and doors of a node share: the groups, the subscriptions, the clock, the ways to each actor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use flintwheel_raft::{Group, Groups, Leadership};
@@ -11,12 +11,15 @@ use ractor::ActorRef;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::actors::shard::{Command, IngestJob, ShardMessage};
+use crate::calendars::Known;
 use crate::clock::Clock;
 use crate::dispatch::Dispatchers;
 use crate::error::EngineError;
 use crate::exports::Exports;
 use crate::interest::Interest;
+use crate::load::Load;
 use crate::metrics::Metrics;
+use crate::paces::Paces;
 use crate::peers::Peers;
 use crate::room;
 
@@ -39,7 +42,17 @@ pub struct Shared {
     pub dispatchers: Dispatchers,
     /// What is being read for backups.
     pub exports: Arc<Exports>,
+    /// How fast what is late is let through.
+    pub paces: Paces,
+    /// How much is due when.
+    pub load: Load,
+    /// The days of calendars, of which this node has plans.
+    pub calendars: Known,
+    /// Woken when a calendar is to be brought to all shards.
+    pub spreading: Notify,
     doors: Vec<Door>,
+    /// Shards that this node leads, or is about to.
+    led: AtomicU32,
     /// The node closes: an actor that ends is not started anew.
     pub stopping: AtomicBool,
     /// Woken when a shard's next due time has come nearer.
@@ -76,6 +89,7 @@ impl Shared {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         dispatchers: Dispatchers,
+        paces: Paces,
     ) -> Self {
         let door = || Door {
             actor: ArcSwapOption::empty(),
@@ -94,7 +108,12 @@ impl Shared {
             metrics,
             dispatchers,
             exports: Arc::default(),
+            paces,
+            load: Load::default(),
+            calendars: Known::default(),
+            spreading: Notify::new(),
             doors,
+            led: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             sooner: Notify::new(),
         }
@@ -158,9 +177,25 @@ impl Shared {
     pub fn expect_actor(&self, shard: u32, term: u64) {
         let door = self.door(shard);
         let mut expected = door.term.lock();
+        match (*expected, term) {
+            (0, 1..) => {
+                self.led.fetch_add(1, Ordering::Relaxed);
+            }
+            (1.., 0) => {
+                self.led.fetch_sub(1, Ordering::Relaxed);
+                // Whoever leads it now tells of it.
+                self.metrics.set_overdue(shard, 0, 0);
+            }
+            _ => {}
+        }
         *expected = term;
         door.wake_at.store(i64::MAX, Ordering::Release);
         door.actor.store(None);
+    }
+
+    /// This node's part of all shards: how many it leads, of how many.
+    pub fn share(&self) -> (u32, u32) {
+        (self.led.load(Ordering::Relaxed), self.shards())
     }
 
     /// Whether a shard has an actor that takes work.

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flintwheel_client::{ApplyOptions, ApplyOutcome, OccurrenceQuery, Outcome, PageRequest};
+use flintwheel_client::{
+    ApplyOptions, ApplyOutcome, BackfillOrder, BackfillQuery, BackfillRequest, OccurrenceQuery, Outcome, PageRequest,
+};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
 use flintwheel_node::config::{Config, Settings};
 use flintwheel_node::engine::Engine;
@@ -146,7 +148,7 @@ async fn what_a_definition_is_told_is_kept() {
     let record = engine.api().get(&key, None, None).await.expect("there");
     assert_eq!((record.status.version, record.status.paused.map(|p| p.note)), (2, Some("for a test".to_owned())));
     assert_eq!(engine.api().get(&key, Some(1), None).await.expect("kept").definition, definition("d", daily()));
-    assert!(engine.api().resume(&key, "", "").await.expect("resumed").status.armed);
+    assert!(engine.api().resume(&key, "", None, "").await.expect("resumed").status.armed);
     let triggered = engine.api().trigger(&key, "by-hand", None, None).await.expect("fires");
     assert_eq!((triggered.firing_key.as_str(), triggered.duplicate), ("m:by-hand", false));
     assert!(engine.api().trigger(&key, "by-hand", None, None).await.expect("known").duplicate);
@@ -186,7 +188,7 @@ async fn what_did_not_fire_is_found_among_all_by_outcome_and_by_reason() {
     publish(0..20).await;
     engine.api().pause(&DefinitionKey::new("default", "b"), "", "").await.expect("paused");
     publish(20..23).await;
-    engine.api().resume(&DefinitionKey::new("default", "b"), "", "").await.expect("resumed");
+    engine.api().resume(&DefinitionKey::new("default", "b"), "", None, "").await.expect("resumed");
     publish(23..40).await;
     let skipped = ["e:test|22", "e:test|21", "e:test|20"];
     for (outcomes, reason, expected) in [
@@ -209,5 +211,91 @@ async fn what_did_not_fire_is_found_among_all_by_outcome_and_by_reason() {
         let expected: Vec<_> = expected.iter().map(|key| ("b".to_owned(), (*key).to_owned())).collect();
         assert_eq!(found, expected, "{query:?}");
     }
+    engine.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_goes_on_after_a_restart_and_fires_each_due_time_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut engine = start(directory.path()).await;
+    apply(&engine, "d", json!({"schedule": {"cron": "* * * * *"}})).await;
+    let key = DefinitionKey::new("default", "d");
+    let time = |text: &str| text.parse().expect("a time");
+    let request = BackfillRequest {
+        from: time("2026-01-01T00:00:00Z"),
+        to: time("2026-01-01T02:59:00Z"),
+        rate: 60,
+        order: BackfillOrder::OldestFirst,
+        overlap_policy: None,
+        backfill_id: "b".into(),
+        validate_only: false,
+        allow_many: false,
+    };
+    engine.api().backfill(&key, &request).await.expect("begins");
+    let of = || BackfillQuery { namespace: "default".into(), definition_id: "d".into(), running: false };
+    let decided = async |engine: &Engine| engine.api().backfills(&of()).await.expect("listed").items[0].decided;
+    for part in [10, 40] {
+        until("it goes on", async || decided(&engine).await >= part).await;
+        engine.close().await.expect("closes");
+        engine = start(directory.path()).await;
+    }
+    until("it ends", async || decided(&engine).await == 180).await;
+    let backfilled = async || {
+        let mut keys = fired(&engine, "d").await;
+        keys.retain(|key| key.starts_with("b:b:"));
+        keys
+    };
+    until("all are started", async || backfilled().await.len() == 180).await;
+    let mut expected: Vec<_> = (0..180).map(|i| format!("b:b:2026-01-01T{:02}:{:02}:00Z", i / 60, i % 60)).collect();
+    expected.reverse();
+    assert_eq!(backfilled().await, expected);
+    engine.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_whose_end_has_come_while_nobody_was_there_ends_as_of_then() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = start(directory.path()).await;
+    apply(&engine, "tick", json!({"schedule": {"interval": {"every": "1s"}}})).await;
+    let key = DefinitionKey::new("default", "tick");
+    let end = chrono::Utc::now() + chrono::Duration::seconds(2);
+    engine.api().pause_until(&key, "", Some(end), "").await.expect("paused");
+    engine.close().await.expect("closes");
+    until("its end has come", async || chrono::Utc::now() > end + chrono::Duration::seconds(2)).await;
+    let engine = start(directory.path()).await;
+    until("it goes on", async || engine.api().get(&key, None, None).await.expect("there").status.paused.is_none())
+        .await;
+    // What was due since then was missed by nobody's will: its policy says what becomes of it.
+    let second = (end.timestamp() + 1, end.timestamp() + 2);
+    let wanted: Vec<_> =
+        [second.0, second.1].map(|second| format!("t:{}", flintwheel_model::ids::rfc3339(second * 1_000_000))).into();
+    until("what was due since fires", async || {
+        let keys = fired(&engine, "tick").await;
+        wanted.iter().all(|wanted| keys.contains(wanted))
+    })
+    .await;
+    engine.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_may_begin_with_due_times_that_have_passed_and_none_fires_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = start(directory.path()).await;
+    let hourly = |every: &str| definition("hourly", json!({"schedule": {"interval": {"every": every}}}));
+    let now = chrono::Utc::now();
+    let since =
+        |hours: i64| ApplyOptions { due_after: Some(now - chrono::TimeDelta::hours(hours)), ..Default::default() };
+    let applied = engine.api().apply(&hourly("1h"), &since(3)).await.expect("applied");
+    assert!(applied.next_due.is_some_and(|next| next <= now), "{applied:?}");
+    until("three late ones", async || fired(&engine, "hourly").await.len() >= 3).await;
+
+    // What has been decided does not come again, however early it is asked for.
+    let newest = fired(&engine, "hourly").await.remove(0);
+    let newest: chrono::DateTime<chrono::Utc> = newest.trim_start_matches("t:").parse().expect("a time");
+    let changed = engine.api().apply(&hourly("30m"), &since(9)).await.expect("applied");
+    assert!(changed.next_due.is_some_and(|next| next > newest), "{changed:?} after {newest}");
+
+    let refused = engine.api().apply(&hourly("2h"), &since(32 * 24)).await.expect_err("too long ago");
+    assert!(refused.to_string().contains("is longer ago than 31 days"), "{refused}");
     engine.close().await.expect("closes");
 }

@@ -14,7 +14,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     pub(crate) fn new(jitter: Jitter) -> Self {
-        Self { window: jitter.window.micros(), stable: jitter.mode == JitterMode::Stable }
+        Self { window: jitter.window.micros(), stable: jitter.mode != JitterMode::PerFiring }
     }
 
     /// In microseconds.

@@ -1,29 +1,23 @@
-//! Time zones: the offset from UTC at each instant, from the compiled-in IANA database.
+//! Time zones: the offset from UTC at each instant, from the compiled-in IANA database, or from files of a newer one.
+
+mod compiled;
+mod files;
 
 use std::hash::{Hash, Hasher};
-use std::sync::{LazyLock, OnceLock};
-
-use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::fault::quoted;
-use crate::limits::{FIRST_TIME, LAST_TIME};
 
-/// The version of the compiled-in IANA database, such as `2025b`.
-pub const TZDATA_VERSION: &str = chrono_tz::IANA_TZDB_VERSION;
+pub use files::{ZoneFault, load_zones};
 
-/// Offsets are looked up at this distance (in seconds), and changes between two looked for. No zone ever changed twice
-/// within a week since 1970.
-const PROBE: i64 = 2 * 86_400;
-/// 2100-01-01T00:00:00Z. The compiled-in offsets end in 2099.
-const YEAR_2100: i64 = 4_102_444_800;
-/// From 2094 to 2100. Both years begin on a Friday and have 365 days, so the same rules give the same dates.
-const SIX_YEARS: i64 = 2191 * 86_400;
+/// The version of the IANA database that zones are read from, such as `2026b`: that of the files, or else the compiled-in one.
+pub fn tzdata_version() -> &'static str {
+    files::loaded().map_or(chrono_tz::IANA_TZDB_VERSION, |loaded| &loaded.version)
+}
 
 /// A zone as the spans of time in which its offset is the same, from 1970 to 2100.
 #[derive(Debug)]
 pub(crate) struct Zone {
-    tz: Tz,
+    name: Box<str>,
     /// When each span begins, in seconds UTC; the first begins before all times.
     starts: Box<[i64]>,
     /// What the local clock is ahead of UTC in each span, in seconds.
@@ -46,16 +40,21 @@ pub(crate) struct Span {
 }
 
 impl Zone {
-    /// The zone of this IANA name; an error says what is wrong with the name.
+    /// The zone of this IANA name; an error says what is wrong with the name. One that is not in the files is the compiled-in one: packages of zone
+    /// data leave old names out.
     pub(crate) fn named(name: &str) -> Result<&'static Self, String> {
-        static ZONES: LazyLock<Vec<OnceLock<Zone>>> =
-            LazyLock::new(|| TZ_VARIANTS.iter().map(|_| OnceLock::new()).collect());
-        let tz: Tz = name.parse().map_err(|_| unknown(name))?;
-        Ok(ZONES[tz as usize].get_or_init(|| Self::load(tz)))
+        let of_files = files::loaded().and_then(|loaded| loaded.zones.get(name));
+        of_files.or_else(|| compiled::zone(name)).ok_or_else(|| unknown(name))
     }
 
-    pub(crate) fn name(&self) -> &'static str {
-        self.tz.name()
+    /// `spans` are when each begins, in seconds UTC, and what the local clock is ahead of UTC in it; the first begins before all times.
+    fn of_spans(name: &str, spans: Vec<(i64, i32)>) -> Self {
+        let (starts, offsets): (Vec<_>, Vec<_>) = spans.into_iter().unzip();
+        Self { name: name.into(), starts: starts.into(), offsets: offsets.into() }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The spans from the one that `second` is in, in order.
@@ -83,24 +82,11 @@ impl Zone {
         let mut shown = near.map(|span| (local - span.offset, span));
         shown.any(|(instant, span)| span.start <= instant && instant < span.end)
     }
-
-    fn load(tz: Tz) -> Self {
-        let last = LAST_TIME / 1_000_000;
-        let mut spans = vec![(i64::MIN, offset_at(tz, FIRST_TIME))];
-        for probe in (FIRST_TIME..last + PROBE).step_by(PROBE as usize) {
-            let (before, after) = (offset_at(tz, probe), offset_at(tz, probe + PROBE));
-            if before != after {
-                spans.push((first_with_new_offset(tz, probe, probe + PROBE), after));
-            }
-        }
-        let (starts, offsets): (Vec<_>, Vec<_>) = spans.into_iter().unzip();
-        Self { tz, starts: starts.into(), offsets: offsets.into() }
-    }
 }
 
 impl PartialEq for Zone {
     fn eq(&self, other: &Self) -> bool {
-        self.tz == other.tz
+        self.name == other.name
     }
 }
 
@@ -108,24 +94,8 @@ impl Eq for Zone {}
 
 impl Hash for Zone {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.tz.hash(state);
+        self.name.hash(state);
     }
-}
-
-fn offset_at(tz: Tz, second: i64) -> i32 {
-    let known = if second < YEAR_2100 { second } else { second - SIX_YEARS };
-    let utc = DateTime::from_timestamp(known, 0).expect("a time from 1970 to 2101").naive_utc();
-    tz.offset_from_utc_datetime(&utc).fix().local_minus_utc()
-}
-
-/// Halves the time between two instants with different offsets until the change is found.
-fn first_with_new_offset(tz: Tz, mut before: i64, mut after: i64) -> i64 {
-    let old = offset_at(tz, before);
-    while after - before > 1 {
-        let middle = before.midpoint(after);
-        if offset_at(tz, middle) == old { before = middle } else { after = middle }
-    }
-    after
 }
 
 fn unknown(name: &str) -> String {
@@ -144,7 +114,7 @@ fn near_name(name: &str) -> Option<&'static str> {
         return None;
     }
     let wanted = name.replace(' ', "_").to_ascii_lowercase();
-    let names = || TZ_VARIANTS.iter().map(|tz| tz.name());
+    let names = || files::names().chain(compiled::names());
     let city = |name: &'static str| name.rsplit('/').next().unwrap_or(name);
     names()
         .find(|name| name.eq_ignore_ascii_case(&wanted))
@@ -167,35 +137,4 @@ fn edits(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_have_the_offsets_of_the_database_in_every_zone() {
-        const STEP: usize = 47 * 3600 + 1_234;
-        for tz in TZ_VARIANTS {
-            let zone = Zone::named(tz.name()).expect("it is known");
-            for second in (0..YEAR_2100).step_by(STEP) {
-                let span = zone.spans_from(second).next().expect("there is always one");
-                assert!(span.start <= second && second < span.end);
-                assert_eq!(span.offset, i64::from(offset_at(tz, second)), "{tz} at {second}");
-            }
-        }
-    }
-
-    #[test]
-    fn spans_follow_each_other_and_end_where_the_offset_changes() {
-        for tz in TZ_VARIANTS {
-            let spans: Vec<Span> = Zone::named(tz.name()).expect("it is known").spans_from(0).collect();
-            for pair in spans.windows(2) {
-                let change = pair[0].end;
-                assert_eq!(change, pair[1].start);
-                assert_eq!(pair[0].offset, i64::from(offset_at(tz, change - 1)), "{tz} before {change}");
-                assert_eq!(pair[1].offset, i64::from(offset_at(tz, change)), "{tz} at {change}");
-            }
-        }
-    }
 }

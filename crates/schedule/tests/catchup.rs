@@ -13,7 +13,7 @@ const SECOND: i64 = 1_000_000;
 const DAY: &str = "2024-01-01T";
 
 fn policy(mode: MisfireMode, window_secs: u64) -> MisfirePolicy {
-    MisfirePolicy { mode, window: Span::from_secs(window_secs) }
+    MisfirePolicy { mode, window: Span::from_secs(window_secs), ..MisfirePolicy::default() }
 }
 
 fn plan(line: &str) -> Plan {

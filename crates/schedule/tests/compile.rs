@@ -80,6 +80,13 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
             &[r#".misfire_policy.window: window "9s" is below 10s"#],
         ),
         (
+            r#"{"cron": ["0 9 * * *"], "max_firings": 0, "misfire_policy": {"window": "9s", "pace": "1/s"}}"#,
+            &[
+                r#".misfire_policy.window: window "9s" is below 10s"#,
+                ".max_firings: 0 firings are none: at least 1, or leave it out; enabled: false stops a definition",
+            ],
+        ),
+        (
             r#"{"at": ["2030-01-01T00:00:00Z"], "end": "2029-01-01T00:00:00Z"}"#,
             &[": it never fires: no due time lies in its bounds, from 1970 to 2029-01-01T00:00:00Z"],
         ),
@@ -267,4 +274,19 @@ fn the_last_due_time_has_the_whole_window() {
     let plan = Plan::compile(&trigger, FIELD, 0).expect("a schedule");
     let latest = (0..200).map(|seed| plan.due(micros(time), seed) - micros(time)).max();
     assert!(latest > Some(3_000_000_000) && latest < Some(3_600_000_000), "{latest:?}");
+}
+
+#[test]
+fn an_end_that_never_comes_is_told() {
+    for (json, expected) in [
+        (r#"{"interval": [{"every": "1h"}], "after_end": "delete"}"#, 1),
+        (r#"{"interval": [{"every": "1h"}], "after_end": "keep"}"#, 0),
+        (r#"{"interval": [{"every": "1h"}], "after_end": "disable", "max_firings": 3}"#, 0),
+        (r#"{"interval": [{"every": "1h"}], "after_end": "delete", "end": "2030-01-01T00:00:00Z"}"#, 0),
+        (r#"{"at": ["2030-01-01T00:00:00Z"], "after_end": "delete"}"#, 0),
+    ] {
+        let told = flintwheel_schedule::warnings(&read(json), FIELD);
+        assert_eq!(told.len(), expected, "{json}: {told:?}");
+        assert!(told.iter().all(|warning| warning.field == format!("{FIELD}.after_end")));
+    }
 }

@@ -2,12 +2,20 @@
 //!
 //! The format is versioned: an entry of a newer kind stops the shard on a node that doesn't know it, never the node.
 
+mod backfill;
+mod restore;
+
 use bytes::Bytes;
 
+use crate::calendar_entry::{CalendarStep, Uses, plain_name};
 use crate::codec::{DecodeError, Decoder, Encoder, decode_entry, encode_entry};
+use crate::courses::Bounds;
 use crate::occurrence::Reason;
-use crate::rows::Row;
 use crate::tracks::{Policy, Tracking};
+use crate::zones::Rezone;
+
+pub use backfill::{AdvanceBackfill, BackfillStep, BeginBackfill, Range};
+pub use restore::Restore;
 
 /// Of the whole encoding; the first byte of each entry.
 const VERSION: u8 = 1;
@@ -16,10 +24,21 @@ pub const NEVER: i64 = i64::MAX;
 /// The cluster's format from which on entries may carry requests, and conditions on a delete: nodes that only know the one before stop at such
 /// an entry.
 pub const REQUESTS_SINCE: u32 = 2;
-/// The cluster's format from which on a backup may be brought in.
-pub const RESTORES_SINCE: u32 = 3;
+/// The cluster's format from which on a backup may be brought in: it may hold all that is known since.
+pub const RESTORES_SINCE: u32 = 4;
 /// The cluster's format from which on entries may speak of overlapping runs.
 pub const TRACKING_SINCE: u32 = 3;
+/// The cluster's format from which on entries may bound the number of firings, say what becomes of a definition in the end, and want what was
+/// missed in a pause.
+pub const BOUNDS_SINCE: u32 = 4;
+/// The cluster's format from which on entries may speak of pauses that end by themselves, of backfills, and of a history that is kept.
+pub const OPERATIONS_SINCE: u32 = 4;
+/// The cluster's format from which on who leads a shard knows that an apply may begin with due times that have passed: one that does not
+/// would leave them out and say nothing.
+pub const DUE_AFTER_SINCE: u32 = 4;
+
+/// The cluster's format from which on nodes read definitions whose workflow has search attributes or a retry policy.
+pub const START_OPTIONS_SINCE: u32 = 4;
 
 /// One log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +69,20 @@ pub enum Body {
     Ack(Vec<Ack>),
     /// Runs that have ended.
     Closed(Vec<Closed>),
+    /// Definitions whose schedule is over.
+    Conclude(Vec<Conclude>),
     /// Dead letters retried or dropped.
     Dead(Vec<DeadAction>),
     /// Old time buckets dropped.
     Expire(Expire),
     /// A backup brought in.
     Restore(Restore),
+    /// Due times of the past begun, gone on with, or stopped.
+    Backfill(Vec<BackfillStep>),
+    /// A named calendar, at its home or in a shard that has its days.
+    Calendar(CalendarStep),
+    /// Definitions due by other time-zone data.
+    Rezone(Rezone),
 }
 
 /// A definition as it shall be.
@@ -79,6 +106,10 @@ pub struct Define {
     pub expected_version: Option<u32>,
     /// What it asks for about its runs.
     pub tracking: Option<Tracking>,
+    /// What it asks for about the end of its schedule.
+    pub bounds: Option<Bounds>,
+    /// The calendars that it names, if it names any.
+    pub calendars: Option<Uses>,
     /// Whose it is, if that is to be remembered.
     pub request: Option<Request>,
 }
@@ -113,6 +144,10 @@ pub struct Pause {
     pub next: i64,
     /// On resume: due times between that were passed over.
     pub missed: u32,
+    /// On resume: each due time up to here that is not passed over is to fire, whatever the misfire mode says. Microseconds since the epoch.
+    pub wanted_through: Option<i64>,
+    /// On pause: when it ends by itself, in microseconds since the epoch; without it, it does not. On resume: only if the pause is to end then.
+    pub until: Option<i64>,
     /// Whose it is, if that is to be remembered.
     pub request: Option<Request>,
 }
@@ -238,6 +273,15 @@ pub struct Closed {
     pub note: String,
 }
 
+/// A definition whose schedule is over, and that asks for something to become of it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conclude {
+    /// Which definition.
+    pub number: u64,
+    /// Its generation: where it has changed since, nothing is done.
+    pub generation: u32,
+}
+
 /// How a run ended, after all its retries and continuations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -277,39 +321,8 @@ pub struct Expire {
     pub account_before: i64,
     /// Definition versions superseded before this.
     pub versions_before: i64,
-}
-
-/// One step of bringing a backup in. Until the last one the shard does nothing else: no half of a backup fires.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Restore {
-    /// The first one; refused where there is or was anything.
-    Begin {
-        /// Which backup.
-        backup: [u8; 16],
-        /// Nothing that was due before this fires; in microseconds since the epoch.
-        skip_before: i64,
-    },
-    /// Some of its rows.
-    Rows {
-        /// Which backup.
-        backup: [u8; 16],
-        /// How many rows of this shard came before: those that are here already are passed over.
-        from: u64,
-        /// In the order of the backup.
-        rows: Vec<Row>,
-    },
-    /// Takes the first step back, where no row has come.
-    Cancel {
-        /// Which backup.
-        backup: [u8; 16],
-    },
-    /// All is here: from now on the shard is as any other.
-    Finish {
-        /// Which backup.
-        backup: [u8; 16],
-        /// How many rows there must be.
-        rows: u64,
-    },
+    /// So many of the newest versions of a definition that is there are kept, however old they are.
+    pub keep: u32,
 }
 
 impl Entry {
@@ -336,9 +349,15 @@ impl Entry {
 impl Body {
     fn kind(&self) -> u8 {
         match self {
+            Self::Define(items) if items.iter().any(|item| item.calendars.is_some()) => 24,
+            Self::Define(items) if items.iter().any(|item| item.bounds.is_some()) => 16,
+            Self::Pause(items) if items.iter().any(|item| item.wanted_through.or(item.until).is_some()) => 18,
+            Self::Conclude(_) => 17,
             Self::Define(items) if items.iter().any(|item| item.tracking.is_some()) => 13,
             Self::Trigger(items) if items.iter().any(|item| item.policy.is_some()) => 14,
             Self::Closed(_) => 15,
+            Self::Backfill(_) => 28,
+            Self::Expire(expire) if expire.keep > 0 => 29,
             Self::Define(_) if self.has_requests() => 10,
             Self::Delete(_) if self.has_requests() => 11,
             Self::Pause(_) if self.has_requests() => 12,
@@ -352,6 +371,8 @@ impl Body {
             Self::Dead(_) => 8,
             Self::Expire(_) => 9,
             Self::Restore(_) => 20,
+            Self::Calendar(_) => 25,
+            Self::Rezone(_) => 26,
         }
     }
 
@@ -377,16 +398,34 @@ impl Body {
     }
 
     fn encode(&self, e: &mut Encoder) {
-        let (requests, tracking) = (self.has_requests(), matches!(self.kind(), 13 | 14));
+        let kind = self.kind();
+        let (requests, tracking) = (self.has_requests(), matches!(kind, 13 | 14 | 16 | 24));
+        let (bounds, calendars) = (matches!(kind, 16 | 18 | 24), kind == 24);
         match self {
             Self::Define(items) => e.list(items, |e, item| {
                 Define::encode(e, item, requests || tracking);
                 if tracking {
                     e.option(item.tracking.as_ref(), Tracking::encode);
                 }
+                if bounds {
+                    e.option(item.bounds.as_ref(), Bounds::encode);
+                }
+                if calendars {
+                    Uses::encode(e, item.calendars.as_ref());
+                }
             }),
             Self::Delete(items) => e.list(items, |e, item| Delete::encode(e, item, requests)),
-            Self::Pause(items) => e.list(items, |e, item| Pause::encode(e, item, requests)),
+            Self::Pause(items) => e.list(items, |e, item| {
+                Pause::encode(e, item, requests || bounds);
+                if bounds {
+                    e.option(item.wanted_through.as_ref(), |e, through| e.i64(*through));
+                    e.option(item.until.as_ref(), |e, until| e.i64(*until));
+                }
+            }),
+            Self::Conclude(items) => e.list(items, |e, item| {
+                e.u64(item.number);
+                e.u32(item.generation);
+            }),
             Self::Fire(fire) => {
                 e.i64(fire.through);
                 e.list(&fire.decisions, Decision::encode);
@@ -407,8 +446,14 @@ impl Body {
             Self::Expire(expire) => {
                 e.i64(expire.account_before);
                 e.i64(expire.versions_before);
+                if expire.keep > 0 {
+                    e.u32(expire.keep);
+                }
             }
             Self::Restore(restore) => restore.encode(e),
+            Self::Backfill(steps) => e.list(steps, BackfillStep::encode),
+            Self::Calendar(step) => step.encode(e),
+            Self::Rezone(rezone) => rezone.encode(e),
         }
     }
 
@@ -422,7 +467,7 @@ impl Body {
             6 => Self::Trigger(d.list(Trigger::decode)?),
             7 => Self::Ack(d.list(Ack::decode)?),
             8 => Self::Dead(d.list(|d| Ok(DeadAction { seq: d.u64()?, retry: d.flag()? }))?),
-            9 => Self::Expire(Expire { account_before: d.i64()?, versions_before: d.i64()? }),
+            9 => Self::Expire(Expire { account_before: d.i64()?, versions_before: d.i64()?, keep: 0 }),
             10 => Self::Define(d.list(|d| Define::decode(d, true))?).with_requests()?,
             11 => Self::Delete(d.list(|d| Delete::decode(d, true))?).with_requests()?,
             12 => Self::Pause(d.list(|d| Pause::decode(d, true))?).with_requests()?,
@@ -437,14 +482,39 @@ impl Body {
             })?)
             .of_kind(14)?,
             15 => Self::Closed(d.list(Closed::decode)?),
+            16 => Self::Define(d.list(|d| {
+                let define = Define::decode(d, true)?;
+                Ok(Define { tracking: d.option(Tracking::decode)?, bounds: d.option(Bounds::decode)?, ..define })
+            })?)
+            .of_kind(16)?,
+            17 => Self::Conclude(d.list(|d| Ok(Conclude { number: d.u64()?, generation: d.u32()? }))?),
+            18 => Self::Pause(d.list(|d| {
+                let pause = Pause::decode(d, true)?;
+                Ok(Pause { wanted_through: d.option(Decoder::i64)?, until: d.option(Decoder::i64)?, ..pause })
+            })?)
+            .of_kind(18)?,
             20 => Self::Restore(Restore::decode(d)?),
+            24 => Self::Define(d.list(|d| {
+                let define = Define::decode(d, true)?;
+                let (tracking, bounds) = (d.option(Tracking::decode)?, d.option(Bounds::decode)?);
+                let namespace = plain_name(define.namespace)?;
+                Ok(Define { namespace, tracking, bounds, calendars: Uses::decode(d)?, ..define })
+            })?)
+            .of_kind(24)?,
+            25 => Self::Calendar(CalendarStep::decode(d)?),
+            26 => Self::Rezone(Rezone::decode(d)?),
+            28 => Self::Backfill(d.list(BackfillStep::decode)?),
+            29 => {
+                let (account_before, versions_before) = (d.i64()?, d.i64()?);
+                Self::Expire(Expire { account_before, versions_before, keep: d.u32()? }).of_kind(29)?
+            }
             other => return Err(DecodeError(format!("entry kind {other} is not known to this program"))),
         })
     }
 }
 
 impl Request {
-    fn encode(e: &mut Encoder, request: Option<&Self>) {
+    pub(crate) fn encode(e: &mut Encoder, request: Option<&Self>) {
         e.option(request, |e, request| {
             e.raw(&request.digest);
             e.raw(&request.content);
@@ -452,46 +522,8 @@ impl Request {
         });
     }
 
-    fn decode(d: &mut Decoder) -> Result<Option<Self>, DecodeError> {
+    pub(crate) fn decode(d: &mut Decoder) -> Result<Option<Self>, DecodeError> {
         d.option(|d| Ok(Self { digest: d.array()?, content: d.array()?, window: d.u32()? }))
-    }
-}
-
-impl Restore {
-    fn encode(&self, e: &mut Encoder) {
-        match self {
-            Self::Begin { backup, skip_before } => {
-                e.u8(1);
-                e.raw(backup);
-                e.i64(*skip_before);
-            }
-            Self::Rows { backup, from, rows } => {
-                e.u8(2);
-                e.raw(backup);
-                e.u64(*from);
-                e.list(rows, |e, row| row.put(e));
-            }
-            Self::Cancel { backup } => {
-                e.u8(3);
-                e.raw(backup);
-            }
-            Self::Finish { backup, rows } => {
-                e.u8(4);
-                e.raw(backup);
-                e.u64(*rows);
-            }
-        }
-    }
-
-    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
-        let (step, backup) = (d.u8()?, d.array()?);
-        Ok(match step {
-            1 => Self::Begin { backup, skip_before: d.i64()? },
-            2 => Self::Rows { backup, from: d.u64()?, rows: d.list(Row::take)? },
-            3 => Self::Cancel { backup },
-            4 => Self::Finish { backup, rows: d.u64()? },
-            other => return Err(DecodeError(format!("step {other} of a restore is not known to this program"))),
-        })
     }
 }
 
@@ -524,6 +556,8 @@ impl Define {
             incarnation: d.u64()?,
             expected_version: d.option(Decoder::u32)?,
             tracking: None,
+            bounds: None,
+            calendars: None,
             request: if requests { Request::decode(d)? } else { None },
         })
     }
@@ -575,6 +609,8 @@ impl Pause {
             note: d.text()?,
             next: d.i64()?,
             missed: d.u32()?,
+            wanted_through: None,
+            until: None,
             request: if requests { Request::decode(d)? } else { None },
         })
     }

@@ -8,14 +8,19 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+use crate::calendars::{self, Head, UsedNames};
 use crate::codec::{DecodeError, Decoder, count};
-use crate::keys;
+use crate::courses::Course;
+use crate::keys::{self, CalendarPart};
 use crate::kv::{Read, ReadError, Table};
 use crate::occurrence::{Chunk, End, NO_CHUNK, Record};
 use crate::outbox::Payloads;
 use crate::query;
 use crate::records::{DeadLetter, Origin, Version};
-use crate::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
+use crate::rows::{
+    BackfillRow, CalendarRow, ChunkRow, CourseRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, UsesRow,
+    VersionRow,
+};
 use crate::scan::{self, corrupt};
 use crate::slots::Slot;
 use crate::tracks::{RUN, Run};
@@ -30,7 +35,7 @@ pub type Take<'a> = dyn FnMut(Row) -> ControlFlow<()> + 'a;
 
 /// Gives all rows of a shard, unless it is told to stop; says whether it was.
 pub fn export(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
-    for table in [versions, cursors, tracks, retired, seen, chunks] {
+    for table in [versions, cursors, tracks, courses, backfills, named_calendars, uses, retired, seen, chunks] {
         if table(state, take)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -109,6 +114,41 @@ fn tracks(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, Read
             value = Run { place: run.place.map(|_| (NO_CHUNK, 0)), ..run }.encode();
         }
         Ok(take(Row::Track(TrackRow { number, part, seq, value: value.into() })))
+    })
+}
+
+fn courses(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
+    walk_range(state, Table::Meta, (keys::COURSES, &keys::after(keys::COURSES)), |key, value| {
+        let number = keys::parse_course(key).map_err(corrupt)?;
+        Ok(take(Row::Course(CourseRow { number, value: Course::decode(value).map_err(corrupt)? })))
+    })
+}
+
+fn backfills(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
+    walk_range(state, Table::Meta, (keys::BACKFILLS, &keys::after(keys::BACKFILLS)), |key, value| {
+        let (number, id) = keys::parse_backfill(key).map_err(corrupt)?;
+        let value = Bytes::copy_from_slice(value);
+        Ok(take(Row::Backfill(BackfillRow { number, id: id.to_owned(), value })))
+    })
+}
+
+fn named_calendars(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
+    let range = keys::calendar_part(CalendarPart::Head);
+    walk_range(state, Table::Meta, (&range, &keys::after(&range)), |key, value| {
+        let (namespace, name) = keys::parse_calendar(key).map_err(corrupt)?;
+        let head = Head::decode(value).map_err(corrupt)?;
+        let document = calendars::document(state, namespace, name)?;
+        let document = document.ok_or_else(|| ReadError(format!("calendar {namespace}/{name} has no document")))?;
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Ok(take(Row::Calendar(CalendarRow { namespace, name, head, document })))
+    })
+}
+
+fn uses(state: &dyn Read, take: &mut Take<'_>) -> Result<ControlFlow<()>, ReadError> {
+    let range = keys::calendar_part(CalendarPart::Names);
+    walk_range(state, Table::Meta, (&range, &keys::after(&range)), |key, value| {
+        let number = keys::parse_calendar_names(key).map_err(corrupt)?;
+        Ok(take(Row::Uses(UsesRow { number, used: UsedNames::decode(value).map_err(corrupt)? })))
     })
 }
 

@@ -170,9 +170,41 @@ pub fn account_hour(hour: u32) -> Vec<u8> {
     [b"a".as_slice(), &hour.to_be_bytes()].concat()
 }
 
+/// `Meta`: all pause notes begin with this.
+pub const PAUSE_NOTES: &[u8] = b"p";
+
 /// `Meta`: why a definition is paused.
 pub fn pause_note(number: u64) -> Vec<u8> {
-    [b"p".as_slice(), &number.to_be_bytes()].concat()
+    [PAUSE_NOTES, &number.to_be_bytes()].concat()
+}
+
+/// The number of a pause note's key.
+pub fn parse_pause_note(key: &[u8]) -> Result<u64, DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(PAUSE_NOTES.len())?;
+    d.array().map(u64::from_be_bytes)
+}
+
+/// `Meta`: all backfills begin with this.
+pub const BACKFILLS: &[u8] = b"B";
+
+/// `Meta`: all backfills of one definition.
+pub fn backfills_prefix(number: u64) -> Vec<u8> {
+    [BACKFILLS, &number.to_be_bytes()].concat()
+}
+
+/// `Meta`: one backfill of a definition.
+pub fn backfill(number: u64, id: &str) -> Vec<u8> {
+    [BACKFILLS, &number.to_be_bytes(), id.as_bytes()].concat()
+}
+
+/// Number and id of a backfill's key.
+pub fn parse_backfill(key: &[u8]) -> Result<(u64, &str), DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(BACKFILLS.len())?;
+    let number = d.array().map(u64::from_be_bytes)?;
+    let id = std::str::from_utf8(&key[BACKFILLS.len() + size_of::<u64>()..]);
+    Ok((number, id.map_err(|_| DecodeError("a backfill's id is not UTF-8".into()))?))
 }
 
 /// `Meta`: the backup that was brought in.
@@ -210,5 +242,112 @@ pub fn origin(number: u64) -> Vec<u8> {
 pub fn parse_origin(key: &[u8]) -> Result<u64, DecodeError> {
     let mut d = Decoder::new(key);
     d.raw(ORIGINS.len())?;
+    d.array().map(u64::from_be_bytes)
+}
+
+/// `Meta`: how far a shard is with its time-zone data.
+pub const ZONED: &[u8] = b"z";
+
+/// `Meta`: all courses begin with this.
+pub const COURSES: &[u8] = b"b";
+
+/// `Meta`: how far a definition's schedule has come, beyond its cursor.
+pub fn course(number: u64) -> Vec<u8> {
+    [COURSES, &number.to_be_bytes()].concat()
+}
+
+/// The number of a course's key.
+pub fn parse_course(key: &[u8]) -> Result<u64, DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(COURSES.len())?;
+    d.array().map(u64::from_be_bytes)
+}
+
+/// `Meta`: what is kept of calendars, by the second byte of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CalendarPart {
+    /// The newest revision that was given out.
+    Truth = b't',
+    /// What is known of a calendar that is at home here.
+    Head = b'h',
+    /// Its document.
+    Document = b'o',
+    /// The newest revision of a namespace that has come here.
+    Seen = b's',
+    /// How far the shard is with the days that it has.
+    Local = b'l',
+    /// The days.
+    Days = b'd',
+    /// That a definition uses a calendar, by calendar.
+    Use = b'u',
+    /// The same, by definition.
+    Names = b'n',
+    /// That a definition is to be looked at again.
+    Again = b'a',
+}
+
+/// `Meta`: all keys of a part begin with this.
+pub fn calendar_part(part: CalendarPart) -> Vec<u8> {
+    vec![b'k', part as u8]
+}
+
+/// `Meta`: a part of what is kept of one calendar.
+pub fn calendar(part: CalendarPart, namespace: &str, calendar: &str) -> Vec<u8> {
+    [calendar_part(part), name(namespace, calendar)].concat()
+}
+
+/// Namespace and name of a calendar's key.
+pub fn parse_calendar(key: &[u8]) -> Result<(&str, &str), DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(2)?;
+    parse_name(&key[2..])
+}
+
+/// `Meta`: the newest revision that was given out by this shard.
+pub fn calendar_truth() -> Vec<u8> {
+    calendar_part(CalendarPart::Truth)
+}
+
+/// `Meta`: the newest revision of a namespace that has come to this shard.
+pub fn calendar_seen(namespace: &str) -> Vec<u8> {
+    calendar(CalendarPart::Seen, namespace, "")
+}
+
+/// `Meta`: all definitions that use a calendar.
+pub fn calendar_users(namespace: &str, calendar_name: &str) -> Vec<u8> {
+    let mut key = calendar(CalendarPart::Use, namespace, calendar_name);
+    key.push(0);
+    key
+}
+
+/// `Meta`: one of them.
+pub fn calendar_use(namespace: &str, calendar_name: &str, number: u64) -> Vec<u8> {
+    [calendar_users(namespace, calendar_name).as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// Namespace, name and number of such a key.
+pub fn parse_calendar_use(key: &[u8]) -> Result<(&str, &str, u64), DecodeError> {
+    let end = key.len().checked_sub(size_of::<u64>() + 1).filter(|end| *end >= 2 && key[*end] == 0);
+    let end = end.ok_or_else(|| DecodeError("a use of a calendar has no number".into()))?;
+    let (namespace, calendar_name) = parse_name(&key[2..end])?;
+    let number = Decoder::new(&key[end + 1..]).array().map(u64::from_be_bytes)?;
+    Ok((namespace, calendar_name, number))
+}
+
+/// `Meta`: the calendars that a definition uses.
+pub fn calendar_names(number: u64) -> Vec<u8> {
+    [calendar_part(CalendarPart::Names).as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// `Meta`: that a definition is to be looked at again.
+pub fn calendar_again(number: u64) -> Vec<u8> {
+    [calendar_part(CalendarPart::Again).as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// The number of one of these two.
+pub fn parse_calendar_names(key: &[u8]) -> Result<u64, DecodeError> {
+    let mut d = Decoder::new(key);
+    d.raw(2)?;
     d.array().map(u64::from_be_bytes)
 }

@@ -4,7 +4,11 @@
 //! Cron, zones and filters are evaluated by the leader; their results stand in the entry.
 
 mod apply;
+pub mod backfills;
+pub mod calendar_entry;
+pub mod calendars;
 pub mod codec;
+pub mod courses;
 mod dedupe;
 pub mod entry;
 pub mod export;
@@ -13,6 +17,7 @@ pub mod kv;
 mod machine;
 pub mod occurrence;
 pub mod outbox;
+pub mod pauses;
 pub mod query;
 pub mod records;
 pub mod replicated;
@@ -22,6 +27,7 @@ pub mod rows;
 mod scan;
 pub mod slots;
 pub mod tracks;
+pub mod zones;
 
 pub use apply::ack::REFUSED;
 pub use entry::Entry;

@@ -4,19 +4,24 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use crate::apply;
+use crate::backfills::Backfills;
+use crate::calendars::Calendars;
 use crate::codec::DecodeError;
+use crate::courses::{AfterEnd, Courses};
 use crate::entry::{Body, Entry, Expire};
 use crate::keys;
 use crate::kv::{Read, ReadError, Table, Txn};
 use crate::occurrence::Chunk;
 use crate::outbox::{Open, Outbox, Payloads};
+use crate::pauses::Pauses;
 use crate::query;
-use crate::records::{Counters, Origin, Restoration};
+use crate::records::{Counters, Origin, PauseNote, Restoration};
 use crate::replicated::{ApplyError, Replicated};
 use crate::reply::{Applied, Outcome};
 use crate::scan::{self, corrupt};
 use crate::slots::{Slot, Slots};
 use crate::tracks::Tracks;
+use crate::zones::Zoned;
 
 /// One hour in microseconds: the time bucket of the account and of retired versions.
 const HOUR: i64 = 3_600_000_000;
@@ -28,9 +33,14 @@ pub struct Machine {
     pub(crate) outbox: Outbox,
     pub(crate) counters: Counters,
     pub(crate) tracks: Tracks,
+    pub(crate) courses: Courses,
+    pub(crate) backfills: Backfills,
+    pauses: Pauses,
+    pub(crate) calendars: Calendars,
     lanes: Lanes,
     paused: usize,
     restoration: Option<Restoration>,
+    zoned: Option<Zoned>,
     /// Of restored definitions, by number.
     origins: Vec<Option<Origin>>,
 }
@@ -49,6 +59,35 @@ impl Machine {
     /// The runs of definitions that ask for it.
     pub fn tracks(&self) -> &Tracks {
         &self.tracks
+    }
+
+    /// How far schedules have come beyond their cursors, of definitions that ask for it.
+    pub fn courses(&self) -> &Courses {
+        &self.courses
+    }
+
+    /// What is to become of a definition now, because its schedule is over: none where it goes on, stays as it is, is paused, or has runs that are
+    /// open or wait.
+    pub fn conclusion(&self, number: u64) -> Option<AfterEnd> {
+        let after_end = self.courses.end_of(number)?;
+        let paused = self.slots.get(number).is_none_or(Slot::is_paused);
+        let busy = self.tracks.get(number).is_some_and(|track| track.open_len() + track.waiting_len() > 0);
+        (!paused && !busy).then_some(after_end)
+    }
+
+    /// The backfills of definitions, those that have ended lately too.
+    pub fn backfills(&self) -> &Backfills {
+        &self.backfills
+    }
+
+    /// The pauses that end by themselves.
+    pub fn pauses(&self) -> &Pauses {
+        &self.pauses
+    }
+
+    /// Named calendars: those at home here, and those whose days this shard has.
+    pub fn calendars(&self) -> &Calendars {
+        &self.calendars
     }
 
     /// Positions and counts.
@@ -86,9 +125,32 @@ impl Machine {
         !self.origins.is_empty()
     }
 
-    /// Whether it never had a definition.
+    /// Whether it never had a definition, nor a calendar.
     pub fn is_unused(&self) -> bool {
-        self.counters.next_number == 0 && self.counters.next_chunk == Counters::default().next_chunk
+        let has_decided = self.counters.next_chunk != Counters::default().next_chunk;
+        self.counters.next_number == 0 && !has_decided && self.calendars.is_unused()
+    }
+
+    /// Notes why a definition is paused, and until when.
+    pub(crate) fn put_pause_note(&mut self, txn: &mut Txn<'_>, number: u64, note: &PauseNote) {
+        txn.put(Table::Meta, keys::pause_note(number), note.encode());
+        self.pauses.set(number, note.until);
+    }
+
+    /// Of a definition that is resumed, or goes.
+    pub(crate) fn forget_pause_note(&mut self, txn: &mut Txn<'_>, number: u64) {
+        txn.delete(Table::Meta, keys::pause_note(number));
+        self.pauses.set(number, None);
+    }
+
+    /// By which time-zone data its due times were computed, and how far that is done; none where nobody has said so yet.
+    pub fn zoned(&self) -> Option<&Zoned> {
+        self.zoned.as_ref()
+    }
+
+    pub(crate) fn set_zoned(&mut self, txn: &mut Txn<'_>, zoned: Zoned) {
+        txn.put(Table::Meta, keys::ZONED.to_vec(), zoned.encode());
+        self.zoned = Some(zoned);
     }
 
     pub(crate) fn set_restoration(&mut self, txn: &mut Txn<'_>, restoration: Option<Restoration>) {
@@ -149,6 +211,7 @@ impl Machine {
         let was_paused = self.slots.get(number).is_some_and(Slot::is_paused);
         self.paused = self.paused + usize::from(slot.is_paused()) - usize::from(was_paused);
         txn.put(Table::Cursors, keys::cursor(number), slot.encode());
+        self.courses.follow(txn, number, &slot);
         self.slots.set(number, slot);
     }
 
@@ -194,12 +257,16 @@ impl Machine {
             Body::Trigger(items) => apply::trigger::apply(self, txn, at, items)?,
             Body::Ack(items) => apply::ack::apply(self, txn, at, items)?,
             Body::Closed(items) => apply::closed::apply(self, txn, at, items)?,
+            Body::Conclude(items) => apply::conclude::apply(self, txn, at, &items)?,
             Body::Dead(items) => apply::dead::apply(self, txn, at, &items)?,
             Body::Expire(expire) => {
                 apply::expire::apply(self, txn, at, expire)?;
                 Outcome::Done.into()
             }
             Body::Restore(restore) => apply::restore::apply(self, txn, restore)?,
+            Body::Backfill(steps) => apply::backfill::apply(self, txn, at, steps)?,
+            Body::Calendar(step) => apply::calendar::apply(self, txn, at, step)?.into(),
+            Body::Rezone(rezone) => apply::rezone::apply(self, txn, &rezone).into(),
         })
     }
 }
@@ -241,7 +308,11 @@ impl Replicated for Machine {
         machine.load_outbox(state)?;
         let slots = &machine.slots;
         machine.tracks = Tracks::load(state, |number| slots.get(number).map(|slot| slot.lane))?;
+        machine.courses = Courses::load(state, |number| slots.get(number).copied())?;
+        machine.backfills = Backfills::load(state, |number| slots.get(number).is_some())?;
         machine.load_restored(state)?;
+        machine.load_pauses(state)?;
+        machine.calendars = Calendars::load(state)?;
         Ok(machine)
     }
 
@@ -270,7 +341,16 @@ impl Machine {
         })
     }
 
+    fn load_pauses(&mut self, state: &dyn Read) -> Result<(), ReadError> {
+        scan::each(state, Table::Meta, (keys::PAUSE_NOTES, &keys::after(keys::PAUSE_NOTES)), |key, value| {
+            self.pauses.set(keys::parse_pause_note(key)?, PauseNote::decode(value)?.until);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
     fn load_restored(&mut self, state: &dyn Read) -> Result<(), ReadError> {
+        let zoned = state.get(Table::Meta, keys::ZONED)?;
+        self.zoned = zoned.map(|bytes| Zoned::decode(&bytes).map_err(corrupt)).transpose()?;
         let restoration = state.get(Table::Meta, keys::RESTORATION)?;
         self.restoration = restoration.map(|bytes| Restoration::decode(&bytes).map_err(corrupt)).transpose()?;
         let numbers = self.counters.next_number;

@@ -32,11 +32,13 @@ pub enum Reason {
     BufferFull = 8,
     /// It waited, and the definition was deleted.
     Deleted = 9,
+    /// It waited, and all firings that the definition may have were used up.
+    UsedUp = 14,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Late,
         Self::Superseded,
         Self::Misfire,
@@ -46,6 +48,7 @@ impl Reason {
         Self::Replaced,
         Self::BufferFull,
         Self::Deleted,
+        Self::UsedUp,
     ];
 
     /// As it stands on disk; 0 is "none".
@@ -74,6 +77,7 @@ impl Reason {
             Self::Replaced => "replaced",
             Self::BufferFull => "buffer_full",
             Self::Deleted => "deleted",
+            Self::UsedUp => "used_up",
         }
     }
 }
@@ -94,9 +98,21 @@ pub enum Key {
     Event(String),
     /// A manual trigger's request id.
     Manual(String),
+    /// A due time of the past, in a backfill.
+    Backfill {
+        /// Which one.
+        id: String,
+        /// Microseconds since the epoch.
+        nominal: i64,
+    },
 }
 
 impl Key {
+    /// Somebody asked for it: it fires for paused and disabled definitions too.
+    pub fn is_by_hand(&self) -> bool {
+        matches!(self, Self::Manual(_) | Self::Backfill { .. })
+    }
+
     pub(crate) fn encode(e: &mut Encoder, key: &Self) {
         match key {
             Self::Time { nominal, due, count } => {
@@ -113,6 +129,11 @@ impl Key {
                 e.u8(b'm');
                 e.text(request);
             }
+            Self::Backfill { id, nominal } => {
+                e.u8(b'b');
+                e.text(id);
+                e.i64(*nominal);
+            }
         }
     }
 
@@ -121,6 +142,7 @@ impl Key {
             b't' => Self::Time { nominal: d.i64()?, due: d.i64()?, count: d.u32()? },
             b'e' => Self::Event(d.text()?),
             b'm' => Self::Manual(d.text()?),
+            b'b' => Self::Backfill { id: d.text()?, nominal: d.i64()? },
             other => return Err(DecodeError(format!("occurrence kind {other} is not known"))),
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! Over committed state, or through a transaction; nothing here changes anything.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crate::codec::{DecodeError, Decoder};
@@ -22,6 +23,20 @@ pub fn number(state: &dyn Read, namespace: &str, id: &str) -> Result<Option<u64>
 pub fn version(state: &dyn Read, number: u64, version: u32) -> Result<Option<Version>, ReadError> {
     let value = state.get(Table::Definitions, &keys::definition(number, version))?;
     value.map(|bytes| Version::decode(&bytes).map_err(corrupt)).transpose()
+}
+
+/// The newest versions of a definition that are kept, from before one on, the newest first.
+pub fn versions(state: &dyn Read, number: u64, before: Option<u32>, limit: usize) -> Result<Vec<u32>, ReadError> {
+    let (from, to) = (keys::definition(number, 0), keys::definition(number, before.unwrap_or(u32::MAX)));
+    let mut found = VecDeque::with_capacity(limit.min(1024));
+    scan::each(state, Table::Definitions, (&from, &to), |key, _| {
+        found.push_back(keys::parse_definition(key)?.1);
+        if found.len() > limit {
+            found.pop_front();
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found.into_iter().rev().collect())
 }
 
 /// Why a definition is paused, if it is.

@@ -119,30 +119,43 @@ impl DeadLetter {
     }
 }
 
-/// `Meta`: why a definition is paused, and since when.
+/// `Meta`: why a definition is paused, since when, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PauseNote {
     /// Microseconds since the epoch.
     pub at: i64,
     /// For people.
     pub note: String,
+    /// When it ends by itself, in microseconds since the epoch; none where somebody has to end it.
+    pub until: Option<i64>,
 }
+
+/// Of a note of a pause that ends by itself. Any other is written as it ever was.
+const TIMED: u8 = 2;
 
 impl PauseNote {
     /// As it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::default();
-        e.u8(VERSION);
+        e.u8(if self.until.is_some() { TIMED } else { VERSION });
         e.i64(self.at);
         e.text(&self.note);
+        if let Some(until) = self.until {
+            e.i64(until);
+        }
         e.finish()
     }
 
     /// From disk.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut d = Decoder::new(bytes);
-        check_version(d.u8()?, "pause note")?;
-        let note = Self { at: d.i64()?, note: d.text()? };
+        let version = d.u8()?;
+        if version != TIMED {
+            check_version(version, "pause note")?;
+        }
+        let (at, note) = (d.i64()?, d.text()?);
+        let until = if version == TIMED { Some(d.i64()?) } else { None };
+        let note = Self { at, note, until };
         d.end()?;
         Ok(note)
     }

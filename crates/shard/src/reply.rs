@@ -1,5 +1,7 @@
 //! What the proposer of an entry learns when it has been applied.
 
+use crate::calendars::Local;
+
 /// The result of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
@@ -55,10 +57,21 @@ pub enum Outcome {
         /// Definitions that are paused by it.
         paused: Vec<u64>,
     },
+    /// Of `Conclude`.
+    Concluded(Vec<Concluded>),
     /// Of `Dead`: whether it was there.
     Dead(Vec<bool>),
     /// Of `Restore`.
     Restored(Restored),
+    /// Of `Backfill`, by step.
+    Backfilled(Vec<Backfilled>),
+    /// Of `Calendar`.
+    Calendar(Calendared),
+    /// Of `Rezone`.
+    Rezoned {
+        /// How many are due at another time now. Those after one that was stale are not done.
+        moved: u32,
+    },
     /// Of anything else while a backup is brought in: nothing was done.
     Held,
 }
@@ -82,6 +95,8 @@ pub enum Defined {
         /// The latest nominal due time decided.
         last: i64,
     },
+    /// Its due time was computed by calendars that are not those of now: compute it again.
+    Outdated,
     /// The shard has given out all its lanes to other namespaces.
     TooManyNamespaces,
     /// The same request has been carried out before; nothing was done now.
@@ -136,6 +151,33 @@ pub enum Deleted {
     },
     /// Another request has been carried out under this id; nothing was done.
     Reused,
+}
+
+/// What became of a definition whose schedule is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concluded {
+    /// It is gone.
+    Deleted {
+        /// Its number.
+        number: u64,
+        /// Its namespace.
+        namespace: String,
+        /// Its id.
+        id: String,
+    },
+    /// It is disabled.
+    Disabled {
+        /// Its number.
+        number: u64,
+        /// Its version.
+        version: u32,
+        /// Its namespace.
+        namespace: String,
+        /// Its id.
+        id: String,
+    },
+    /// It has changed, it must still wait, or it was done before: nothing was done now.
+    Stale,
 }
 
 /// Which definition it is now.
@@ -209,6 +251,89 @@ pub enum Triggered {
     },
     /// There is no such definition.
     NotFound,
+}
+
+/// What became of a step of a backfill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backfilled {
+    /// It has begun.
+    Begun,
+    /// One of this id, for the same range, is there already; nothing was done.
+    Repeated,
+    /// One of this id, for another range, is there already; nothing was done.
+    Reused,
+    /// As many as there may be are under way; nothing was done.
+    TooMany,
+    /// Its next due times are decided.
+    Advanced {
+        /// How many fire, now or when a run has ended.
+        fired: u32,
+        /// How many do not, because of a run.
+        skipped: u32,
+    },
+    /// It stands elsewhere, has ended, or the definition has changed; nothing was done.
+    Stale,
+    /// It is stopped.
+    Stopped,
+    /// It had ended before.
+    Ended,
+    /// There is no such definition.
+    NotFound,
+    /// There is no such backfill.
+    NoBackfill,
+}
+
+/// What became of a step of a calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calendared {
+    /// Of `Put`: it is so at home, and not in all shards yet unless they had it before.
+    Put {
+        /// What was done.
+        change: Change,
+        /// The version that it has.
+        version: u32,
+        /// The revision that all shards must have.
+        revision: u64,
+    },
+    /// Of `Remove`: it goes when all shards have let go of it.
+    Leaving {
+        /// The version that it has.
+        version: u32,
+        /// The revision that all shards must hear of.
+        revision: u64,
+    },
+    /// Of `Remove`: the same request has removed it before.
+    Gone {
+        /// The version that it had.
+        version: u32,
+    },
+    /// Of `Put`: the same request has been carried out before; nothing was done now.
+    Repeated(Before),
+    /// Another request has been carried out under this id; nothing was done.
+    Reused,
+    /// It has another version than the one expected (0: it does not exist).
+    Conflict {
+        /// The version it has.
+        actual: u32,
+    },
+    /// Calendars have changed meanwhile: look again.
+    Outdated,
+    /// There is none of this name.
+    NotFound,
+    /// Of `Keep`, `Spread` and `Again`.
+    Done,
+    /// Of `Days` and `Drop`: how the shard stands with it now. What came late has changed nothing.
+    Local {
+        /// The days that it has, if it has some.
+        local: Option<Local>,
+        /// Definitions that use it.
+        users: u64,
+    },
+    /// Of `Retime`.
+    Retimed {
+        /// So many of the items, the first ones, have been done. Those after them were stale.
+        items: u32,
+    },
 }
 
 /// What became of a step of a restore.

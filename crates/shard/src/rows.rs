@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 
+use crate::calendar_entry::plain_name;
+use crate::calendars::{Head, UsedNames};
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::courses::Course;
 use crate::occurrence::{End, Record};
 use crate::records::{Origin, PauseNote, Version};
 use crate::slots::Slot;
@@ -25,6 +28,14 @@ pub enum Row {
     Chunk(ChunkRow),
     /// A part of what is known of a definition's runs.
     Track(TrackRow),
+    /// How far a definition's schedule has come beyond its cursor.
+    Course(CourseRow),
+    /// A backfill of a definition.
+    Backfill(BackfillRow),
+    /// A named calendar.
+    Calendar(CalendarRow),
+    /// The calendars that a definition uses.
+    Uses(UsesRow),
 }
 
 /// One version of a definition. All of one stand together, in order of version; a definition that was deleted has no cursor, and its versions
@@ -93,6 +104,48 @@ pub struct TrackRow {
     pub seq: u64,
     /// The part. A run that waits for the sink has no place in it: that is told by its occurrence.
     pub value: Bytes,
+}
+
+/// How far a definition's schedule has come beyond its cursor. After the parts of its track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CourseRow {
+    /// Of which definition.
+    pub number: u64,
+    /// How far.
+    pub value: Course,
+}
+
+/// A backfill of a definition, under way or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackfillRow {
+    /// Of which definition.
+    pub number: u64,
+    /// Which of its backfills.
+    pub id: String,
+    /// As it stands in the shard.
+    pub value: Bytes,
+}
+
+/// A named calendar, of the shard where it is at home. Days that shards have are not kept: they are made anew of this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalendarRow {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+    /// What is known of it.
+    pub head: Head,
+    /// As given.
+    pub document: Bytes,
+}
+
+/// The calendars that a definition uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsesRow {
+    /// Which definition.
+    pub number: u64,
+    /// Its namespace, and their names.
+    pub used: UsedNames,
 }
 
 /// Occurrences that were decided together, or a part of them.
@@ -165,6 +218,29 @@ impl Row {
                 e.u64(*seq);
                 e.bytes(value);
             }
+            Self::Course(CourseRow { number, value }) => {
+                e.u8(16);
+                e.u64(*number);
+                e.bytes(&value.encode());
+            }
+            Self::Backfill(BackfillRow { number, id, value }) => {
+                e.u8(27);
+                e.u64(*number);
+                e.text(id);
+                e.bytes(value);
+            }
+            Self::Calendar(CalendarRow { namespace, name, head, document }) => {
+                e.u8(24);
+                e.text(namespace);
+                e.text(name);
+                e.bytes(&head.encode());
+                e.bytes(document);
+            }
+            Self::Uses(UsesRow { number, used }) => {
+                e.u8(25);
+                e.u64(*number);
+                e.bytes(&used.encode());
+            }
         }
     }
 
@@ -192,6 +268,17 @@ impl Row {
             6 => {
                 let (number, part, seq) = (d.u64()?, d.u8()?, d.u64()?);
                 Self::Track(TrackRow { number, part, seq, value: Bytes::copy_from_slice(d.bytes()?) })
+            }
+            16 => Self::Course(CourseRow { number: d.u64()?, value: Course::decode(d.bytes()?)? }),
+            24 => {
+                let (namespace, name) = (plain_name(d.text()?)?, plain_name(d.text()?)?);
+                let head = Head::decode(d.bytes()?)?;
+                Self::Calendar(CalendarRow { namespace, name, head, document: Bytes::copy_from_slice(d.bytes()?) })
+            }
+            25 => Self::Uses(UsesRow { number: d.u64()?, used: UsedNames::decode(d.bytes()?)? }),
+            27 => {
+                let (number, id) = (d.u64()?, d.text()?);
+                Self::Backfill(BackfillRow { number, id, value: Bytes::copy_from_slice(d.bytes()?) })
             }
             other => return Err(DecodeError(format!("a row of kind {other} is not known to this program"))),
         })

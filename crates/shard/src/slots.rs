@@ -188,7 +188,20 @@ impl Slots {
 
     /// All definitions, by number.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
-        self.pages.iter().enumerate().flat_map(|(p, page)| {
+        self.pages_from(0)
+    }
+
+    /// Those with these numbers: for who looks at some at a time.
+    pub fn range(&self, numbers: std::ops::Range<u64>) -> impl Iterator<Item = (u64, &Slot)> {
+        let std::ops::Range { start, end } = numbers;
+        let (first, _) = place(start);
+        self.pages_from(first)
+            .skip_while(move |(number, _)| *number < start)
+            .take_while(move |(number, _)| *number < end)
+    }
+
+    fn pages_from(&self, first: usize) -> impl Iterator<Item = (u64, &Slot)> {
+        self.pages.iter().enumerate().skip(first).flat_map(|(p, page)| {
             page.iter().flat_map(move |page| {
                 let numbered = page.slots.iter().enumerate();
                 numbered.filter(|(_, s)| s.generation != 0).map(move |(i, s)| ((p * PAGE + i) as u64, s))
@@ -226,6 +239,10 @@ mod tests {
         assert!(slots.pages[0].is_none() && slots.pages[1].is_none());
         assert_eq!(slots.iter().map(|(n, _)| n).min(), Some(512));
         assert!(slots.get(5).is_none() && slots.get(1_000_000).is_none());
+        let numbers = |from, to| slots.range(from..to).map(|(number, _)| number).collect::<Vec<_>>();
+        assert_eq!(numbers(510, 515), [512, 513, 514]);
+        assert_eq!(numbers(998, 5_000), [998, 999]);
+        assert_eq!(numbers(700, 700), [0_u64; 0]);
     }
 
     #[test]

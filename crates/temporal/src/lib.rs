@@ -1,8 +1,9 @@
 //! Where firings go: a Temporal cluster, over its raw gRPC service.
 //!
-//! This crate sends one start and says how it was answered, and looks things up. It doesn't know shards, outboxes or
-//! queues, and it never tries again by itself: when and how often is the dispatcher's business. The raw service is used
-//! because the client's own start call makes up a new request id on each try, which would undo "started once".
+//! This crate sends one start and says how it was answered, and looks things up; it reads Temporal's schedules, stops them and
+//! lets them go on. It doesn't know shards, outboxes or queues, and it never tries again by itself: when and how often is the
+//! dispatcher's business. The raw service is used because the client's own start call makes up a new request id on each try,
+//! which would undo "started once".
 
 pub mod closing;
 pub mod error;
@@ -10,6 +11,7 @@ pub mod lookup;
 pub mod options;
 mod outcome;
 mod request;
+pub mod schedules;
 pub mod sink;
 pub mod target;
 
@@ -17,5 +19,6 @@ pub use closing::{ClosedRun, LEFT_BYTES, LeftBehind, Standing};
 pub use error::CallError;
 pub use lookup::{Execution, Found, NamespaceInfo, Probe, RunStatus};
 pub use options::{OptionsError, Secret, TemporalOptions, TlsOverrides};
+pub use schedules::{Described, Switch};
 pub use sink::TemporalSink;
 pub use target::Target;

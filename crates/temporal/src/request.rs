@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flintwheel_model::definition;
 use flintwheel_model::firing::Start;
 use prost::Message;
-use temporalio_common::protos::temporal::api::common::v1::{Header, Memo, Payload, Payloads, WorkflowType};
+use temporalio_common::protos::temporal::api::common::v1::{
+    Header, Memo, Payload, Payloads, RetryPolicy, SearchAttributes, WorkflowType,
+};
 use temporalio_common::protos::temporal::api::enums::v1::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
@@ -30,6 +33,8 @@ pub(crate) fn start_request(start: &Start, identity: &str) -> StartWorkflowExecu
         workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate as i32,
         workflow_id_conflict_policy: WorkflowIdConflictPolicy::Fail as i32,
         memo: memo(&start.memo),
+        search_attributes: search_attributes(&start.search_attributes),
+        retry_policy: start.retry_policy.as_ref().map(retry_policy),
         header: trace_header(&start.trace),
         last_completion_result: left(start.left.result.as_ref()),
         continued_failure: left(start.left.failure.as_ref()),
@@ -49,6 +54,22 @@ fn left<M: Message + Default>(bytes: Option<&Bytes>) -> Option<M> {
 fn memo(fields: &[(String, Bytes)]) -> Option<Memo> {
     (!fields.is_empty())
         .then(|| Memo { fields: fields.iter().map(|(name, json)| (name.clone(), json_payload(json))).collect() })
+}
+
+fn search_attributes(fields: &[(String, Bytes)]) -> Option<SearchAttributes> {
+    let indexed_fields = fields.iter().map(|(name, json)| (name.clone(), json_payload(json))).collect();
+    (!fields.is_empty()).then_some(SearchAttributes { indexed_fields })
+}
+
+/// What is not said is zero, which means Temporal's own default.
+fn retry_policy(policy: &definition::RetryPolicy) -> RetryPolicy {
+    RetryPolicy {
+        initial_interval: policy.initial_interval.map(|length| wire_duration(length.into())),
+        backoff_coefficient: policy.backoff_coefficient.unwrap_or_default(),
+        maximum_interval: policy.maximum_interval.map(|length| wire_duration(length.into())),
+        maximum_attempts: policy.maximum_attempts.map_or(0, |most| i32::try_from(most).unwrap_or(i32::MAX)),
+        non_retryable_error_types: policy.non_retryable_error_types.clone(),
+    }
 }
 
 fn trace_header(trace: &[(String, String)]) -> Option<Header> {
@@ -107,6 +128,12 @@ mod tests {
             task_queue: "reports".to_owned(),
             input: vec![Bytes::from_static(b"{\"a\":1}"), Bytes::from_static(b"null")],
             memo: vec![("team".to_owned(), Bytes::from_static(b"\"x\""))],
+            search_attributes: vec![("Region".to_owned(), Bytes::from_static(b"\"eu\""))],
+            retry_policy: Some(definition::RetryPolicy {
+                initial_interval: Some(flintwheel_model::Span::from_secs(2)),
+                maximum_attempts: Some(3),
+                ..definition::RetryPolicy::default()
+            }),
             execution_timeout: Some(Duration::MAX),
             run_timeout: Some(Duration::from_millis(1500)),
             task_timeout: None,
@@ -139,6 +166,16 @@ mod tests {
         let memo = &request.memo.expect("memo").fields["team"];
         assert_eq!(memo.data, b"\"x\"");
         assert!(arguments.iter().chain([memo]).all(|p| p.metadata["encoding"] == b"json/plain"));
+    }
+
+    #[test]
+    fn search_attributes_and_a_retry_policy_go_out_as_they_are_said() {
+        let request = start_request(&start(), "me");
+        assert_eq!(request.search_attributes.expect("attributes").indexed_fields["Region"].data, b"\"eu\"");
+        let policy = request.retry_policy.expect("policy");
+        assert_eq!(policy.initial_interval.expect("an interval").seconds, 2);
+        assert_eq!((policy.maximum_attempts, policy.backoff_coefficient), (3, 0.0));
+        assert!(policy.maximum_interval.is_none(), "what is not said is Temporal's default");
     }
 
     #[test]

@@ -35,6 +35,8 @@ impl Scene {
             input: vec![],
             memo: vec![],
             execution_timeout: None,
+            search_attributes: Vec::new(),
+            retry_policy: None,
             run_timeout: None,
             task_timeout: Some(Duration::from_secs(120)),
             trace: vec![],

@@ -24,6 +24,8 @@ fn start(workflow_id: &str, request_id: &str) -> Start {
         input: vec![b"{\"day\":1}".to_vec().into()],
         memo: vec![("team".to_owned(), b"\"billing\"".to_vec().into())],
         execution_timeout: Some(Duration::from_secs(3600)),
+        search_attributes: Vec::new(),
+        retry_policy: None,
         run_timeout: None,
         task_timeout: None,
         trace: vec![("traceparent".to_owned(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned())],

@@ -24,6 +24,8 @@ fn start(workflow_id: &str, request_id: &str) -> Start {
         input: vec![b"{\"day\":1}".to_vec().into()],
         memo: vec![],
         execution_timeout: None,
+        search_attributes: Vec::new(),
+        retry_policy: None,
         run_timeout: None,
         task_timeout: None,
         trace: vec![],

@@ -28,6 +28,19 @@ impl<T> Level<T> {
         std::mem::take(&mut self.slots[usize::from(slot)])
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(i64, T)> {
+        self.slots.iter().flatten()
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            slot.retain(|(_, item)| keep(item));
+            if slot.is_empty() {
+                self.occupied[place / 64] &= !(1 << (place % 64));
+            }
+        }
+    }
+
     pub(crate) fn first_occupied(&self) -> Option<u8> {
         let word = self.occupied.iter().position(|bits| *bits != 0)?;
         let slot = word * 64 + self.occupied[word].trailing_zeros() as usize;

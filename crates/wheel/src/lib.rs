@@ -1,8 +1,8 @@
 //! Pure. A hierarchical timing wheel: it holds items until they are due and gives them back in the order of their due
 //! times.
 //!
-//! It does not know what an item is, nor what time it is: the time is passed in. Nothing is cancelled here; who needs
-//! that puts a generation into the item and ignores what comes out stale.
+//! It does not know what an item is, nor what time it is: the time is passed in. Nothing is cancelled here on the way; who
+//! needs that puts a generation into the item and ignores what comes out stale.
 //!
 //! Time is cut into ticks of a millisecond. Each level has 256 slots, and a slot of one level is as long as the whole
 //! level below: 1 ms, 256 ms, 66 s, 4.7 h, 50 d and so on. An item waits in the level of the highest digit (base 256) in
@@ -51,6 +51,19 @@ impl<T: Copy> Wheel<T> {
     pub fn insert(&mut self, due: i64, item: T) {
         self.len += 1;
         self.place(due, item);
+    }
+
+    /// All that it holds, as (due, item), in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, &T)> {
+        let levels = self.levels.iter().flat_map(Level::iter);
+        levels.chain(&self.overdue).map(|(due, item)| (*due, item))
+    }
+
+    /// Takes out what `goes` says, wherever it waits: this looks at all that it holds.
+    pub fn take_out(&mut self, goes: impl Fn(&T) -> bool) {
+        self.levels.iter_mut().for_each(|level| level.retain(|item| !goes(item)));
+        self.overdue.retain(|(_, item)| !goes(item));
+        self.len = self.iter().count();
     }
 
     /// Appends everything that is due at `now` to `out`, as (due, item), ordered by due time to the millisecond.

@@ -123,6 +123,28 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[test]
+fn what_is_taken_out_does_not_come_and_all_else_does() {
+    let start = 1_790_000_000_000_000;
+    let mut wheel = Wheel::new(start);
+    let dues: Vec<i64> = (0..200_i64).map(|n| start + n * n * n * 1_000 - 5_000).collect();
+    dues.iter().zip(0_u32..).for_each(|(due, item)| wheel.insert(*due, item));
+    let odd = |item: &u32| item % 2 == 1;
+    wheel.take_out(odd);
+    let mut held: Vec<u32> = wheel
+        .iter()
+        .map(|(due, item)| {
+            assert_eq!(due, dues[*item as usize]);
+            *item
+        })
+        .collect();
+    held.sort_unstable();
+    assert_eq!((held, wheel.len()), ((0..200).filter(|item| !odd(item)).collect(), 100));
+    let out = advance(&mut wheel, start + 200 * 200 * 200 * 1_000);
+    assert_eq!(out.iter().map(|(_, item)| *item).collect::<Vec<_>>(), (0..200).step_by(2).collect::<Vec<_>>());
+    assert!(wheel.is_empty() && wheel.next_due_hint().is_none());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -1,12 +1,15 @@
 //! The proofs: each sets up an engine and what surrounds it, puts it through something, and reports figures against bars.
 
+mod catchup;
 mod crash;
 mod dispatch;
 mod failover;
 mod firing;
 mod footprint;
 mod fuzz;
+mod herd;
 mod idle;
+mod import;
 mod ingest;
 mod lag;
 mod mishaps;
@@ -14,7 +17,9 @@ mod next;
 mod oracles;
 mod outage;
 mod outage_report;
+mod overdue;
 mod overlap;
+mod parity;
 mod partition;
 mod power;
 mod power_damage;
@@ -61,6 +66,12 @@ pub enum Proof {
     Mishaps,
     /// A cluster grown by a node and shrunk again under load: how long, how many MB/s, and what it costs those who wait
     Rebalance,
+    /// A million definitions overdue after an outage of an hour: made up for at a pace, while what is due fires in time
+    Catchup,
+    /// A definition that is armed and then forgotten, on purpose: how soon that is found, and that it is told
+    Overdue,
+    /// A thousand definitions due in one second, beside a thousand Temporal Schedules and a bare client loop
+    Herd,
     /// Each overlap policy beside real Temporal Schedules: the same runs in the same order
     Overlap,
     /// Firings and events per second with three replicas, beside one
@@ -71,6 +82,10 @@ pub enum Proof {
     Fuzz,
     /// Due times beside a literal walk, the crates cron and croner, and Python's croniter and dateutil
     Oracles,
+    /// Due times beside a real Temporal server's own: where they differ, and why
+    Parity,
+    /// Schedules of a real Temporal moved here and back under load: each due time started once
+    Import,
 }
 
 impl Proof {
@@ -81,7 +96,10 @@ impl Proof {
 
     /// Whether it makes choices by chance.
     pub fn takes_seed(self) -> bool {
-        matches!(self, Self::Crash | Self::Partition | Self::Power | Self::Oracles | Self::Fuzz)
+        matches!(
+            self,
+            Self::Crash | Self::Partition | Self::Power | Self::Oracles | Self::Fuzz | Self::Parity | Self::Import
+        )
     }
 }
 
@@ -145,6 +163,11 @@ pub async fn run(proof: Proof, manner: Manner) -> Result<Report> {
         Proof::Next => next::run(scale).await,
         Proof::Oracles => oracles::run(scale, seed).await,
         Proof::Overlap => overlap::run().await,
+        Proof::Catchup => catchup::run(scale).await,
+        Proof::Overdue => overdue::run(scale).await,
+        Proof::Herd => herd::run(scale).await,
+        Proof::Parity => parity::run(scale, seed).await,
+        Proof::Import => import::run(scale, seed).await,
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn tell_memory(report: &mut Report, what: &str, samples: &[Sample], o
 }
 
 /// The most memory beside the databases' buffers that did not go away within [`PASSING_US`].
-fn lasting(samples: &[Sample]) -> u64 {
+pub(super) fn lasting(samples: &[Sample]) -> u64 {
     let Some(last) = samples.last() else { return 0 };
     let own = |sample: &Sample| sample.resident.saturating_sub(sample.buffers);
     let least = |begin: usize| {

@@ -42,7 +42,7 @@ const THEN: usize = 2;
 /// Runs that are ended, one after the other.
 const ENDS: usize = 6;
 /// What makes a server use its second scheduler.
-const CHASM: [&str; 2] =
+pub(super) const CHASM: [&str; 2] =
     ["history.enableCHASMSchedulerCreation=true", "history.chasmSchedulerCreationRolloutPercent=100"];
 
 pub(super) async fn run() -> Result<Report> {

@@ -34,7 +34,7 @@ pub fn check(rest: &Rest<'_>, now: i64) -> Result<(), String> {
 fn due_times(known: &Known, slot: Option<&Slot>, occurrences: &[Occurrence], now: i64) -> Result<(), String> {
     let times = occurrences.iter().filter_map(|one| match one.what.key {
         Key::Time { nominal, count, .. } => Some((nominal, i64::from(count), one.what.version)),
-        Key::Event(_) | Key::Manual(_) => None,
+        Key::Event(_) | Key::Manual(_) | Key::Backfill { .. } => None,
     });
     let mut times: Vec<_> = times.collect();
     times.sort_unstable();

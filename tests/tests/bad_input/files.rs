@@ -46,6 +46,61 @@ fn bomb() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_or_a_pace_that_is_none_is_refused_with_its_place() -> Result<()> {
+    let cases: &[(&str, &[&str])] = &[
+        (
+            r#"{cron: "@daily", max_firings: 0}"#,
+            &["spec.trigger.schedule.max_firings", "0 firings are none: at least 1, or leave it out", ":6:45"],
+        ),
+        (r#"{cron: "@daily", max_firings: -1}"#, &["spec.trigger.schedule.max_firings", "-1", ":6:45"]),
+        (r#"{cron: "@daily", max_firings: 4294967296}"#, &["spec.trigger.schedule.max_firings", "4294967296", ":6:45"]),
+        (r#"{cron: "@daily", max_firings: many}"#, &["spec.trigger.schedule.max_firings", "many", ":6:45"]),
+        (
+            r#"{cron: "@daily", after_end: explode}"#,
+            &["spec.trigger.schedule.after_end", "explode", "keep", "disable", "delete", ":6:43"],
+        ),
+        (r#"{at: 2001-01-01T00:00:00Z, after_end: delete}"#, &["spec.trigger.schedule", "all of them are in the past"]),
+        (
+            r#"{cron: "@daily", misfire_policy: {pace: fast}}"#,
+            &[
+                "misfire_policy.pace",
+                r#""fast" is not a pace: it has no /; write for example 50/s, 10/m or 1/15m"#,
+                ":6:55",
+            ],
+        ),
+        (
+            r#"{cron: "@daily", misfire_policy: {pace: 0/s}}"#,
+            &["misfire_policy.pace", r#""0/s" is not a pace: before the / stands a number in 1-1000000"#, ":6:55"],
+        ),
+        (
+            r#"{cron: "@daily", misfire_policy: {pace: 5/w}}"#,
+            &[
+                "misfire_policy.pace",
+                r#""5/w" is not a pace: after the / stands s, m, h, d or a length of time"#,
+                ":6:55",
+            ],
+        ),
+        (
+            r#"{cron: "@daily", misfire_policy: {pace: 5/2d}}"#,
+            &["misfire_policy.pace", r#""5/2d" is not a pace: the time after the / is in 1s-1d"#, ":6:55"],
+        ),
+        (
+            r#"{cron: "@daily", misfire_policy: {on_resume: some}}"#,
+            &["misfire_policy.on_resume", "some", "drop", "latest", "all", ":6:60"],
+        ),
+    ];
+    let mut server = Server::start().await?;
+    let mut faults = Vec::new();
+    for (schedule, words) in cases {
+        server.write("case.yaml", scheduled(schedule))?;
+        let said = server.command(&["apply", "-f", "case.yaml"]).await?;
+        let words = [words, &["case.yaml:6:", "nothing was changed"][..]].concat();
+        faults.extend(fault_of(schedule, &said, REFUSED, &words));
+    }
+    server.holds_nothing_after(faults).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_that_is_not_one_is_refused_with_its_place() -> Result<()> {
     let cases: &[(&str, &[&str])] = &[
         (r#"{cron: "61 * * * * * *"}"#, &[CRON, r#"second "61" is not in 0-59"#, ":6:23"]),

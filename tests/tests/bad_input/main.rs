@@ -2,9 +2,11 @@
 //! line; nothing is stored, and the server goes on. What the messages must hold is data, so that a new case is a line.
 
 mod backup;
+mod calendars;
 mod disk;
 mod doors;
 mod files;
+mod import;
 mod publish;
 mod start;
 mod support;

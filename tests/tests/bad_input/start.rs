@@ -21,6 +21,7 @@ async fn a_configuration_with_faults_is_refused_with_key_value_and_place() -> Re
     fs::write(dir.path().join("unknown.toml"), "\nshard = 3\n[temporal]\nadress = \"x:1\"\n")?;
     fs::write(dir.path().join("values.toml"), "shards = 0\nsink = \"kafka\"\n")?;
     fs::write(dir.path().join("broken.toml"), "shards = 2\nsink =\n")?;
+    fs::write(dir.path().join("paces.toml"), "catch_up_pace = \"fast\"\n[namespaces.a]\ncatch_up_pace = \"0/s\"\n")?;
     fs::write(dir.path().join("space.toml"), "[namespaces.Bad_NS]\ntask_queue = \"q\"\n")?;
     let unknown =
         &["unknown.toml:2: unknown key \"shard\"; did you mean \"shards\"?", "unknown.toml:4: ", "temporal.address"];
@@ -38,6 +39,18 @@ async fn a_configuration_with_faults_is_refused_with_key_value_and_place() -> Re
         ),
         ("server --config broken.toml", &[], REFUSED, &["broken.toml:2: "]),
         ("server --config space.toml", &[], REFUSED, &["space.toml:1: ", "Bad_NS", "a-z 0-9 -"]),
+        (
+            "server --config paces.toml",
+            &[],
+            REFUSED,
+            &["paces.toml:3: namespaces.a.catch_up_pace: \"0/s\" is not a pace"],
+        ),
+        (
+            "server --catch-up-pace=fast",
+            &[],
+            REFUSED,
+            &["--catch-up-pace: catch_up_pace = \"fast\" is not a pace such as 1000/s"],
+        ),
         ("server --config missing.toml", &[], REFUSED, &["missing.toml: No such file"]),
         ("config view", &[("FLINTWHEEL_CONFIG", "unknown.toml")], REFUSED, unknown),
         (

@@ -29,7 +29,7 @@ fn write_all(dir: &Path) {
     fs::write(dir.join("defs/readme.txt"), "no definition").expect("written");
 }
 
-async fn scene() -> (tempfile::TempDir, Node, Cli) {
+pub(super) async fn scene() -> (tempfile::TempDir, Node, Cli) {
     let dir = tempfile::tempdir().expect("a folder");
     let node = Node::start("server", dir.path(), &["--sink=null"], &[]).await;
     write_all(dir.path());
@@ -38,7 +38,7 @@ async fn scene() -> (tempfile::TempDir, Node, Cli) {
 }
 
 /// Lines in turn: how each ends, what it prints, what it says. An empty text stands for nothing at all.
-async fn in_turn(cli: &Cli, steps: &[(&str, i32, &str, &str)]) {
+pub(super) async fn in_turn(cli: &Cli, steps: &[(&str, i32, &str, &str)]) {
     for (line, code, out, err) in steps {
         let said = cli.run(line).await;
         let as_expected = said.code == Some(*code) && holds(&said.out, out) && holds(&said.err, err);
@@ -176,10 +176,20 @@ async fn definitions_are_paused_resumed_and_deleted_each_by_itself() {
             ("list -n shop --paused -o name", 0, "activitydefinition/shop/a\nactivitydefinition/shop/b\n", ""),
             ("describe shop/a", 0, "again", ""),
             ("resume shop/a", 0, "activitydefinition/shop/a resumed\n", ""),
-            ("resume shop/a", 0, "activitydefinition/shop/a was not paused\n", ""),
+            ("resume shop/a", 4, "", "shop/a is not paused"),
             ("resume shop/b -o json", 0, "\"changed\": true", ""),
             ("pause shop/b -o name", 0, "activitydefinition/shop/b\n", ""),
             ("pause", 2, "", "<NAMES>"),
+            ("pause shop/a --until 2h", 0, "activitydefinition/shop/a paused until 20", ""),
+            ("list -n shop --paused", 0, "resumes", ""),
+            ("describe shop/a", 0, ", until 20", ""),
+            ("pause shop/a --until yesterday", 2, "", "is a time such as"),
+            ("pause shop/a --until 2020-01-01T00:00:00Z", 4, "", "until: 2020-01-01T00:00:00Z is over"),
+            ("pause shop/a -l team=x", 2, "", "use one of them"),
+            ("pause -n shop -l team=x --dry-run", 0, "2 definitions would be paused: shop/c, shop/d\n", ""),
+            ("pause -n shop -l team=x --note move", 0, "2 definitions paused\n", ""),
+            ("pause -n shop -l team=x", 0, "", "nothing matches that is not so already; nothing was paused"),
+            ("resume -n shop -l team=x -o name", 0, "activitydefinition/shop/c\nactivitydefinition/shop/d\n", ""),
             ("delete shop/a --dry-run", 0, "activitydefinition/shop/a deleted (client dry run)\n", ""),
             ("delete shop/a --dry-run=server", 0, "activitydefinition/shop/a deleted (server dry run)\n", ""),
             ("delete shop/a -o json", 0, "\"id\": \"a\"", ""),

@@ -1,6 +1,7 @@
 //! The whole as its users meet it: the programs as processes, a real Temporal server, the worker of `examples/`. What goes on inside is not known here.
 
 mod backup;
+mod calendars;
 mod cluster;
 mod commands;
 mod configuration;
@@ -8,10 +9,13 @@ mod crash;
 mod dev;
 mod events;
 mod firings;
+mod import;
 mod looking;
 mod objects;
+mod operations;
 mod outage;
 mod overlap;
 mod restore;
 mod runs;
 mod support;
+mod zones;

@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 
 use flintwheel_backup::{Backup, Router};
 use flintwheel_model::DefinitionKey;
+use flintwheel_model::ids::calendar_home;
+use flintwheel_shard::calendars::{Head, UsedNames};
 use flintwheel_shard::entry::{Body, Entry, Restore};
 use flintwheel_shard::export::export;
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::reply::{Outcome, Restored};
-use flintwheel_shard::rows::{Row, SeenRow, decode_all};
+use flintwheel_shard::rows::{CalendarRow, Row, SeenRow, UsesRow, decode_all};
 use flintwheel_shard::{Machine, Read, ReadError, Replicated, Table, Txn, Visit, Write, query};
 use uuid::Uuid;
 
@@ -197,6 +199,40 @@ fn firings_that_were_due_before_what_the_operator_named_are_skipped() {
         });
         assert_eq!(skipped.sum::<u64>(), 9 - waits, "{skip_before}");
     }
+}
+
+#[test]
+fn calendars_go_to_the_home_of_their_namespace_and_uses_with_their_definition() {
+    let (sources, targets) = (shards(2, 12), 5);
+    let head = Head {
+        version: 1,
+        revision: 7,
+        created: 1,
+        updated: 2,
+        refers: vec![],
+        pending: false,
+        leaving: None,
+        users: 0,
+        moved: 0,
+        bytes: 2,
+    };
+    let used = UsedNames { namespace: "ns".into(), names: vec!["de".into()] };
+    let mut router = Router::new(BACKUP, 2, targets, i64::MIN);
+    for (source, rows) in (0..).zip(&sources) {
+        for row in rows.iter().filter(|row| matches!(row, Row::Version(_))) {
+            let routed = router.route(source, row.clone()).expect("sound").remove(0);
+            let (Row::Version(before), (target, Row::Version(after))) = (row, &routed) else { panic!("a version") };
+            let uses = Row::Uses(UsesRow { number: before.number, used: used.clone() });
+            let expected = Row::Uses(UsesRow { number: after.number, used: used.clone() });
+            assert_eq!(router.route(source, uses), Ok(vec![(*target, expected)]));
+        }
+    }
+    let (namespace, name, document) = ("ns".to_owned(), "de".to_owned(), "{}".into());
+    let calendar = Row::Calendar(CalendarRow { namespace, name, head, document });
+    let home = calendar_home("ns", targets);
+    assert_eq!(router.route(1, calendar.clone()), Ok(vec![(home, calendar)]));
+    let unknown = Row::Uses(UsesRow { number: 99, used });
+    assert!(router.route(0, unknown).is_err());
 }
 
 #[tokio::test]

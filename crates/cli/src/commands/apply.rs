@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_client::{Applied, ApplyOutcome, Error};
-use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use flintwheel_model::{ActivityDefinition, Calendar, DefinitionKey};
 use serde::Serialize;
 
 use super::dry_run::DryRun;
-use super::{prune, show};
+use super::{calendars, prune, show};
 use crate::config::{Connection, RequestArg, Session};
 use crate::exit::{Exit, Failure, Outcome, exit_of};
 use crate::output::{OutputArgs, Printer, Progress, Zone, plural, say, when};
-use crate::read::{Files, Input, key};
+use crate::read::{Files, Input, calendar_key, key};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -48,9 +48,16 @@ pub async fn run(args: Args) -> Outcome {
     let definitions: Vec<ActivityDefinition> = input.definitions().cloned().collect();
     let mut printer = Printer::list(args.output.output);
     if args.dry_run == DryRun::Client {
-        return check_only(&args, printer, &definitions);
+        return check_only(&args, printer, &input);
     }
-    let results = send(&session, &definitions, args.dry_run).await;
+    // Before the definitions, which may name them.
+    let how = (args.dry_run, &*args.request.id_or_new());
+    if let Err(failure) = calendars::apply(&session, &input, how, &mut printer).await {
+        printer.finish()?;
+        return Err(failure);
+    }
+    let calendars: Vec<Calendar> = input.calendars().cloned().collect();
+    let results = send(&session, &definitions, &calendars, args.dry_run).await;
     for (definition, result) in definitions.iter().zip(&results) {
         if let Ok(applied) = result {
             print(&mut printer, definition, applied, args.dry_run)?;
@@ -69,11 +76,18 @@ pub async fn run(args: Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn check_only(args: &Args, mut printer: Printer, definitions: &[ActivityDefinition]) -> Outcome {
+fn check_only(args: &Args, mut printer: Printer, input: &Input) -> Outcome {
     if args.prune {
         return Err(Failure::usage("--prune needs the server to know what there is; use --dry-run=server"));
     }
-    for definition in definitions {
+    for calendar in input.calendars() {
+        let name = calendars::name(&calendar_key(calendar));
+        match printer.is_table() {
+            true => printer.line(&format!("{name} valid{}", args.dry_run.suffix()))?,
+            false => printer.value(&name, calendar)?,
+        }
+    }
+    for definition in input.definitions() {
         let name = show::name(&key(definition));
         match printer.is_table() {
             true => printer.line(&format!("{name} valid{}", args.dry_run.suffix()))?,
@@ -84,10 +98,18 @@ fn check_only(args: &Args, mut printer: Printer, definitions: &[ActivityDefiniti
     Ok(Exit::Ok)
 }
 
-async fn send(session: &Session, definitions: &[ActivityDefinition], dry_run: DryRun) -> Vec<Result<Applied, Error>> {
+async fn send(
+    session: &Session,
+    definitions: &[ActivityDefinition],
+    calendars: &[Calendar],
+    dry_run: DryRun,
+) -> Vec<Result<Applied, Error>> {
     let progress = Progress::of(definitions.len() as u64, "applying");
-    let validate_only = dry_run == DryRun::Server;
-    let results = session.client.apply_many(definitions, validate_only, &mut |_, _| progress.add(1)).await;
+    let mut count = |_: usize, _: &Result<Applied, Error>| progress.add(1);
+    let results = match dry_run {
+        DryRun::Server => session.client.try_many(definitions, calendars, &mut count).await,
+        _ => session.client.apply_many(definitions, false, &mut count).await,
+    };
     progress.done();
     results
 }

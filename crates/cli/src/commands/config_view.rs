@@ -34,7 +34,10 @@ pub fn run(args: Args) -> Outcome {
         writeln!(out, "{:<26} {:<32} {}", key.name, format!("{:?}", setting.value), setting.origin)?;
     }
     for (name, own) in config.namespaces() {
-        for (key, value) in [("temporal_namespace", &own.temporal_namespace), ("task_queue", &own.task_queue)] {
+        let pace = own.catch_up_pace.map(|pace| pace.to_string());
+        for (key, value) in
+            [("temporal_namespace", &own.temporal_namespace), ("task_queue", &own.task_queue), ("catch_up_pace", &pace)]
+        {
             if let Some(value) = value {
                 writeln!(out, "{:<26} {:?}", format!("namespaces.{name}.{key}"), value)?;
             }

@@ -72,7 +72,10 @@ fn head(record: &DefinitionRecord, now: DateTime<Utc>) -> Result<String, Failure
     let (metadata, status, counts) = (&record.definition.metadata, &record.status, &record.status.counts);
     let labels: Vec<_> = metadata.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let time = |time: DateTime<Utc>| format!("{} ({})", Zone::UTC.exact(time), ago(time, now));
-    let paused = |p: &flintwheel_client::Paused| format!("{}  {}", time(p.at), p.note);
+    let until = |p: &flintwheel_client::Paused| {
+        p.until.map(|until| format!(", until {}", Zone::UTC.exact(until))).unwrap_or_default()
+    };
+    let paused = |p: &flintwheel_client::Paused| format!("{}{}  {}", time(p.at), until(p), p.note);
     let fields = [
         ("Definition", key(&record.definition).to_string()),
         ("Name", metadata.name.clone()),
@@ -86,6 +89,7 @@ fn head(record: &DefinitionRecord, now: DateTime<Utc>) -> Result<String, Failure
         ("Created", time(status.created_at)),
         ("Updated", time(status.updated_at)),
         ("Last fired", status.last_fired.map(time).unwrap_or_default()),
+        ("Left", firings_left(record)),
         (
             "Occurrences",
             format!(
@@ -107,6 +111,15 @@ fn head(record: &DefinitionRecord, now: DateTime<Utc>) -> Result<String, Failure
         text.push_str(&format!("  {line}\n"));
     }
     Ok(text)
+}
+
+/// How many due times may still fire, where that is bounded.
+fn firings_left(record: &DefinitionRecord) -> String {
+    let max = record.definition.spec.trigger.schedule.as_ref().and_then(|schedule| schedule.max_firings);
+    match (record.status.firings_left, max) {
+        (Some(left), Some(max)) => format!("{left} of {max} firings"),
+        _ => String::new(),
+    }
 }
 
 /// What is open, and what waits for it.
@@ -165,11 +178,28 @@ Warning:     3 occurrences were skipped because of the oldest open run
     }
 
     #[test]
+    fn a_bounded_schedule_says_how_many_firings_are_left_and_that_it_is_over() {
+        let mut record = record(json!({"trigger": {"schedule": {"cron": "0 9 * * *", "max_firings": 20}}}));
+        let now = "2026-11-23T18:00:00Z".parse().expect("a time");
+        for (left, over, expected) in [(3, false, "State:       armed"), (0, true, "State:       over")] {
+            (record.status.firings_left, record.status.over, record.status.armed) = (Some(left), over, !over);
+            let head = head(&record, now).expect("printed");
+            assert!(
+                head.contains(expected) && head.contains(&format!("Left:        {left} of 20 firings\n")),
+                "{head}"
+            );
+        }
+    }
+
+    #[test]
     fn the_head_says_who_it_is_and_how_it_stands() {
         let mut record = record(json!({"trigger": {"schedule": {"cron": "0 9 * * *"}}}));
         let now = "2026-11-23T18:00:00Z".parse().expect("a time");
-        record.status.paused =
-            Some(Paused { note: "incident 7".into(), at: "2026-11-23T17:00:00Z".parse().expect("a time") });
+        record.status.paused = Some(Paused {
+            note: "incident 7".into(),
+            at: "2026-11-23T17:00:00Z".parse().expect("a time"),
+            until: None,
+        });
         let expected = "\
 Definition:  billing/a
 Name:        An example

@@ -256,7 +256,7 @@ mod tests {
         };
         let moment = Moment { is_nominal: true, occurrences: vec![occurrence], ..named() };
         let mut explained = explanation(moment);
-        explained.paused = Some(Paused { note: "holidays".into(), at: time("2026-11-20T08:00:00Z") });
+        explained.paused = Some(Paused { note: "holidays".into(), at: time("2026-11-20T08:00:00Z"), until: None });
         explained.version_since = time("2026-11-24T08:00:00Z");
         let lines = shown(&explained);
         assert!(

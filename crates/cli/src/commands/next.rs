@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use flintwheel_client::{NextOf, NextTimes};
-use flintwheel_model::Span;
+use flintwheel_model::{Calendar, Span};
 
 use super::due::Whose;
 use crate::config::{Connection, Session};
@@ -56,8 +56,10 @@ pub async fn run(args: Args) -> Outcome {
     }
     let input =
         Input::read(&args.files, &session.namespace).map_err(|faults| Failure::faults(&faults, "nothing was asked"))?;
+    let calendars: Vec<Calendar> = input.calendars().cloned().collect();
     for definition in input.definitions() {
-        let next = session.client.next_times(NextOf::Given(definition), args.count, args.after).await?;
+        let given = NextOf::Given(definition, &calendars);
+        let next = session.client.next_times(given, args.count, args.after).await?;
         print(&mut printer, &key(definition).to_string(), &next)?;
     }
     printer.finish()?;

@@ -1,14 +1,18 @@
 //! `flintwheel occurrences`.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
-use flintwheel_client::{Client, Occurrence, OccurrenceQuery, Outcome as Ended};
-use flintwheel_model::DefinitionKey;
+use flintwheel_client::{Client, ListQuery, Occurrence, OccurrenceQuery, Outcome as Ended};
+use flintwheel_model::{DefinitionKey, Span};
 
+use super::account::Account;
 use super::pages::Pages;
 use crate::config::Connection;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, Zone, compact, say};
+use crate::read::key as key_of;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -26,11 +30,24 @@ pub struct Args {
     /// Only those with this reason
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
-    /// Decided at this time (RFC 3339) or later
-    #[arg(long, value_name = "TIME")]
+    /// Only those of definitions whose labels match: k=v, k!=v, k in (a,b), k notin (a,b), k, !k; with commas between
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "LABELS",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "name"
+    )]
+    selector: String,
+    /// Only how many there are, by ending and reason, the most frequent first; of all of them, whatever --last says
+    #[arg(long)]
+    counts: bool,
+    /// Decided at this time (RFC 3339) or later; 1h is an hour ago
+    #[arg(long, value_name = "TIME", value_parser = past)]
     since: Option<DateTime<Utc>>,
-    /// Decided before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    /// Decided before this time (RFC 3339, or 1h for an hour ago)
+    #[arg(long, value_name = "TIME", value_parser = past)]
     until: Option<DateTime<Utc>>,
     #[command(flatten)]
     output: OutputArgs,
@@ -72,15 +89,56 @@ pub async fn run(args: Args) -> Outcome {
     };
     let mut printer = Printer::list(args.output.output);
     let zone = zone_of(&session.client, key.as_ref().filter(|_| printer.is_table())).await;
-    let mut pages = Pages::new(args.last);
-    while let Some(occurrences) = pages.next(|page| session.client.occurrences(&query, page)).await? {
+    let chosen = chosen(&session.client, &query.namespace, &args.selector).await?;
+    // Of those that are left out here, the server knows nothing.
+    let last = if args.counts || chosen.is_some() { 0 } else { args.last };
+    let (mut pages, mut account, mut left) = (Pages::new(last), Account::default(), args.last);
+    while let Some(mut occurrences) = pages.next(|page| session.client.occurrences(&query, page)).await? {
+        occurrences.retain(|one| chosen.as_ref().is_none_or(|chosen| chosen.contains(&one.definition)));
+        if args.counts {
+            account.add(&occurrences);
+            continue;
+        }
+        if args.last > 0 {
+            occurrences.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= occurrences.len() as u64;
+        }
         print(&mut printer, &occurrences, key.is_some(), zone)?;
+        if args.last > 0 && left == 0 {
+            break;
+        }
     }
+    account.print(&mut printer)?;
     if printer.printed() == 0 {
         say("no occurrences");
     }
     printer.finish()?;
     Ok(Exit::Ok)
+}
+
+/// A time, or how long ago.
+fn past(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = text.parse::<DateTime<Utc>>() {
+        return Ok(time);
+    }
+    let span: Option<Span> = text.parse().ok();
+    let ago = span.and_then(|span| chrono::TimeDelta::from_std(span.into()).ok());
+    let time = ago.and_then(|ago| Utc::now().checked_sub_signed(ago));
+    time.ok_or_else(|| "is a time such as 2026-12-24T08:00:00Z, or a length of time such as 1h".to_owned())
+}
+
+/// The definitions that have these labels now; none where all are meant.
+async fn chosen(client: &Client, namespace: &str, selector: &str) -> Result<Option<HashSet<DefinitionKey>>, Failure> {
+    if selector.is_empty() {
+        return Ok(None);
+    }
+    let (namespace, label_selector) = (namespace.to_owned(), selector.to_owned());
+    let query = ListQuery { namespace, label_selector, paused: None };
+    let (mut pages, mut keys) = (Pages::new(0), HashSet::new());
+    while let Some(records) = pages.next(|page| client.list(&query, page)).await? {
+        keys.extend(records.iter().map(|record| key_of(&record.definition)));
+    }
+    Ok(Some(keys))
 }
 
 /// The definition's own zone; UTC for many of them, and for one that has been deleted.
@@ -153,6 +211,21 @@ mod tests {
             started_at: Some(time("2026-11-23T08:00:00.004Z")),
             workflow_id: "w".into(),
             count: 1,
+        }
+    }
+
+    #[test]
+    fn a_time_of_the_past_is_a_time_or_how_long_ago() {
+        assert_eq!(
+            past("2026-11-23T09:00:00+01:00").map(|time| time.to_rfc3339()),
+            Ok("2026-11-23T08:00:00+00:00".into())
+        );
+        let hour = chrono::TimeDelta::hours(1);
+        let earliest = Utc::now() - hour;
+        let told = past("1h").expect("a length");
+        assert!(earliest <= told && told <= Utc::now() - hour, "{told}");
+        for bad in ["", "soon", "-1h"] {
+            assert!(past(bad).is_err(), "{bad}");
         }
     }
 

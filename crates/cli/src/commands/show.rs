@@ -50,7 +50,7 @@ fn row(record: &DefinitionRecord, wide: bool, now: DateTime<Utc>) -> Vec<String>
         metadata.id.clone(),
         state(record).to_owned(),
         trigger(&record.definition.spec.trigger),
-        status.next_due.map(|time| when(time, now, zone)).unwrap_or_default(),
+        next(status, now, zone),
         status.last_fired.map(|time| ago(time, now)).unwrap_or_default(),
         status.version.to_string(),
     ];
@@ -65,13 +65,24 @@ fn row(record: &DefinitionRecord, wide: bool, now: DateTime<Utc>) -> Vec<String>
 
 /// One word for how a definition stands.
 pub fn state(record: &DefinitionRecord) -> &'static str {
-    let DefinitionStatus { paused, armed, .. } = &record.status;
+    let DefinitionStatus { paused, armed, over, .. } = &record.status;
     match (paused, record.definition.spec.enabled, armed) {
         (Some(_), ..) => "paused",
         (None, false, _) => "disabled",
+        (None, true, false) if *over => "over",
         (None, true, true) => "armed",
         // By hand only, or its schedule has ended.
         (None, true, false) => "idle",
+    }
+}
+
+/// When it is due next, or when its pause ends by itself.
+fn next(status: &DefinitionStatus, now: DateTime<Utc>, zone: Zone) -> String {
+    let resumes = || status.paused.as_ref()?.until;
+    match (status.next_due, resumes()) {
+        (Some(due), _) => when(due, now, zone),
+        (None, Some(until)) => format!("resumes {}", when(until, now, zone)),
+        (None, None) => String::new(),
     }
 }
 
@@ -141,6 +152,8 @@ pub(super) mod tests {
                 counts: Counts { fired: 20, skipped: 1, failed: 0, dropped: 0 },
                 armed: true,
                 runs: None,
+                firings_left: None,
+                over: false,
             },
         }
     }
@@ -170,8 +183,14 @@ pub(super) mod tests {
     fn states_and_triggers_have_words() {
         let mut other = record(json!({"enabled": false}));
         assert_eq!((state(&other), trigger(&other.definition.spec.trigger).as_str()), ("disabled", "by hand"));
-        other.status.paused = Some(Paused { note: String::new(), at: other.status.created_at });
+        other.status.paused = Some(Paused { note: String::new(), at: other.status.created_at, until: None });
         assert_eq!(state(&other), "paused");
+        other.status.next_due = None;
+        let (now, zone) = (other.status.created_at, Zone::UTC);
+        assert_eq!(next(&other.status, now, zone), "");
+        let until = Some(now + chrono::Duration::hours(3));
+        other.status.paused = Some(Paused { note: String::new(), at: now, until });
+        assert_eq!(next(&other.status, now, zone), "resumes 2026-11-01 03:00 UTC (in 3h)");
         let mut idle =
             record(json!({"trigger": {"schedule": {"interval": {"every": "5m"}}, "event": {"types": ["a", "b"]}}}));
         idle.status.armed = false;

@@ -1,15 +1,18 @@
-//! One document: its text as a definition.
+//! One document: its text as a definition or a calendar.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use flintwheel_model::calendar::{CalendarSpec, KIND};
 use flintwheel_model::definition::{Metadata, Spec};
 use flintwheel_model::limits::DEFINITION_BYTES;
-use flintwheel_model::{ActivityDefinition, Violation};
+use flintwheel_model::{ActivityDefinition, Calendar, Violation};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 
 use super::fault::{Fault, Place};
+use super::tree::{self, Kind};
 use super::{locate, message};
 use crate::read::Source;
 
@@ -19,17 +22,23 @@ const DOCUMENT_BYTES: usize = 8 * DEFINITION_BYTES;
 /// As `get -o yaml` prints it: with a status, which is not an input.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Resource {
+struct Resource<S> {
     #[serde(rename = "apiVersion", alias = "api_version")]
     api_version: String,
     kind: String,
     metadata: Names,
-    spec: Spec,
+    spec: S,
     #[serde(default, rename = "status")]
     _status: Option<IgnoredAny>,
 }
 
-/// A definition's metadata, in which the namespace may be left to the command line.
+/// What a document is.
+pub(super) enum Content {
+    Definition(Box<ActivityDefinition>),
+    Calendar(Box<Calendar>),
+}
+
+/// Metadata, in which the namespace may be left to the command line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Names {
@@ -41,30 +50,58 @@ struct Names {
     labels: BTreeMap<String, String>,
 }
 
-/// The definition in a part of a source; none where there are only comments.
-pub(super) fn parse(
-    source: &Source,
-    range: Range<usize>,
-    namespace: &str,
-) -> Result<Option<ActivityDefinition>, Box<Fault>> {
+/// What stands in a part of a source; none where there are only comments.
+pub(super) fn parse(source: &Source, range: Range<usize>, namespace: &str) -> Result<Option<Content>, Box<Fault>> {
     let text = &source.text[range.clone()];
     if text.len() > DOCUMENT_BYTES {
         let message = format!("the document has {} bytes; at most {DOCUMENT_BYTES}", text.len());
         return Err(Box::new(Fault::new("", &message).at(Place::new(source, range.start..range.start))));
     }
-    let read: Result<Option<Resource>, _> = serde_saphyr::from_str_with_options(text, options());
-    match read {
-        Ok(resource) => Ok(resource.map(|resource| resource.into_definition(namespace))),
-        Err(error) => Err(Box::new(fault(source, range.start, text, &error))),
+    if is_calendar(text) {
+        let resource = read::<CalendarSpec>(source, range.start, text)?;
+        return Ok(resource.map(|Resource { api_version, kind, metadata, spec, .. }| {
+            let metadata = metadata.within(namespace);
+            Content::Calendar(Box::new(Calendar { api_version, kind, metadata, spec }))
+        }));
     }
+    let resource = read::<Spec>(source, range.start, text)?;
+    Ok(resource.map(|Resource { api_version, kind, metadata, spec, .. }| {
+        let metadata = metadata.within(namespace);
+        Content::Definition(Box::new(ActivityDefinition { api_version, kind, metadata, spec }))
+    }))
 }
 
-impl Resource {
-    fn into_definition(self, namespace: &str) -> ActivityDefinition {
-        let Self { api_version, kind, metadata, spec, .. } = self;
-        let Names { namespace: given, id, name, labels } = metadata;
-        let metadata = Metadata { namespace: given.unwrap_or_else(|| namespace.to_owned()), id, name, labels };
-        ActivityDefinition { api_version, kind, metadata, spec }
+/// The document in a part of a source, whatever it says; none where there are only comments.
+pub(super) fn value(source: &Source, range: Range<usize>) -> Result<Option<Value>, Box<Fault>> {
+    let text = &source.text[range.clone()];
+    if text.len() > DOCUMENT_BYTES {
+        let message = format!("the document has {} bytes; at most {DOCUMENT_BYTES}", text.len());
+        return Err(Box::new(Fault::new("", &message).at(Place::new(source, range.start..range.start))));
+    }
+    serde_saphyr::from_str_with_options(text, options())
+        .map_err(|error| Box::new(fault(source, range.start, text, &error)))
+}
+
+fn read<S: DeserializeOwned>(source: &Source, start: usize, text: &str) -> Result<Option<Resource<S>>, Box<Fault>> {
+    let read = serde_saphyr::from_str_with_options(text, options());
+    read.map_err(|error| Box::new(fault(source, start, text, &error)))
+}
+
+/// By its `kind`: all else is read as a definition, whose faults say what is allowed.
+fn is_calendar(text: &str) -> bool {
+    // Most documents need not be looked into for that.
+    if !text.contains(KIND) {
+        return false;
+    }
+    let Some(Kind::Map(pairs)) = tree::read(text).map(|root| root.kind) else { return false };
+    let says = |kind: &Kind, what: &str| matches!(kind, Kind::Scalar(text) if text == what);
+    pairs.iter().any(|(key, value)| says(&key.kind, "kind") && says(&value.kind, KIND))
+}
+
+impl Names {
+    fn within(self, namespace: &str) -> Metadata {
+        let Self { namespace: given, id, name, labels } = self;
+        Metadata { namespace: given.unwrap_or_else(|| namespace.to_owned()), id, name, labels }
     }
 }
 

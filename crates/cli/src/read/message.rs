@@ -1,6 +1,7 @@
 //! What went wrong when a document was read, in words that name what is allowed.
 
 use flintwheel_model::limits::JSON_DEPTH;
+use flintwheel_model::near::edits;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
@@ -94,21 +95,6 @@ fn nearest<'a>(name: &str, allowed: &[&'a str]) -> Option<&'a str> {
     let distance = |other: &str| edits(&name.to_lowercase(), &other.to_lowercase());
     let (near, edits) = allowed.iter().map(|other| (*other, distance(other))).min_by_key(|(_, edits)| *edits)?;
     (edits <= 1 + name.chars().count() / 4).then_some(near)
-}
-
-/// How many letters must be added, left out or changed to make one word of the other.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The reader's message about a value that should have been a time is the time library's, which does not say what to write.

@@ -30,13 +30,20 @@ pub struct Source {
     pub text: String,
 }
 
+impl Source {
+    /// Reads one file, or standard input where it is `-`.
+    pub fn open(path: &Path) -> Result<Self, Box<Fault>> {
+        if path.as_os_str() == "-" { read_text(io::stdin().lock(), "standard input") } else { read_file(path) }
+    }
+}
+
 impl Files {
     /// Reads what can be read, in the order given, directories in order of names.
     pub(super) fn load(&self) -> (Vec<Source>, Vec<Fault>) {
         let (mut sources, mut faults) = (Vec::new(), Vec::new());
         for path in &self.filename {
             let loaded = match path.as_os_str() == "-" {
-                true => read_text(io::stdin().lock(), "standard input").map(|source| vec![source]),
+                true => Source::open(path).map(|source| vec![source]),
                 false => self.load_path(path),
             };
             match loaded {

@@ -24,7 +24,7 @@ fn yaml_and_json_and_many_documents_are_read_in_order() {
     assert_eq!(faults, Vec::<String>::new());
     let ids: Vec<&str> = input.definitions().map(|d| d.metadata.id.as_str()).collect();
     assert_eq!(ids, ["a", "b", "c"]);
-    let start = input.documents[2].definition.spec.start_workflow.as_ref().expect("set");
+    let start = input.documents[2].content.spec.start_workflow.as_ref().expect("set");
     assert_eq!(serde_json::json!(start.input), serde_json::json!([1, "1", true, "yes", null, 1.5]));
 }
 
@@ -180,4 +180,48 @@ fn a_definition_without_a_namespace_is_in_the_one_of_the_command_line() {
     assert_eq!(faults, vec![]);
     let keys: Vec<String> = input.definitions().map(|definition| key(definition).to_string()).collect();
     assert_eq!(keys, ["given/a", "own/b"]);
+}
+
+fn calendar(id: &str, spec: &str) -> String {
+    format!("apiVersion: flintwheel.dev/v1\nkind: Calendar\nmetadata: {{id: {id}}}\nspec: {spec}\n")
+}
+
+#[test]
+fn calendars_stand_among_definitions_and_are_known_to_those_before_and_behind() {
+    let using = |id: &str, name: &str| {
+        format!("{}  trigger: {{schedule: {{cron: '0 9 * * sat', only_on: {name}}}}}\n", valid(id))
+    };
+    let text =
+        [using("a", "weekend"), calendar("weekend", "{weekdays: sat-sun}"), using("b", "elsewhere")].join("---\n");
+    let (input, faults) = parse(&[&text]);
+    assert_eq!(faults, Vec::<String>::new());
+    assert_eq!((input.definitions().len(), input.calendars().len()), (2, 1));
+    // Nothing is left of it: known, as the calendar is in the file.
+    let text = [using("a", "work"), calendar("work", "{weekdays: mon-fri}")].join("---\n");
+    let (_, faults) = parse(&[&text]);
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].contains("only_on leaves no due time"), "{}", faults[0]);
+}
+
+#[test]
+fn faults_of_calendars_say_what_and_where() {
+    for (spec, message, place) in [
+        ("{weekdays: [satt]}", "spec.weekdays[0]: ", "4:19"),
+        ("{dates: [2026-12-24/2026-12-01]}", "spec.dates[0]: dates \"2026-12-24/2026-12-01\" end before", "4:16"),
+        ("{}", "spec: it has none of weekdays, dates, ical and calendars", "4:1"),
+        ("{days: [sat]}", "spec.days: there is no field \"days\" here", "4:8"),
+        ("{calendars: [a]}", "spec.calendars[0]: calendar \"a\" leads back to itself", "4:20"),
+    ] {
+        let (_, faults) = parse(&[&calendar("a", spec)]);
+        assert_eq!(faults.len(), 1, "{spec}: {faults:?}");
+        assert!(faults[0].starts_with(&format!("error: {message}")), "{spec}\n{}", faults[0]);
+        let shown = faults[0].lines().nth(1).unwrap_or("").trim_start_matches(" --> 1.yaml:");
+        assert_eq!(shown, place, "{spec}\n{}", faults[0]);
+    }
+    let twice = [calendar("a", "{weekdays: sat}"), calendar("a", "{weekdays: sun}")].join("---\n");
+    let (_, faults) = parse(&[&twice]);
+    assert!(faults.len() == 1 && faults[0].contains("default/a is defined twice"), "{faults:?}");
+    // One of each kind may have the same name.
+    let (_, faults) = parse(&[&[calendar("a", "{weekdays: sat}"), valid("a")].join("---\n")]);
+    assert_eq!(faults, Vec::<String>::new());
 }

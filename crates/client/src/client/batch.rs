@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use flintwheel_model::ActivityDefinition;
 use flintwheel_model::limits::MESSAGE_BYTES;
+use flintwheel_model::{ActivityDefinition, Calendar};
 use flintwheel_proto::v1;
 use flintwheel_proto::v1::batch_apply_item_result::Outcome;
 use futures::StreamExt;
@@ -37,14 +37,42 @@ impl Client {
         validate_only: bool,
         progress: &mut Progress<'_>,
     ) -> Vec<Result<Applied, Error>> {
+        self.send_all(definitions, &Mode { validate_only, calendars: Vec::new() }, progress).await
+    }
+
+    /// Says what [`apply_many`](Self::apply_many) would do, as if these calendars had been applied before. All calendars together take at most
+    /// half of a message (2 MiB).
+    pub async fn try_many(
+        &self,
+        definitions: &[ActivityDefinition],
+        calendars: &[Calendar],
+        progress: &mut Progress<'_>,
+    ) -> Vec<Result<Applied, Error>> {
+        let mode = Mode { validate_only: true, calendars: calendars.iter().map(convert::calendar::to_proto).collect() };
+        let bytes = mode.bytes();
+        if bytes > BATCH_BYTES / 2 {
+            let message =
+                format!("the calendars have {bytes} bytes; with definitions, at most {} are sent", BATCH_BYTES / 2);
+            let error = Error::new(tonic::Code::OutOfRange, reason::TOO_LARGE, format!("{message}: apply them first"));
+            return definitions.iter().map(|_| Err(error.clone())).collect();
+        }
+        self.send_all(definitions, &mode, progress).await
+    }
+
+    async fn send_all(
+        &self,
+        definitions: &[ActivityDefinition],
+        mode: &Mode,
+        progress: &mut Progress<'_>,
+    ) -> Vec<Result<Applied, Error>> {
         let mut results: Vec<Option<Result<Applied, Error>>> = vec![None; definitions.len()];
         let mut record = |index: usize, result: Result<Applied, Error>| {
             progress(index, &result);
             results[index] = Some(result);
         };
         let failed = OnceLock::new();
-        let batches = cut(definitions, || self.request_id(""));
-        let calls = batches.map(|batch| self.send(batch, validate_only, &failed));
+        let batches = cut(definitions, BATCH_BYTES - mode.bytes(), || self.request_id(""));
+        let calls = batches.map(|batch| self.send(batch, mode, &failed));
         let mut calls = futures::stream::iter(calls).buffer_unordered(UNDER_WAY);
         while let Some(done) = calls.next().await {
             for (index, result) in done {
@@ -54,19 +82,14 @@ impl Client {
         results.into_iter().map(|result| result.unwrap_or_else(|| Err(unanswered()))).collect()
     }
 
-    async fn send(
-        &self,
-        batch: Batch,
-        validate_only: bool,
-        failed: &OnceLock<Error>,
-    ) -> Vec<(usize, Result<Applied, Error>)> {
+    async fn send(&self, batch: Batch, mode: &Mode, failed: &OnceLock<Error>) -> Vec<(usize, Result<Applied, Error>)> {
         let Batch { places, items, refused, .. } = batch;
         let mut results: Vec<_> = refused.into_iter().map(|(place, error)| (place, Err(error))).collect();
         let mut open: Vec<_> = places.into_iter().zip(items).collect();
         let give_up = Instant::now() + self.options.retry_for;
         let mut tries = 0;
         while !open.is_empty() {
-            let answers = match self.send_once(&open, validate_only, failed).await {
+            let answers = match self.send_once(&open, mode, failed).await {
                 Ok(answers) => answers,
                 Err(error) => {
                     let error = failed.get_or_init(|| error);
@@ -89,7 +112,7 @@ impl Client {
     async fn send_once(
         &self,
         open: &[(usize, v1::BatchApplyItem)],
-        validate_only: bool,
+        mode: &Mode,
         failed: &OnceLock<Error>,
     ) -> Result<Vec<v1::BatchApplyItemResult>, Error> {
         // A server that was away for a whole call, tries and all, is not asked a hundred times more.
@@ -97,9 +120,25 @@ impl Client {
             return Err(error.clone());
         }
         let items = || open.iter().map(|(_, item)| item.clone()).collect();
-        let request = || v1::BatchApplyRequest { items: items(), validate_only };
+        let Mode { validate_only, calendars } = mode;
+        let (validate_only, calendars) = (*validate_only, || calendars.clone());
+        let request = || v1::BatchApplyRequest { items: items(), validate_only, calendars: calendars() };
         let apply = |t, q| async move { definition_service(t).batch_apply(q).await };
         Ok(self.call_with(None, request, apply).await?.results)
+    }
+}
+
+/// What is done with all of them.
+struct Mode {
+    validate_only: bool,
+    /// They count as if they had been applied.
+    calendars: Vec<v1::Calendar>,
+}
+
+impl Mode {
+    /// Of the calendars, with the tags around them.
+    fn bytes(&self) -> usize {
+        self.calendars.iter().map(|calendar| calendar.encoded_len() + 8).sum()
     }
 }
 
@@ -151,13 +190,17 @@ struct Batch {
 }
 
 impl Batch {
-    fn has_room(&self, bytes: usize) -> bool {
-        self.items.len() < BATCH_ITEMS && self.bytes + bytes <= BATCH_BYTES
+    fn has_room(&self, bytes: usize, room: usize) -> bool {
+        self.items.len() < BATCH_ITEMS && self.bytes + bytes <= room
     }
 }
 
 /// Batch by batch as they are asked for: the first is on its way before the last is made.
-fn cut(definitions: &[ActivityDefinition], request_id: impl Fn() -> String) -> impl Iterator<Item = Batch> {
+fn cut(
+    definitions: &[ActivityDefinition],
+    room: usize,
+    request_id: impl Fn() -> String,
+) -> impl Iterator<Item = Batch> {
     let mut items = definitions.iter().map(move |definition| item(definition, request_id())).enumerate();
     // What did not fit into the batch before.
     let mut left = None;
@@ -166,7 +209,7 @@ fn cut(definitions: &[ActivityDefinition], request_id: impl Fn() -> String) -> i
         while let Some((place, made)) = left.take().or_else(|| items.next()) {
             match made {
                 Err(error) => batch.refused.push((place, error)),
-                Ok((item, bytes)) if batch.items.is_empty() || batch.has_room(bytes) => {
+                Ok((item, bytes)) if batch.items.is_empty() || batch.has_room(bytes, room) => {
                     batch.places.push(place);
                     batch.items.push(item);
                     batch.bytes += bytes;
@@ -213,13 +256,13 @@ mod tests {
         for (count, payload, batches_expected) in [(0, 0, 0), (1, 0, 1), (1000, 0, 1), (1001, 0, 2), (100, 200_000, 5)]
         {
             let definitions: Vec<_> = (0..count).map(|id| definition(id, payload)).collect();
-            let batches: Vec<_> = cut(&definitions, || "r".repeat(128)).collect();
+            let batches: Vec<_> = cut(&definitions, BATCH_BYTES, || "r".repeat(128)).collect();
             assert_eq!(batches.len(), batches_expected, "{count} of {payload}");
             assert!(batches.iter().all(|batch| batch.refused.is_empty()));
             let places: Vec<usize> = batches.iter().flat_map(|batch| batch.places.clone()).collect();
             assert_eq!(places, (0..count).collect::<Vec<_>>());
             for batch in batches {
-                let request = v1::BatchApplyRequest { items: batch.items, validate_only: true };
+                let request = v1::BatchApplyRequest { items: batch.items, validate_only: true, calendars: vec![] };
                 assert!(request.encoded_len() <= MESSAGE_BYTES);
             }
         }
@@ -248,7 +291,7 @@ mod tests {
         let mut inexact = definition(1, 0);
         inexact.spec.start_workflow.as_mut().expect("set").input = vec![json!(u64::MAX)];
         let definitions = [definition(0, 0), inexact, definition(2, MESSAGE_BYTES), definition(3, 0)];
-        let batches: Vec<_> = cut(&definitions, String::new).collect();
+        let batches: Vec<_> = cut(&definitions, BATCH_BYTES, String::new).collect();
         assert_eq!((batches.len(), &*batches[0].places), (1, &[0, 3][..]));
         let refused = batches[0].refused.iter();
         let reasons: Vec<_> = refused.map(|(place, error)| (*place, error.reason.as_str())).collect();

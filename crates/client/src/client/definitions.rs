@@ -1,8 +1,8 @@
 //! Calls of `DefinitionService`, save the batches.
 
 use chrono::{DateTime, Utc};
-use flintwheel_model::definition::OverlapPolicy;
-use flintwheel_model::{ActivityDefinition, DefinitionKey, Violations};
+use flintwheel_model::definition::{OnResume, OverlapPolicy};
+use flintwheel_model::{ActivityDefinition, Calendar, DefinitionKey, Violations};
 use flintwheel_proto::v1;
 use flintwheel_proto::v1::next_times_request::Target;
 use serde_json::Value;
@@ -20,8 +20,8 @@ use crate::types::{
 pub enum NextOf<'a> {
     /// A stored definition's.
     Stored(&'a DefinitionKey),
-    /// Those of one that need not be stored.
-    Given(&'a ActivityDefinition),
+    /// Those of one that need not be stored, with calendars that need not be either.
+    Given(&'a ActivityDefinition, &'a [Calendar]),
 }
 
 impl Client {
@@ -32,6 +32,7 @@ impl Client {
             validate_only: options.validate_only,
             request_id: self.request_id(&options.request_id),
             expected_version: options.expected_version,
+            due_after: options.due_after.map(timestamp),
         };
         let about = DefinitionKey::new(&definition.metadata.namespace, &definition.metadata.id);
         let call = |t, q| async move { definition_service(t).apply(q).await };
@@ -88,22 +89,35 @@ impl Client {
 
     /// Stops a definition from firing until it is resumed.
     pub async fn pause(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
+        self.pause_until(key, note, None).await
+    }
+
+    /// The same, until a time at which it goes on by itself.
+    pub async fn pause_until(
+        &self,
+        key: &DefinitionKey,
+        note: &str,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<Switched, Error> {
         let request = v1::PauseRequest {
             r#ref: Some(convert::definition::key_to_proto(key)),
             note: note.to_owned(),
             request_id: self.request_id(""),
+            until: until.map(timestamp),
         };
         let call = |t, q| async move { definition_service(t).pause(q).await };
         let answer = self.call_about(Some(key), request, call).await?;
         Ok(Switched { status: read_status(answer.status)?, changed: answer.changed })
     }
 
-    /// Lets a paused definition fire again.
-    pub async fn resume(&self, key: &DefinitionKey, note: &str) -> Result<Switched, Error> {
+    /// Lets a paused definition fire again; one that is not paused is refused ([`reason::NOT_PAUSED`](crate::reason::NOT_PAUSED)). `missed` is
+    /// what becomes of due times that passed meanwhile; without it, what the definition says.
+    pub async fn resume(&self, key: &DefinitionKey, note: &str, missed: Option<OnResume>) -> Result<Switched, Error> {
         let request = v1::ResumeRequest {
             r#ref: Some(convert::definition::key_to_proto(key)),
             note: note.to_owned(),
             request_id: self.request_id(""),
+            missed: convert::record::missed_to_proto(missed).into(),
         };
         let call = |t, q| async move { definition_service(t).resume(q).await };
         let answer = self.call_about(Some(key), request, call).await?;
@@ -138,12 +152,13 @@ impl Client {
         count: u32,
         after: Option<DateTime<Utc>>,
     ) -> Result<NextTimes, Error> {
-        let target = match of {
-            NextOf::Stored(key) => Target::Ref(convert::definition::key_to_proto(key)),
-            NextOf::Given(definition) => Target::Definition(convert::definition::to_proto(definition)?),
+        let (target, given) = match of {
+            NextOf::Stored(key) => (Target::Ref(convert::definition::key_to_proto(key)), &[][..]),
+            NextOf::Given(definition, given) => (Target::Definition(convert::definition::to_proto(definition)?), given),
         };
-        let request =
-            v1::NextTimesRequest { target: Some(target), count, after: after.map(timestamp), stale: self.stale };
+        let calendars = given.iter().map(convert::calendar::to_proto).collect();
+        let (target, after, stale) = (Some(target), after.map(timestamp), self.stale);
+        let request = v1::NextTimesRequest { target, count, after, stale, calendars };
         let about = if let NextOf::Stored(key) = of { Some(key) } else { None };
         let call = |t, q| async move { definition_service(t).next_times(q).await };
         let answer = self.call_about(about, request, call).await?;

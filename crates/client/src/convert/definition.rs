@@ -64,12 +64,12 @@ pub(super) fn or_default(text: String, default: &str) -> String {
     if text.is_empty() { default.to_owned() } else { text }
 }
 
-fn write_metadata(metadata: &Metadata) -> v1::Metadata {
+pub(super) fn write_metadata(metadata: &Metadata) -> v1::Metadata {
     let Metadata { namespace, id, name, labels } = metadata.clone();
     v1::Metadata { namespace, id, name, labels }
 }
 
-fn read_metadata(proto: v1::Metadata) -> Metadata {
+pub(super) fn read_metadata(proto: v1::Metadata) -> Metadata {
     let v1::Metadata { namespace, id, name, labels } = proto;
     Metadata { namespace: or_default(namespace, DEFAULT_NAMESPACE), id, name, labels }
 }

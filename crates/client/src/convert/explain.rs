@@ -53,6 +53,7 @@ pub fn to_proto(explanation: &Explanation) -> v1::ExplainResponse {
         after: explanation.after.map(time::timestamp),
         enabled: explanation.enabled,
         paused_at: explanation.paused.as_ref().map(|paused| time::timestamp(paused.at)),
+        paused_until: explanation.paused.as_ref().and_then(|paused| paused.until).map(time::timestamp),
         paused_note: explanation.paused.as_ref().map(|paused| paused.note.clone()).unwrap_or_default(),
         version_since: Some(time::timestamp(explanation.version_since)),
         version: explanation.version,
@@ -64,6 +65,7 @@ pub fn from_proto(proto: v1::ExplainResponse) -> Result<Explanation, Violations>
     let moments = proto.moments.into_iter().map(moment_from_proto).collect::<Result<_, _>>()?;
     let mut faults = Violations::default();
     let paused_at = read_optional(proto.paused_at, At::root("paused_at"), &mut faults);
+    let paused_until = read_optional(proto.paused_until, At::root("paused_until"), &mut faults);
     let explanation = Explanation {
         timezone: proto.timezone,
         moments,
@@ -71,7 +73,7 @@ pub fn from_proto(proto: v1::ExplainResponse) -> Result<Explanation, Violations>
         before: read_optional(proto.before, At::root("before"), &mut faults),
         after: read_optional(proto.after, At::root("after"), &mut faults),
         enabled: proto.enabled,
-        paused: paused_at.map(|at| Paused { note: proto.paused_note, at }),
+        paused: paused_at.map(|at| Paused { note: proto.paused_note, at, until: paused_until }),
         version: proto.version,
         version_since: read_instant(proto.version_since, At::root("version_since"), &mut faults),
     };
@@ -248,7 +250,11 @@ mod tests {
             before: Some(instant("2026-10-01T08:00:00Z")),
             after: Some(instant("2026-12-01T08:00:00Z")),
             enabled: true,
-            paused: Some(Paused { note: "holidays".into(), at: instant("2026-10-02T08:00:00Z") }),
+            paused: Some(Paused {
+                note: "holidays".into(),
+                at: instant("2026-10-02T08:00:00Z"),
+                until: Some(instant("2027-10-02T08:00:00Z")),
+            }),
             version: 7,
             version_since: instant("2026-09-01T08:00:00Z"),
         };

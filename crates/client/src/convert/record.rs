@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_model::Violations;
-use flintwheel_model::definition::OverlapPolicy;
+use flintwheel_model::definition::{OnResume, OverlapPolicy};
 use flintwheel_proto::v1;
 use prost_types::Timestamp;
 
@@ -35,11 +35,24 @@ pub fn status_to_proto(status: &DefinitionStatus) -> v1::DefinitionStatus {
         updated_at: Some(time::timestamp(status.updated_at)),
         next_due: status.next_due.map(time::timestamp),
         last_fired: status.last_fired.map(time::timestamp),
-        paused: status.paused.as_ref().map(|p| v1::Paused { note: p.note.clone(), at: Some(time::timestamp(p.at)) }),
+        paused: status.paused.as_ref().map(write_paused),
         counts: Some(v1::OccurrenceCounts { fired, skipped, failed, dropped }),
         armed: status.armed,
         runs: status.runs.as_ref().map(write_runs),
+        firings_left: status.firings_left,
+        over: status.over,
     }
+}
+
+fn write_paused(paused: &Paused) -> v1::Paused {
+    let Paused { note, at, until } = paused;
+    v1::Paused { note: note.clone(), at: Some(time::timestamp(*at)), until: until.map(time::timestamp) }
+}
+
+fn read_paused(proto: v1::Paused, at: At<'_>, faults: &mut Violations) -> Paused {
+    let v1::Paused { note, at: since, until } = proto;
+    let since = read_instant(since, at.field("at"), faults);
+    Paused { note, at: since, until: read_optional(until, at.field("until"), faults) }
 }
 
 fn write_runs(runs: &WatchedRuns) -> v1::WatchedRuns {
@@ -71,7 +84,7 @@ pub fn status_from_proto(proto: Option<v1::DefinitionStatus>) -> Result<Definiti
     let at = At::root("status");
     let proto = required(proto, at, &mut faults).unwrap_or_default();
     let v1::OccurrenceCounts { fired, skipped, failed, dropped } = proto.counts.unwrap_or_default();
-    let paused = proto.paused.map(|p| (p.note, read_instant(p.at, at.field("paused").field("at"), &mut faults)));
+    let paused = proto.paused.map(|paused| read_paused(paused, at.field("paused"), &mut faults));
     let status = DefinitionStatus {
         version: proto.version,
         generation: proto.generation,
@@ -80,10 +93,12 @@ pub fn status_from_proto(proto: Option<v1::DefinitionStatus>) -> Result<Definiti
         updated_at: read_instant(proto.updated_at, at.field("updated_at"), &mut faults),
         next_due: read_optional(proto.next_due, at.field("next_due"), &mut faults),
         last_fired: read_optional(proto.last_fired, at.field("last_fired"), &mut faults),
-        paused: paused.map(|(note, at)| Paused { note, at }),
+        paused,
         counts: Counts { fired, skipped, failed, dropped },
         armed: proto.armed,
         runs: proto.runs.map(|runs| read_runs(runs, at.field("runs"), &mut faults)),
+        firings_left: proto.firings_left,
+        over: proto.over,
     };
     faults.into_result().map(|()| status)
 }
@@ -112,14 +127,41 @@ pub fn overlap_from_proto(proto: i32) -> Result<Option<OverlapPolicy>, Violation
 }
 
 /// To the wire.
-pub fn applied_to_proto(applied: &Applied) -> v1::ApplyResult {
-    let outcome = match applied.outcome {
+pub fn missed_to_proto(missed: Option<OnResume>) -> v1::OnResume {
+    schedule::write_on_resume(missed)
+}
+
+/// From the wire.
+pub fn missed_from_proto(proto: i32) -> Result<Option<OnResume>, Violations> {
+    let mut faults = Violations::default();
+    let missed = schedule::read_on_resume(proto, At::root("missed"), &mut faults);
+    faults.into_result().map(|()| missed)
+}
+
+/// To the wire.
+pub(super) fn outcome_to_proto(outcome: ApplyOutcome) -> v1::ApplyOutcome {
+    match outcome {
         ApplyOutcome::Created => v1::ApplyOutcome::Created,
         ApplyOutcome::Configured => v1::ApplyOutcome::Configured,
         ApplyOutcome::Unchanged => v1::ApplyOutcome::Unchanged,
+    }
+}
+
+/// From the wire.
+pub(super) fn outcome_from_proto(proto: v1::ApplyOutcome, faults: &mut Violations) -> ApplyOutcome {
+    let outcome = match proto {
+        v1::ApplyOutcome::Created => Some(ApplyOutcome::Created),
+        v1::ApplyOutcome::Configured => Some(ApplyOutcome::Configured),
+        v1::ApplyOutcome::Unchanged => Some(ApplyOutcome::Unchanged),
+        v1::ApplyOutcome::Unspecified => None,
     };
+    required(outcome, At::root("outcome"), faults).unwrap_or(ApplyOutcome::Unchanged)
+}
+
+/// To the wire.
+pub fn applied_to_proto(applied: &Applied) -> v1::ApplyResult {
     v1::ApplyResult {
-        outcome: outcome.into(),
+        outcome: outcome_to_proto(applied.outcome).into(),
         old_version: applied.old_version,
         new_version: applied.new_version,
         next_due: applied.next_due.map(time::timestamp),
@@ -130,13 +172,7 @@ pub fn applied_to_proto(applied: &Applied) -> v1::ApplyResult {
 /// From the wire.
 pub fn applied_from_proto(proto: v1::ApplyResult) -> Result<Applied, Violations> {
     let mut faults = Violations::default();
-    let outcome = match proto.outcome() {
-        v1::ApplyOutcome::Created => Some(ApplyOutcome::Created),
-        v1::ApplyOutcome::Configured => Some(ApplyOutcome::Configured),
-        v1::ApplyOutcome::Unchanged => Some(ApplyOutcome::Unchanged),
-        v1::ApplyOutcome::Unspecified => None,
-    };
-    let outcome = required(outcome, At::root("outcome"), &mut faults).unwrap_or(ApplyOutcome::Unchanged);
+    let outcome = outcome_from_proto(proto.outcome(), &mut faults);
     let next_due = read_optional(proto.next_due, At::root("next_due"), &mut faults);
     let (old_version, new_version, warnings) = (proto.old_version, proto.new_version, proto.warnings);
     faults.into_result().map(|()| Applied { outcome, old_version, new_version, next_due, warnings })

@@ -1,11 +1,11 @@
 //! Schedule triggers.
 
 use chrono::{DateTime, Utc};
-use flintwheel_model::Violations;
 use flintwheel_model::definition::{
-    CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
-    MisfirePolicy, OverlapPolicy, Roll, ScheduleTrigger,
+    AfterEnd, CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
+    MisfirePolicy, OnResume, OverlapPolicy, Roll, ScheduleTrigger,
 };
+use flintwheel_model::{Pace, Violations};
 use flintwheel_proto::v1;
 use prost_types::Timestamp;
 
@@ -34,6 +34,8 @@ pub(super) fn write(schedule: &ScheduleTrigger, at: At<'_>, faults: &mut Violati
         overlap_policy: write_overlap(schedule.overlap_policy).into(),
         pause_on_failure: schedule.pause_on_failure,
         carry_last_result: schedule.carry_last_result,
+        max_firings: schedule.max_firings,
+        after_end: write_after_end(schedule.after_end).into(),
     }
 }
 
@@ -59,6 +61,8 @@ pub(super) fn read(proto: v1::ScheduleTrigger, at: At<'_>, faults: &mut Violatio
         overlap_policy: read_overlap(proto.overlap_policy, at.field("overlap_policy"), faults),
         pause_on_failure: proto.pause_on_failure,
         carry_last_result: proto.carry_last_result,
+        max_firings: proto.max_firings,
+        after_end: read_after_end(proto.after_end, at.field("after_end"), faults),
     }
 }
 
@@ -218,6 +222,7 @@ fn write_jitter(jitter: &Jitter) -> v1::Jitter {
     let mode = match jitter.mode {
         JitterMode::PerFiring => v1::JitterMode::PerFiring,
         JitterMode::Stable => v1::JitterMode::Stable,
+        JitterMode::Auto => v1::JitterMode::Auto,
     };
     v1::Jitter { window: Some(time::write_span(jitter.window)), mode: mode.into() }
 }
@@ -228,6 +233,7 @@ fn read_jitter(proto: v1::Jitter, at: At<'_>, faults: &mut Violations) -> Jitter
         window: window.map(|window| time::read_span(window, at.field("window"), faults)).unwrap_or_default(),
         mode: match known(proto.mode, at.field("mode"), faults) {
             Some(v1::JitterMode::Stable) => JitterMode::Stable,
+            Some(v1::JitterMode::Auto) => JitterMode::Auto,
             Some(v1::JitterMode::PerFiring) => JitterMode::PerFiring,
             Some(v1::JitterMode::Unspecified) | None => JitterMode::default(),
         },
@@ -240,7 +246,12 @@ fn write_misfire(policy: &MisfirePolicy) -> v1::MisfirePolicy {
         MisfireMode::Latest => v1::MisfireMode::Latest,
         MisfireMode::None => v1::MisfireMode::None,
     };
-    v1::MisfirePolicy { mode: mode.into(), window: Some(time::write_span(policy.window)) }
+    v1::MisfirePolicy {
+        mode: mode.into(),
+        window: Some(time::write_span(policy.window)),
+        pace: policy.pace.map(|pace| pace.to_string()).unwrap_or_default(),
+        on_resume: write_on_resume(Some(policy.on_resume)).into(),
+    }
 }
 
 fn read_misfire(proto: v1::MisfirePolicy, at: At<'_>, faults: &mut Violations) -> MisfirePolicy {
@@ -253,5 +264,51 @@ fn read_misfire(proto: v1::MisfirePolicy, at: At<'_>, faults: &mut Violations) -
             Some(v1::MisfireMode::Unspecified) | None => MisfireMode::default(),
         },
         window: window.unwrap_or(MisfirePolicy::default().window),
+        pace: read_pace(&proto.pace, at.field("pace"), faults),
+        on_resume: read_on_resume(proto.on_resume, at.field("on_resume"), faults).unwrap_or_default(),
+    }
+}
+
+fn read_pace(text: &str, at: At<'_>, faults: &mut Violations) -> Option<Pace> {
+    if text.is_empty() {
+        return None;
+    }
+    let pace = text.parse::<Pace>();
+    pace.map_err(|error| faults.push(at.to_string(), error.to_string())).ok()
+}
+
+/// To the wire.
+pub(super) fn write_on_resume(missed: Option<OnResume>) -> v1::OnResume {
+    match missed {
+        None => v1::OnResume::Unspecified,
+        Some(OnResume::Drop) => v1::OnResume::Drop,
+        Some(OnResume::Latest) => v1::OnResume::Latest,
+        Some(OnResume::All) => v1::OnResume::All,
+    }
+}
+
+/// From the wire.
+pub(super) fn read_on_resume(proto: i32, at: At<'_>, faults: &mut Violations) -> Option<OnResume> {
+    match known::<v1::OnResume>(proto, at, faults)? {
+        v1::OnResume::Unspecified => None,
+        v1::OnResume::Drop => Some(OnResume::Drop),
+        v1::OnResume::Latest => Some(OnResume::Latest),
+        v1::OnResume::All => Some(OnResume::All),
+    }
+}
+
+fn write_after_end(after_end: AfterEnd) -> v1::AfterEnd {
+    match after_end {
+        AfterEnd::Keep => v1::AfterEnd::Keep,
+        AfterEnd::Disable => v1::AfterEnd::Disable,
+        AfterEnd::Delete => v1::AfterEnd::Delete,
+    }
+}
+
+fn read_after_end(number: i32, at: At<'_>, faults: &mut Violations) -> AfterEnd {
+    match known(number, at, faults) {
+        Some(v1::AfterEnd::Disable) => AfterEnd::Disable,
+        Some(v1::AfterEnd::Delete) => AfterEnd::Delete,
+        Some(v1::AfterEnd::Keep | v1::AfterEnd::Unspecified) | None => AfterEnd::Keep,
     }
 }

@@ -1,6 +1,8 @@
 //! What a definition does: context sources, task templates, a workflow to start.
 
-use flintwheel_model::definition::{ContextSource, HttpSource, OnError, StartWorkflow, Target, TaskTemplate};
+use flintwheel_model::definition::{
+    ContextSource, HttpSource, OnError, RetryPolicy, StartWorkflow, Target, TaskTemplate,
+};
 use flintwheel_model::{Span, Violations};
 use flintwheel_proto::v1;
 use prost_types::Duration as ProtoDuration;
@@ -121,7 +123,7 @@ fn read_timeout(proto: Option<ProtoDuration>, at: At<'_>, faults: &mut Violation
 }
 
 pub(super) fn write_start(start: &StartWorkflow, at: At<'_>, faults: &mut Violations) -> v1::StartWorkflow {
-    let (input, memo) = (at.field("input"), at.field("memo"));
+    let (input, memo, attributes) = (at.field("input"), at.field("memo"), at.field("search_attributes"));
     let arguments = start.input.iter().enumerate();
     let fields = start.memo.iter();
     v1::StartWorkflow {
@@ -132,11 +134,37 @@ pub(super) fn write_start(start: &StartWorkflow, at: At<'_>, faults: &mut Violat
         execution_timeout: start.execution_timeout.map(time::write_span),
         run_timeout: start.run_timeout.map(time::write_span),
         task_timeout: start.task_timeout.map(time::write_span),
+        search_attributes: start
+            .search_attributes
+            .iter()
+            .map(|(k, v)| (k.clone(), json::write(v, attributes.field(k), MAX_DEPTH, faults)))
+            .collect(),
+        retry_policy: start.retry_policy.as_ref().map(write_retry),
+    }
+}
+
+fn write_retry(policy: &RetryPolicy) -> v1::RetryPolicy {
+    v1::RetryPolicy {
+        initial_interval: policy.initial_interval.map(time::write_span),
+        backoff_coefficient: policy.backoff_coefficient,
+        maximum_interval: policy.maximum_interval.map(time::write_span),
+        maximum_attempts: policy.maximum_attempts,
+        non_retryable_error_types: policy.non_retryable_error_types.clone(),
+    }
+}
+
+fn read_retry(proto: v1::RetryPolicy, at: At<'_>, faults: &mut Violations) -> RetryPolicy {
+    RetryPolicy {
+        initial_interval: read_timeout(proto.initial_interval, at.field("initial_interval"), faults),
+        backoff_coefficient: proto.backoff_coefficient,
+        maximum_interval: read_timeout(proto.maximum_interval, at.field("maximum_interval"), faults),
+        maximum_attempts: proto.maximum_attempts,
+        non_retryable_error_types: proto.non_retryable_error_types,
     }
 }
 
 pub(super) fn read_start(proto: v1::StartWorkflow, at: At<'_>, faults: &mut Violations) -> StartWorkflow {
-    let (input, memo) = (at.field("input"), at.field("memo"));
+    let (input, memo, attributes) = (at.field("input"), at.field("memo"), at.field("search_attributes"));
     let arguments = proto.input.into_iter().enumerate();
     let fields = proto.memo.into_iter();
     StartWorkflow {
@@ -152,5 +180,14 @@ pub(super) fn read_start(proto: v1::StartWorkflow, at: At<'_>, faults: &mut Viol
         execution_timeout: read_timeout(proto.execution_timeout, at.field("execution_timeout"), faults),
         run_timeout: read_timeout(proto.run_timeout, at.field("run_timeout"), faults),
         task_timeout: read_timeout(proto.task_timeout, at.field("task_timeout"), faults),
+        search_attributes: proto
+            .search_attributes
+            .into_iter()
+            .map(|(name, value)| {
+                let value = json::read(value, attributes.field(&name), MAX_DEPTH, faults);
+                (name, value)
+            })
+            .collect(),
+        retry_policy: proto.retry_policy.map(|policy| read_retry(policy, at.field("retry_policy"), faults)),
     }
 }

@@ -40,6 +40,16 @@ pub struct DefinitionStatus {
     /// Its runs, where they are watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<WatchedRuns>,
+    /// How many of `max_firings` are left, where the schedule has that bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firings_left: Option<u32>,
+    /// Its schedule is over, and `after_end` has been carried out or is about to be.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub over: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The runs of a definition that have not ended, and what waits for them.
@@ -77,6 +87,9 @@ pub struct Paused {
     pub note: String,
     /// Since when.
     pub at: DateTime<Utc>,
+    /// When it goes on by itself; none where somebody has to resume it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// How many occurrences ended how, since the incarnation was created.
@@ -101,6 +114,9 @@ pub struct ApplyOptions {
     pub request_id: String,
     /// Only if this is the stored version; 0: only if there is none.
     pub expected_version: Option<u64>,
+    /// Due times after this one count, also where they have passed already (default: from now on). At most 31 days ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_after: Option<DateTime<Utc>>,
 }
 
 /// What became of an applied definition.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar_values::{CalendarValue, values};
 use crate::duration::Span;
 use crate::one_or_many::{OneOrMany, one_or_many};
+use crate::pace::Pace;
 
 /// Due times: the union of all cron lines, calendars, rules, intervals and single times, without those that are excluded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +66,14 @@ pub struct ScheduleTrigger {
     /// No due time after this one (inclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<DateTime<Utc>>,
+    /// So many of its due times fire, then it is over. Those that are skipped don't count, nor do firings by hand or by
+    /// events.
+    #[serde(default, alias = "maxFirings", skip_serializing_if = "Option::is_none")]
+    pub max_firings: Option<u32>,
+    /// What becomes of the definition when its schedule is over: no due time is left, or all of `max_firings` are used up
+    /// (default: `keep`).
+    #[serde(default, alias = "afterEnd", skip_serializing_if = "AfterEnd::is_default")]
+    pub after_end: AfterEnd,
     /// What happens to due times that are met late.
     #[serde(default, alias = "misfirePolicy", skip_serializing_if = "Option::is_none")]
     pub misfire_policy: Option<MisfirePolicy>,
@@ -362,6 +371,27 @@ pub enum JitterMode {
     PerFiring,
     /// One offset for the definition.
     Stable,
+    /// One offset for the definition, chosen when it is created: where the engine sees least due.
+    Auto,
+}
+
+/// What becomes of a definition when its schedule is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterEnd {
+    /// It stays: events and hands still fire it.
+    #[default]
+    Keep,
+    /// It is disabled: only hands still fire it.
+    Disable,
+    /// It is deleted.
+    Delete,
+}
+
+impl AfterEnd {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What happens to due times that are met late: after downtime, a pause, or an outage.
@@ -374,11 +404,17 @@ pub struct MisfirePolicy {
     /// Later than this, none fires (default: 365d; at least 10s).
     #[serde(default = "MisfirePolicy::default_window")]
     pub window: Span,
+    /// Late ones fire no faster than this, such as `1/s` (default: no faster than the server lets a namespace catch up).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// What becomes of due times that passed in a pause, unless who resumes says otherwise (default: `drop`).
+    #[serde(default, alias = "onResume", skip_serializing_if = "OnResume::is_default")]
+    pub on_resume: OnResume,
 }
 
 impl Default for MisfirePolicy {
     fn default() -> Self {
-        Self { mode: MisfireMode::All, window: Self::default_window() }
+        Self { mode: MisfireMode::All, window: Self::default_window(), pace: None, on_resume: OnResume::Drop }
     }
 }
 
@@ -399,4 +435,47 @@ pub enum MisfireMode {
     Latest,
     /// None; each is skipped, with that reason.
     None,
+}
+
+/// What becomes of due times that passed in a pause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnResume {
+    /// They are skipped, with that reason.
+    #[default]
+    Drop,
+    /// The latest fires; the others are skipped.
+    Latest,
+    /// Each fires, oldest first.
+    All,
+}
+
+impl OnResume {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Drop, Self::Latest, Self::All];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Latest => "latest",
+            Self::All => "all",
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::str::FromStr for OnResume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|choice| choice.as_str() == text);
+        found.ok_or_else(|| {
+            let all = Self::ALL.map(Self::as_str).join(", ");
+            format!("{:?} says nothing of missed due times; it is one of {all}", crate::ids::short(text))
+        })
+    }
 }

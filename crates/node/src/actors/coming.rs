@@ -40,6 +40,11 @@ impl Coming {
         self.found.split_off(rest).into_iter().rev()
     }
 
+    /// Those that have not been taken.
+    pub fn iter(&self) -> impl Iterator<Item = &Found> {
+        self.found.iter()
+    }
+
     /// All that was found has been taken.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

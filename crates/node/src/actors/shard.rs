@@ -3,30 +3,38 @@
 //!
 //! It keeps nothing that the shard's state does not hold: when it fails, its successor begins with the state.
 
+mod retime;
+mod rezone;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flintwheel_model::ids::rfc3339;
 use flintwheel_raft::Group;
+use flintwheel_schedule::catchup::LATE_AFTER;
+use flintwheel_shard::calendar_entry::CalendarStep;
 use flintwheel_shard::entry::{Ack, Body, Decision, Entry, Fire, Ingest, Match, NEVER, Restore};
 use flintwheel_shard::records::Version;
 use flintwheel_shard::reply::{Defined, Ingested, Outcome, Pausing, Restored};
-use flintwheel_shard::tracks::{STUCK, Track};
 use flintwheel_shard::{Applied, Machine, query};
 use flintwheel_wheel::Wheel;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::actors::backlog::{Backlog, Deciding};
+use crate::actors::bits::Bits;
 use crate::actors::coming::{Coming, Found};
+use crate::actors::watch::Watcher;
+use crate::calendars;
 use crate::decide::{Armed, decide};
 use crate::dedupe;
-use crate::dispatch::firing_key;
 use crate::error::EngineError;
 use crate::interest;
 use crate::plans::Plans;
 use crate::room::Level;
 use crate::shared::Shared;
+use retime::Retiming;
+use rezone::Rezoning;
 
 /// Decisions of one entry: large enough that Raft and fsync cost nothing each, small enough that an entry stays below 64 KiB.
 const DECISIONS: usize = 1024;
@@ -37,14 +45,16 @@ const EVENT_BYTES: usize = 2 * 1024 * 1024;
 const IN_FLIGHT: usize = 2;
 /// How far ahead the wheel is filled, in microseconds. A definition beyond it costs its slot and nothing else.
 const HORIZON: i64 = 10 * 60 * 1_000_000;
-/// A cursor that is this far behind is not on its way any more: it is armed again.
-const OVERDUE: i64 = 30 * 1_000_000;
-/// How often all cursors are looked at for that.
-const AUDIT: i64 = 15 * 1_000_000;
 /// How often what is due is looked at while the disk is nearly full, or the clock is not to be believed.
 const HELD: i64 = 200_000;
 /// When a proposal found no leader.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+
+mod ends;
+mod late;
+mod watch;
+
+use late::Batch;
 
 /// What a shard's actor is told.
 pub enum ShardMessage {
@@ -58,6 +68,8 @@ pub enum ShardMessage {
     Ack(Vec<Ack>),
     /// An entry has been applied, or not.
     Done(Done),
+    /// For proofs: lets go of a definition that is armed, as a fault would. No door leads here.
+    Forget(u64),
 }
 
 /// Work that is proposed as it is.
@@ -88,9 +100,11 @@ pub struct Done {
 
 enum Proposed {
     Command { body: Body, reply: oneshot::Sender<Result<Applied, EngineError>> },
-    Fire { due: Vec<Armed>, decisions: Vec<Decision> },
+    Fire(Batch),
     Ingest { jobs: Vec<IngestJob> },
     Ack { acks: Vec<Ack> },
+    Retime { numbers: Vec<u64> },
+    Rezone { numbers: Vec<u64> },
 }
 
 /// The actor.
@@ -106,10 +120,25 @@ pub struct State {
     myself: ActorRef<ShardMessage>,
     wheel: Wheel<Armed>,
     plans: Plans,
+    /// Definitions whose calendars have changed.
+    retiming: Retiming,
+    /// Definitions that are due by other time-zone data.
+    rezoning: Rezoning,
     /// Definitions with a nominal time up to here are in the wheel, among the coming ones, or on their way.
     filled_to: i64,
     coming: Coming,
-    next_audit: i64,
+    /// Definitions that are in the wheel.
+    wheeled: Bits,
+    /// Definitions whose schedule can't be read: each has been told of.
+    unreadable: Bits,
+    backlog: Backlog,
+    /// Of late definitions, as they are decided.
+    late_plans: Plans,
+    late_in_flight: bool,
+    deciding: Deciding,
+    watcher: Watcher,
+    /// When to ask again who is over, and from which number on.
+    conclusions: (i64, u64),
     /// Definitions and runs of which it was told that they keep others out.
     stuck: HashSet<(u64, i64)>,
     due: VecDeque<Armed>,
@@ -142,9 +171,18 @@ impl Actor for ShardActor {
             myself: myself.clone(),
             wheel: Wheel::new(now),
             plans: Plans::default(),
+            retiming: Retiming::default(),
+            rezoning: Rezoning::default(),
             filled_to: i64::MIN,
             coming: Coming::default(),
-            next_audit: now + AUDIT,
+            wheeled: Bits::default(),
+            unreadable: Bits::default(),
+            backlog: Backlog::default(),
+            late_plans: Plans::default(),
+            late_in_flight: false,
+            deciding: Deciding::default(),
+            watcher: Watcher::new(now),
+            conclusions: (i64::MIN, 0),
             stuck: HashSet::new(),
             due: VecDeque::new(),
             fires_from: i64::MIN,
@@ -164,6 +202,8 @@ impl Actor for ShardActor {
         }
         state.refill(state.shared.clock.now())?;
         state.arm_coming()?;
+        state.retime()?;
+        state.rezone()?;
         state.shared.set_actor(state.shard, state.term, myself);
         state.shared.dispatchers.restarted(state.shard);
         state.sleep();
@@ -188,25 +228,31 @@ impl Actor for ShardActor {
                 state.propose_acks();
             }
             ShardMessage::Done(done) => state.done(done)?,
+            ShardMessage::Forget(number) => state.wheel.take_out(|armed| armed.number == number),
         }
         Ok(())
     }
 }
 
 impl State {
-    /// Looks at the wheel, the horizon and the audit.
+    /// Looks at the wheel, the horizon, and all cursors now and then.
     fn tick(&mut self) -> Result<(), EngineError> {
         let now = self.shared.clock.now();
+        self.forget_worn(now)?;
         if now + HORIZON / 2 > self.filled_to {
             self.refill(now)?;
         }
         self.arm_coming()?;
-        if now >= self.next_audit {
-            self.audit(now)?;
-        }
+        self.retime()?;
+        self.rezone()?;
+        self.watch(now)?;
+        self.conclude(now)?;
         let mut due = Vec::new();
         self.wheel.advance(now, &mut due);
-        self.due.extend(due.into_iter().map(|(_, armed)| armed));
+        for (_, armed) in due {
+            self.wheeled.remove(armed.number);
+            self.due.push_back(armed);
+        }
         self.propose_fires()?;
         self.sleep();
         Ok(())
@@ -216,21 +262,31 @@ impl State {
         if !self.coming.is_empty() {
             return self.shared.set_wake_at(self.shard, i64::MIN);
         }
-        if let Some(until) = self.held_until().filter(|_| !self.due.is_empty()) {
+        let waits = !self.due.is_empty() || !self.backlog.is_empty();
+        if let Some(until) = self.held_until().filter(|_| waits) {
             return self.shared.set_wake_at(self.shard, until);
         }
         let refill = self.filled_to - HORIZON / 2;
         let due = self.wheel.next_due_hint().unwrap_or(i64::MAX);
-        self.shared.set_wake_at(self.shard, due.min(refill).min(self.next_audit));
+        // What is under way wakes it when it is done.
+        let late = self.backlog.wake_at().filter(|_| self.due.is_empty() && !self.late_in_flight);
+        let wake_at = [due, refill, self.watcher.next(), late.unwrap_or(i64::MAX), self.ends_at()];
+        self.shared.set_wake_at(self.shard, wake_at.into_iter().min().unwrap_or(i64::MAX));
     }
 
-    /// Finds the definitions whose nominal time has come within the horizon.
+    /// Finds the definitions whose nominal time has come within the horizon. Those that are late are found when it is their turn.
     fn refill(&mut self, now: i64) -> Result<(), EngineError> {
-        let (from, to) = (self.filled_to, now + HORIZON);
+        let (late, to) = (now - LATE_AFTER, now + HORIZON);
         if self.wheel.is_empty() && self.is_idle() {
             self.plans = Plans::default();
         }
-        self.coming.add(self.cursors(|next| next > from && next <= to)?);
+        if self.filled_to < late {
+            self.backlog.look();
+        }
+        let from = self.filled_to.max(late);
+        let found = self.cursors(|next| next > from && next <= to)?;
+        found.iter().for_each(|found| self.watcher.waits(found.number));
+        self.coming.add(found);
         self.filled_to = to;
         Ok(())
     }
@@ -242,45 +298,8 @@ impl State {
 
     /// Nothing that is due or soon due is on its way to the wheel or from it.
     fn is_idle(&self) -> bool {
-        self.coming.is_empty() && self.due.is_empty() && self.fires_in_flight == 0
-    }
-
-    /// Arms again what should have fired long ago and is not on its way: nobody may be forgotten, whatever went wrong.
-    fn audit(&mut self, now: i64) -> Result<(), EngineError> {
-        self.next_audit = now + AUDIT;
-        let behind = self.cursors(|next| next < now - OVERDUE)?;
-        let oldest = behind.iter().map(|found| now - found.nominal).max().unwrap_or(0);
-        self.shared.metrics.set_oldest_overdue(self.shard, oldest);
-        self.tell_stuck()?;
-        if !self.is_idle() {
-            return Ok(());
-        }
-        for found in behind {
-            let number = found.number;
-            tracing::warn!(shard = self.shard, number, "a definition was overdue and not armed; armed again");
-            self.arm(found)?;
-        }
-        Ok(())
-    }
-
-    /// A run that keeps others out for long is hardly meant; told once for each.
-    fn tell_stuck(&mut self) -> Result<(), EngineError> {
-        let stuck: Vec<(u64, i64, String)> = self.group.read(|machine, _| {
-            let oldest = |(number, track): (u64, &Track)| {
-                let (_, run) = track.open().next()?;
-                Some((number, run.since, firing_key(&run.key).text()))
-            };
-            machine.tracks().stuck().filter_map(oldest).collect()
-        })?;
-        for (number, since, run) in stuck.iter().filter(|(number, since, _)| !self.stuck.contains(&(*number, *since))) {
-            let version = self.group.read(|machine, _| machine.slots().get(*number).map(|slot| slot.version))?;
-            let stored = version.map(|v| query::version(&self.group.state(), *number, v)).transpose()?.flatten();
-            let Some(Version { namespace, id, .. }) = stored else { continue };
-            let since = rfc3339(*since);
-            tracing::warn!(%namespace, %id, run, since, "a run has been open for more than {STUCK} intervals; what is due is skipped");
-        }
-        self.stuck = stuck.into_iter().map(|(number, since, _)| (number, since)).collect();
-        Ok(())
+        let none_waits = self.coming.is_empty() && self.due.is_empty() && self.backlog.is_empty();
+        none_waits && self.fires_in_flight == 0 && !self.late_in_flight
     }
 
     fn cursors(&self, wanted: impl Fn(i64) -> bool) -> Result<Vec<Found>, EngineError> {
@@ -293,25 +312,51 @@ impl State {
         Ok(found?)
     }
 
-    fn arm(&mut self, Found { number, generation, nominal }: Found) -> Result<(), EngineError> {
-        let Some(version) = self.group.read(|m, _| m.slots().get(number).map(|slot| slot.version))? else {
-            return Ok(());
-        };
-        let Some(stored) = query::version(&self.group.state(), number, version)? else { return Ok(()) };
-        match self.plans.of_document(&stored.document, stored.incarnation) {
-            Ok(plan) => self.insert(Armed { number, nominal, generation, plan }),
-            Err(why) => {
-                let (namespace, id) = (&stored.namespace, &stored.id);
-                tracing::error!(shard = self.shard, %namespace, %id, %why, "a schedule can't be read; it does not fire");
+    fn arm(&mut self, found: Found) -> Result<(), EngineError> {
+        let Found { number, generation, nominal } = found;
+        let Some(stored) = self.stored(number)? else { return Ok(()) };
+        let (known, group) = (&self.shared.calendars, &self.group);
+        let find = |namespace: &str, name: &str| calendars::find(known, group, namespace, name);
+        match self.plans.of_document(&stored.document, stored.incarnation, &find) {
+            Ok(plan) => {
+                self.unreadable.remove(number);
+                self.insert(Armed { number, nominal, generation, plan });
             }
+            Err(why) => self.cannot_read(number, &stored, &why)?,
         }
         Ok(())
     }
 
+    /// Who can't read a schedule can't fire it: it is told of, and not searched for again.
+    fn cannot_read(&mut self, number: u64, stored: &Version, why: &str) -> Result<(), EngineError> {
+        let (namespace, id) = (&stored.namespace, &stored.id);
+        self.unreadable.insert(number);
+        if self.waits_for_calendars(number)? {
+            // After a restore: they are on their way, and it is armed when they have come.
+            tracing::debug!(shard = self.shard, %namespace, %id, why, "a definition waits for its calendars");
+        } else {
+            tracing::error!(shard = self.shard, %namespace, %id, why, "a schedule can't be read; it does not fire");
+        }
+        Ok(())
+    }
+
+    /// A definition as it stands.
+    fn stored(&self, number: u64) -> Result<Option<Version>, EngineError> {
+        let version = self.group.read(|m, _| m.slots().get(number).map(|slot| slot.version))?;
+        let stored = version.map(|version| query::version(&self.group.state(), number, version)).transpose()?;
+        Ok(stored.flatten())
+    }
+
     fn insert(&mut self, armed: Armed) {
         if armed.nominal <= self.filled_to {
-            self.wheel.insert(self.plans.get(armed.plan).due(armed.nominal), armed);
+            self.insert_at(self.plans.get(armed.plan).due(armed.nominal), armed);
         }
+    }
+
+    fn insert_at(&mut self, due: i64, armed: Armed) {
+        self.wheeled.insert(armed.number);
+        self.watcher.waits(armed.number);
+        self.wheel.insert(due, armed);
     }
 
     /// Arms a definition as its cursor stands now.
@@ -333,12 +378,18 @@ impl State {
             if decisions.is_empty() {
                 continue;
             }
-            let through = if self.due.is_empty() { now } else { i64::MIN };
+            decisions.iter().filter(|one| one.skip.is_none()).for_each(|one| self.shared.load.note(one.due));
+            let through = if self.due.is_empty() && self.backlog.is_empty() { now } else { i64::MIN };
             self.fires_in_flight += 1;
-            let body = Body::Fire(Fire { through, decisions: decisions.clone() });
-            self.propose(now, &body, Proposed::Fire { due, decisions });
+            self.propose_batch(now, through, Batch::live(due, decisions));
         }
-        Ok(())
+        self.propose_late()
+    }
+
+    fn propose_batch(&mut self, now: i64, through: i64, mut batch: Batch) {
+        batch.id = self.deciding.begin(batch.decisions.iter().map(|decision| decision.number).collect());
+        let body = Body::Fire(Fire { through, decisions: batch.decisions.clone() });
+        self.propose(now, &body, Proposed::Fire(batch));
     }
 
     /// Until when what is due waits: the disk is nearly full, the clock may be wrong, or the last proposal was refused a moment ago.
@@ -351,12 +402,11 @@ impl State {
         Some(self.fires_from).filter(|from| now < *from)
     }
 
-    /// Takes from the queue what one entry holds. What a later generation has overtaken is dropped here.
+    /// Takes from the queue what one entry holds. What a later generation has overtaken is dropped here; what is late waits for its turn.
     fn take_due(&mut self, now: i64) -> Result<(Vec<Armed>, Vec<Decision>), EngineError> {
-        let (mut taken, mut decisions) = (Vec::new(), Vec::new());
+        let (mut taken, mut decisions, mut late) = (Vec::new(), Vec::new(), Vec::new());
         let (plans, due) = (&self.plans, &mut self.due);
         self.group.read(|machine, _| {
-            let skip_before = machine.skip_before();
             while decisions.len() < DECISIONS
                 && let Some(armed) = due.pop_front()
             {
@@ -364,12 +414,17 @@ impl State {
                 let fresh = slot.is_some_and(|slot| {
                     slot.is_armed() && slot.generation == armed.generation && slot.next == armed.nominal
                 });
-                if fresh {
-                    let next = decide(&armed, plans.get(armed.plan), now, skip_before, &mut decisions);
+                let timing = plans.get(armed.plan);
+                if fresh && now - timing.due(armed.nominal) >= LATE_AFTER {
+                    late.push(Found { number: armed.number, generation: armed.generation, nominal: armed.nominal });
+                } else if fresh {
+                    let with = late::circumstances(machine, armed.number, now);
+                    let next = decide(&armed, timing, with, &mut decisions).next;
                     taken.push(Armed { nominal: next, ..armed });
                 }
             }
         })?;
+        late.into_iter().for_each(|found| self.backlog.come(found));
         Ok((taken, decisions))
     }
 
@@ -432,13 +487,16 @@ impl State {
             done.result = Err(EngineError::Restoring { shard: self.shard });
         }
         if let Ok(applied) = &done.result {
-            self.shared.dispatchers.notify(&self.shared, self.shard, &applied.chunks);
+            let late = matches!(&done.what, Proposed::Fire(batch) if batch.is_late());
+            self.shared.dispatchers.notify(&self.shared, self.shard, &applied.chunks, late);
         }
         match done.what {
             Proposed::Command { body, reply } => self.command_done(&body, done.result, reply)?,
-            Proposed::Fire { due, decisions } => self.fire_done(done.result, due, &decisions)?,
+            Proposed::Fire(batch) => self.fire_done(done.result, batch)?,
             Proposed::Ingest { jobs } => self.ingest_done(done.result, jobs),
             Proposed::Ack { acks } => self.ack_done(done.result, acks),
+            Proposed::Retime { numbers } => self.retimed(done.result, &numbers)?,
+            Proposed::Rezone { numbers } => self.rezoned(done.result, &numbers)?,
         }
         Ok(())
     }
@@ -484,7 +542,10 @@ impl State {
                         self.arm_from_cursor(now.number)?;
                     }
                 }
+                self.retime()?;
             }
+            (Body::Conclude(_), Outcome::Concluded(results)) => ends::tell(self.shard, results),
+            (Body::Calendar(CalendarStep::Days { .. }), _) => self.retime()?,
             (Body::Restore(Restore::Finish { .. }), Outcome::Restored(Restored::At { finished: true, .. })) => {
                 self.filled_to = i64::MIN;
                 self.refill(self.shared.clock.now())?;
@@ -496,41 +557,59 @@ impl State {
         Ok(())
     }
 
-    fn fire_done(
-        &mut self,
-        result: Result<Applied, EngineError>,
-        due: Vec<Armed>,
-        decisions: &[Decision],
-    ) -> Result<(), EngineError> {
-        self.fires_in_flight -= 1;
+    fn fire_done(&mut self, result: Result<Applied, EngineError>, batch: Batch) -> Result<(), EngineError> {
+        self.deciding.end(batch.id);
+        if batch.is_late() {
+            self.late_in_flight = false;
+        } else {
+            self.fires_in_flight -= 1;
+        }
         match result {
             Ok(Applied { outcome: Outcome::Fired { stale, overlapped }, .. }) => {
                 self.shared.metrics.overlapped(overlapped);
-                self.shared.metrics.decided(decisions.len() - stale.len());
-                let stale: Vec<u64> = stale.iter().map(|index| decisions[*index as usize].number).collect();
-                for armed in due {
-                    if stale.contains(&armed.number) {
-                        self.arm_from_cursor(armed.number)?;
-                    } else if armed.nominal != NEVER {
-                        self.insert(armed);
-                    }
-                }
+                self.shared.metrics.decided(batch.decisions.len() - stale.len());
+                let stale: Vec<u64> = stale.iter().map(|index| batch.decisions[*index as usize].number).collect();
+                self.go_on(batch, &stale)?;
             }
             Ok(_) => return Err(EngineError::Read("a fire entry was answered with another outcome".into())),
-            Err(error) => self.fire_failed(&error, decisions)?,
+            Err(error) => self.fire_failed(&error, &batch)?,
         }
         self.propose_fires()?;
         self.sleep();
         Ok(())
     }
 
+    /// What was decided is armed for its next time; what was stale, as its cursor stands.
+    fn go_on(&mut self, batch: Batch, stale: &[u64]) -> Result<(), EngineError> {
+        let now = self.shared.clock.now();
+        for armed in batch.due {
+            if stale.contains(&armed.number) {
+                self.arm_from_cursor(armed.number)?;
+            } else if armed.nominal != NEVER {
+                self.insert(armed);
+            }
+        }
+        for late in batch.late {
+            if stale.contains(&late.next.number) {
+                self.arm_from_cursor(late.next.number)?;
+            } else {
+                self.late_goes_on(late, now)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing was decided, or nobody knows: what the cursors say now counts.
-    fn fire_failed(&mut self, error: &EngineError, decisions: &[Decision]) -> Result<(), EngineError> {
+    fn fire_failed(&mut self, error: &EngineError, batch: &Batch) -> Result<(), EngineError> {
         if !error.is_passing() {
             return Err(error.clone());
         }
         self.fires_from = self.shared.clock.now() + RETRY.as_micros() as i64;
-        let mut numbers: Vec<u64> = decisions.iter().map(|d| d.number).collect();
+        if batch.is_late() {
+            self.backlog.look();
+            return Ok(());
+        }
+        let mut numbers: Vec<u64> = batch.decisions.iter().map(|d| d.number).collect();
         numbers.dedup();
         numbers.into_iter().try_for_each(|number| self.arm_from_cursor(number))
     }

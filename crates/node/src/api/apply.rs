@@ -2,23 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::SecondsFormat;
 use flintwheel_client::{Applied, ApplyOptions, ApplyOutcome};
-use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use flintwheel_model::{ActivityDefinition, DefinitionKey, Violation, Violations};
 use flintwheel_shard::ReadError;
-use flintwheel_shard::entry::{Body, Define, NEVER, Request};
+use flintwheel_shard::calendar_entry::Uses;
+use flintwheel_shard::entry::{Body, DUE_AFTER_SINCE, Define, NEVER, Request};
 use flintwheel_shard::query;
 use flintwheel_shard::records::Version;
 use flintwheel_shard::reply::{Before, Change, Defined, Definite, Outcome};
 use flintwheel_shard::slots::Slot;
 use futures::future::join_all;
 
-use super::ask::{Act, Applying, Ask, Look, Told, otherwise};
+use super::ask::{Act, Applying, Ask, Look, Told, otherwise, read_definition};
+use super::calendar_ask::{CalendarLook, CalendarTold, GivenDays};
+use super::crowd::FEW;
 use super::desk::Replica;
 use super::request::{Content, request_id, reused};
-use super::{Api, ApiError, check_request_id, time};
-use crate::admission::{Admitted, SCHEDULE, admit};
+use super::{Api, ApiError, check_request_id, one, time};
+use crate::admission::{Admitted, Book, SCHEDULE, admit, admit_with};
+use crate::calendars::{Given, View};
 use crate::error::EngineError;
+use crate::load::{CANDIDATES, least_busy};
 
 /// Definitions of one entry. Their documents may be large, and everybody else's entries wait behind it.
 const BATCH: usize = 256;
@@ -26,6 +33,9 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// A definition is behind when its cursor has been moved between our look at the clock and the entry; that happens once, not often.
 const ROUNDS: usize = 4;
+/// How far back the due times of an apply may begin: who takes over from somebody else does so within hours, or days if it was interrupted. Further
+/// back is a wrong unit, and would have years of due times looked at.
+const LONGEST_AGO: Duration = Duration::from_secs(31 * 86_400);
 /// Incarnations stay below 2^53: they travel in JSON, and to languages whose numbers are doubles.
 const INCARNATION_BITS: u32 = 53;
 
@@ -39,10 +49,14 @@ struct Item {
     after: i64,
     /// The first due time after that, or [`NEVER`].
     next: i64,
+    /// All firings that it asks for it has had.
+    used_up: bool,
     incarnation: u64,
     request_id: String,
     /// What is to be remembered of it.
     request: Option<Request>,
+    /// The calendars by which its due time was computed.
+    uses: Option<Uses>,
 }
 
 impl Api {
@@ -57,26 +71,80 @@ impl Api {
         &self,
         definitions: &[(ActivityDefinition, ApplyOptions)],
     ) -> Vec<Result<Applied, ApiError>> {
+        self.batch(definitions, None).await
+    }
+
+    /// What that would do, with calendars that count as if they had been applied.
+    pub(super) async fn batch_preview(
+        &self,
+        definitions: &[(ActivityDefinition, ApplyOptions)],
+        given: &GivenDays,
+    ) -> Vec<Result<Applied, ApiError>> {
+        self.batch(definitions, Some(given)).await
+    }
+
+    async fn batch(
+        &self,
+        definitions: &[(ActivityDefinition, ApplyOptions)],
+        given: Option<&GivenDays>,
+    ) -> Vec<Result<Applied, ApiError>> {
         let mut results: Vec<Option<Result<Applied, ApiError>>> = Vec::new();
         let mut parts: BTreeMap<(u32, bool), Vec<(usize, Applying)>> = BTreeMap::new();
         for (index, (definition, options)) in definitions.iter().enumerate() {
             // Faults are told by any node, whether the shard has a leader or not.
-            match prepare(definition, options) {
+            match self.check_due_after(options).and_then(|()| prepare(definition, options)) {
                 Err(error) => results.push(Some(Err(error))),
                 Ok((key, item)) => {
                     results.push(None);
-                    parts.entry((self.shard_of(&key), options.validate_only)).or_default().push((index, item));
+                    let tried = options.validate_only || given.is_some();
+                    parts.entry((self.shard_of(&key), tried)).or_default().push((index, item));
                 }
             }
         }
-        let parts = parts.into_iter().map(|((shard, tried), items)| self.apply_shard(shard, tried, items));
+        let parts = parts.into_iter().map(|((shard, tried), items)| self.apply_shard(shard, tried, items, given));
         for (index, result) in join_all(parts).await.into_iter().flatten() {
             results[index] = Some(result);
         }
         results.into_iter().map(|result| result.unwrap_or(Err(ApiError::Engine(EngineError::Stopping)))).collect()
     }
 
-    async fn apply_shard(&self, shard: u32, tried: bool, items: Vec<(usize, Applying)>) -> Results {
+    /// Changes one definition to what follows from something that was asked for: with the same request id, that is asked for once, whatever would
+    /// follow from it by then.
+    pub(super) async fn apply_asked(
+        &self,
+        definition: &ActivityDefinition,
+        options: &ApplyOptions,
+        asked: String,
+    ) -> Result<Applied, ApiError> {
+        let (key, mut item) = prepare(definition, options)?;
+        item.asked = Some(asked);
+        let done = self.apply_shard(self.shard_of(&key), options.validate_only, vec![(0, item)], None).await.pop();
+        done.map_or(Err(ApiError::Engine(EngineError::Stopping)), |(_, result)| result)
+    }
+
+    /// Where not all nodes know what it means, who leads the shard might not, and would leave out what has passed. Only an absence of nodes is no
+    /// reason: a node that runs alone is the leader itself.
+    fn check_due_after(&self, options: &ApplyOptions) -> Result<(), ApiError> {
+        let Some(after) = options.due_after else { return Ok(()) };
+        if self.shared.peers.directory().meta().format().is_some_and(|format| format < DUE_AFTER_SINCE) {
+            let message = "not all nodes of the cluster know it yet: upgrade them first";
+            return Err(one("due_after", message).into());
+        }
+        let oldest = self.now() - LONGEST_AGO.as_micros() as i64;
+        if after.timestamp_micros() < oldest {
+            let message = format!("{} is longer ago than 31 days", after.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            return Err(one("due_after", message).into());
+        }
+        Ok(())
+    }
+
+    async fn apply_shard(
+        &self,
+        shard: u32,
+        tried: bool,
+        items: Vec<(usize, Applying)>,
+        given: Option<&GivenDays>,
+    ) -> Results {
         let mut results = Vec::with_capacity(items.len());
         let mut waiting = items.into_iter().peekable();
         while waiting.peek().is_some() {
@@ -87,9 +155,15 @@ impl Api {
                 indices.push(index);
                 batch.push(item);
             }
-            let ask = if tried { Ask::from(Look::Preview(batch)) } else { Act::Apply(batch).into() };
+            let ask = match given.filter(|given| !given.is_empty()) {
+                Some(given) => Look::Calendar(CalendarLook::Apply { items: batch, given: given.clone() }).into(),
+                None if tried => Ask::from(Look::Preview(batch)),
+                None => Act::Apply(batch).into(),
+            };
             match self.ask(shard, ask).await {
-                Ok(Told::Applied(applied)) if applied.len() == indices.len() => {
+                Ok(Told::Applied(applied) | Told::Calendar(CalendarTold::Apply(applied)))
+                    if applied.len() == indices.len() =>
+                {
                     results.extend(indices.into_iter().zip(applied));
                 }
                 other => {
@@ -124,7 +198,7 @@ impl Replica {
         let mut results: Vec<Option<Result<Applied, ApiError>>> = Vec::with_capacity(items.len());
         let mut batch = Vec::with_capacity(items.len());
         for (index, applying) in items.iter().enumerate() {
-            let item = match self.item(applying) {
+            let item = match self.item(applying, &Given::default()) {
                 Ok(item) => self.check_future(&item).await?.map(|()| item),
                 Err(error) => Err(error),
             };
@@ -140,30 +214,89 @@ impl Replica {
         Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(otherwise()))).collect())
     }
 
-    fn item(&self, applying: &Applying) -> Result<Item, ApiError> {
-        let admitted = applying.admitted()?;
+    fn item(&self, applying: &Applying, given: &Given) -> Result<Item, ApiError> {
+        let (admitted, uses) = self.settled(applying.admitted()?, given)?;
         self.check_place(&admitted.key)?;
         self.check_tracking(admitted.tracking.is_some(), &format!("{SCHEDULE}.overlap_policy"))?;
-        let after = self.now();
-        let next = admitted.next(after);
+        self.check_bounds(admitted.newest.is_some(), &format!("{SCHEDULE}.{}", admitted.newest.unwrap_or_default()))?;
+        self.check_start_options(admitted.start_options)?;
+        let after = applying.options.due_after.map_or_else(|| self.now(), |after| after.timestamp_micros());
+        let used_up = self.is_used_up(&admitted)?;
+        let next = if used_up { NEVER } else { admitted.next(after) };
         let expected = applying.options.expected_version.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
-        let incarnation = rand::random::<u64>() >> (u64::BITS - INCARNATION_BITS);
-        let ApplyOptions { request_id, expected_version, .. } = applying.options.clone();
-        let content = Content::Apply { document: &admitted.document, expected_version };
+        let incarnation = self.incarnation(&admitted, next);
+        let ApplyOptions { request_id, expected_version, due_after, .. } = applying.options.clone();
+        let due_after = due_after.map(|after| after.timestamp_micros());
+        let content = match &applying.asked {
+            Some(asked) => Content::Asked(asked),
+            None => Content::Apply { document: &admitted.document, expected_version, due_after },
+        };
         let request = self.request(&admitted.key, &request_id, &content);
-        Ok(Item { admitted, expected, after, next, incarnation, request_id, request })
+        Ok(Item { admitted, expected, after, next, used_up, incarnation, request_id, request, uses })
+    }
+
+    /// A random number: also the seed of its jitter, so where the engine is to choose when it is due, it chooses among some.
+    fn incarnation(&self, admitted: &Admitted, next: i64) -> u64 {
+        let random = || rand::random::<u64>() >> (u64::BITS - INCARNATION_BITS);
+        let plan = admitted.plan.as_ref().filter(|_| admitted.chosen && next != NEVER);
+        let chosen = plan.and_then(|plan| {
+            let seeds = std::iter::repeat_with(random).take(CANDIDATES);
+            least_busy(&self.shared.load, seeds, |seed| plan.due(next, seed))
+        });
+        chosen.unwrap_or_else(random)
+    }
+
+    /// With the calendars that it names, as this shard has them now.
+    fn settled(&self, admitted: Arc<Admitted>, given: &Given) -> Result<(Arc<Admitted>, Option<Uses>), ApiError> {
+        if admitted.calendars.is_empty() {
+            return Ok((admitted, None));
+        }
+        let (mut settled, uses) = self.admitted_by(&read_definition(&admitted.document)?, given)?;
+        settled.document = admitted.document.clone();
+        Ok((Arc::new(settled), uses))
+    }
+
+    /// A definition, checked with the calendars of this shard and those that are given.
+    pub(super) fn admitted_by(
+        &self,
+        definition: &ActivityDefinition,
+        given: &Given,
+    ) -> Result<(Admitted, Option<Uses>), ApiError> {
+        let namespace = &definition.metadata.namespace;
+        let view = View::new(&self.shared.calendars, &self.group, namespace, given)?;
+        let names = || -> Vec<String> { view.names().into_iter().map(str::to_owned).collect() };
+        let admitted = admit_with(definition, &Book { find: &|name| view.find(name), names: &names })?;
+        let names = admitted.calendars.clone();
+        if names.is_empty() {
+            return Ok((admitted, None));
+        }
+        self.check_calendars(SCHEDULE)?;
+        Ok((admitted, Some(Uses { revision: view.seen, names })))
     }
 
     /// A file with a one-shot of last week may be applied again as it is, and a request comes again after the one-shot that it made. The outer
     /// error is that of the shard.
     async fn check_future(&self, item: &Item) -> Result<Result<(), ApiError>, ApiError> {
-        let Err(past) = item.admitted.check_future(item.next) else { return Ok(Ok(())) };
+        let Err(past) = item.check_future() else { return Ok(Ok(())) };
         // What is refused for what it finds must look at what is current.
         self.confirm().await.map_err(|_| EngineError::NotLed)?;
         let (admitted, request) = (Arc::clone(&item.admitted), item.request);
         let same =
             self.read(move |replica| Ok(replica.is_stored(&admitted)? || replica.remembers(request.as_ref())?)).await?;
         Ok(if same { Ok(()) } else { Err(past.into()) })
+    }
+
+    /// Whether so many of a definition's due times have fired as it is to have in all.
+    fn is_used_up(&self, admitted: &Admitted) -> Result<bool, ApiError> {
+        let Some(max) = admitted.bounds.and_then(|bounds| bounds.max) else { return Ok(false) };
+        let DefinitionKey { namespace, id } = &admitted.key;
+        let used = self.group.read(|machine, state| {
+            let number = query::number(state, namespace, id)?;
+            let course = number.and_then(|number| machine.courses().get(number));
+            Ok(course.filter(|course| course.left().is_some()).map_or(0, |course| course.used))
+        })?;
+        let used = used.map_err(|error: ReadError| ApiError::from(error))?;
+        Ok(used >= max)
     }
 
     fn remembers(&self, request: Option<&Request>) -> Result<bool, ApiError> {
@@ -176,9 +309,9 @@ impl Replica {
     }
 
     /// What an apply would do, without doing it.
-    pub(super) fn preview(&self, applying: &Applying) -> Result<Applied, ApiError> {
-        let item = self.item(applying)?;
-        if let Err(past) = item.admitted.check_future(item.next)
+    pub(super) fn preview(&self, applying: &Applying, given: &Given) -> Result<Applied, ApiError> {
+        let item = self.item(applying, given)?;
+        if let Err(past) = item.check_future()
             && !self.is_stored(&item.admitted)?
         {
             return Err(past.into());
@@ -195,11 +328,14 @@ impl Replica {
             }
             Some((slot, _)) => (ApplyOutcome::Configured, slot.version + 1),
         };
-        Ok(applied(&item, outcome, actual, new))
+        let mut answer = applied(&item, outcome, actual, new);
+        answer.warnings.extend(self.crowd(&item.admitted, item.next));
+        Ok(answer)
     }
 
     async fn write(&self, mut batch: Vec<(usize, Item)>, again: bool) -> Result<Results, ApiError> {
         let mut results = Vec::with_capacity(batch.len());
+        let few = batch.len() <= FEW;
         for _ in 0..ROUNDS {
             if batch.is_empty() {
                 return Ok(results);
@@ -207,12 +343,29 @@ impl Replica {
             let mut behind = Vec::new();
             let outcomes = self.define(&batch).await?;
             for ((index, mut item), defined) in batch.into_iter().zip(outcomes) {
-                if let Defined::Behind { last } = defined {
-                    item.after = last.max(item.after);
-                    item.next = item.admitted.next(item.after);
-                    behind.push((index, item));
-                } else {
-                    results.push((index, self.outcome(&item, defined, again).await?));
+                match defined {
+                    Defined::Behind { last } => {
+                        item.after = last.max(item.after);
+                        item.next = item.admitted.next(item.after);
+                        behind.push((index, item));
+                    }
+                    // A calendar has changed, or gone, between our look at it and the entry.
+                    Defined::Outdated => match self.settled(Arc::clone(&item.admitted), &Given::default()) {
+                        Ok((admitted, uses)) => {
+                            let next = admitted.next(item.after);
+                            behind.push((index, Item { admitted, uses, next, ..item }));
+                        }
+                        Err(error) => results.push((index, Err(error))),
+                    },
+                    other => {
+                        let mut result = self.outcome(&item, other, again).await?;
+                        if let (Ok(applied), true) = (&mut result, few) {
+                            let (admitted, next) = (Arc::clone(&item.admitted), item.next);
+                            let crowd = self.read(move |replica| Ok(replica.crowd(&admitted, next))).await;
+                            applied.warnings.extend(crowd.ok().flatten());
+                        }
+                        results.push((index, result));
+                    }
                 }
             }
             batch = behind;
@@ -225,6 +378,7 @@ impl Replica {
         let bytes = batch.iter().map(|(_, item)| item.admitted.document.len()).sum();
         let define = |item: &Item| Define {
             request: item.request,
+            calendars: item.uses.clone(),
             ..item.admitted.define(item.next, item.incarnation, item.expected)
         };
         let defines = batch.iter().map(|(_, item)| define(item)).collect();
@@ -252,7 +406,7 @@ impl Replica {
                 Ok(Err(conflict(&item.admitted.key, expected, actual)))
             }
             Defined::TooManyNamespaces => Ok(Err(ApiError::TooManyNamespaces(item.admitted.key.namespace.clone()))),
-            Defined::Behind { .. } => Ok(Err(EngineError::Busy.into())),
+            Defined::Behind { .. } | Defined::Outdated => Ok(Err(EngineError::Busy.into())),
             Defined::Repeated(before) => Ok(Ok(repeated(item, before))),
             Defined::Reused => Ok(Err(reused(&item.admitted.key, &item.request_id))),
         }
@@ -271,6 +425,20 @@ impl Replica {
             slot.map(|(number, slot)| Ok(query::version(state, number, slot.version)?.map(|v| (slot, v)))).transpose()
         })?;
         found.map(Option::flatten).map_err(|error: ReadError| error.into())
+    }
+}
+
+impl Item {
+    /// A definition that will never be due again is a mistake, unless it stands there already.
+    fn check_future(&self) -> Result<(), Violations> {
+        let max = self.admitted.bounds.and_then(|bounds| bounds.max);
+        match max.filter(|_| self.used_up && self.admitted.enabled) {
+            Some(max) => {
+                let message = format!("{max} of its due times have fired already: raise it, or leave it out");
+                Err(Violations(vec![Violation::new(format!("{SCHEDULE}.max_firings"), message)]))
+            }
+            None => self.admitted.check_future(self.next),
+        }
     }
 }
 

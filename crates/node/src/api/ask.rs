@@ -7,16 +7,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flintwheel_client::{
-    Applied, ApplyOptions, AskedTime, DeadLetter, DeadLetterFilter, DefinitionRecord, DefinitionStatus, DueQuery,
-    Explanation, NextTimes, NodeStatus, Occurrence, OccurrenceQuery, Rates, Switched,
+    Applied, ApplyOptions, AskedTime, BackfillBegun, BackfillQuery, BackfillRequest, BackfillStopped, Backfills,
+    DeadLetter, DeadLetterFilter, DefinitionRecord, DefinitionStatus, DueQuery, Explanation, NextTimes, NodeStatus,
+    Occurrence, OccurrenceQuery, Rates, Switched,
 };
-use flintwheel_model::definition::OverlapPolicy;
+use flintwheel_model::definition::{OnResume, OverlapPolicy};
 use flintwheel_model::violation::Violations;
 use flintwheel_model::{ActivityDefinition, DefinitionKey, base64};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::value::RawValue;
 
+use super::calendar_ask::{CalendarAct, CalendarLook, CalendarTold};
 use super::due::DueShare;
 use super::{ApiError, one};
 use crate::admission::{Admitted, admit};
@@ -150,6 +152,26 @@ pub(super) enum Look {
     Standing,
     /// Which backup was brought in, or is being.
     Restoration,
+    /// What a backfill would fire.
+    Backfill {
+        /// Whose.
+        key: DefinitionKey,
+        /// Which due times.
+        request: BackfillRequest,
+    },
+    /// Backfills under way, and those that have ended lately.
+    Backfills(BackfillQuery),
+    /// The versions of a definition that are kept, newest first.
+    Versions {
+        /// Which one.
+        key: DefinitionKey,
+        /// Those before this one; None for all.
+        before: Option<u32>,
+        /// At most.
+        limit: usize,
+    },
+    /// What is about calendars.
+    Calendar(CalendarLook),
 }
 
 /// What is changed. Each can be asked again when nobody knows what became of it: the comments at their handlers say why.
@@ -181,6 +203,12 @@ pub(super) enum Act {
         /// Does it once. Empty where a node asks that knows no such thing.
         #[serde(default)]
         request_id: String,
+        /// On resume: what becomes of due times that passed; else what the definition says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missed: Option<OnResume>,
+        /// On pause: when it ends by itself, in microseconds since the epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<i64>,
     },
     /// A definition fired by hand.
     Trigger {
@@ -210,6 +238,25 @@ pub(super) enum Act {
         /// What.
         step: RestoreStep,
     },
+    /// A backfill begun or stopped.
+    Backfill {
+        /// Whose.
+        key: DefinitionKey,
+        /// What.
+        act: BackfillAct,
+    },
+    /// What is about calendars.
+    Calendar(CalendarAct),
+}
+
+/// What is done with a backfill.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BackfillAct {
+    /// It begins; its id is filled in.
+    Begin(BackfillRequest),
+    /// This one ends.
+    Stop(String),
 }
 
 /// A part of an export.
@@ -359,6 +406,21 @@ pub(super) enum Told {
     },
     /// Which backup was brought in, or is being.
     Restoration(Restoration),
+    /// A backfill has begun, or would.
+    BackfillBegun(BackfillBegun),
+    /// Backfills of a shard.
+    Backfills(Backfills),
+    /// A backfill has ended.
+    BackfillStopped(BackfillStopped),
+    /// Versions of a definition.
+    Versions {
+        /// Newest first.
+        items: Vec<Kept>,
+        /// Those before this one are to be asked for next; None at the end.
+        next: Option<u32>,
+    },
+    /// About calendars.
+    Calendar(CalendarTold),
 }
 
 /// One definition to be applied.
@@ -368,6 +430,9 @@ pub(super) struct Applying {
     document: Document,
     /// How.
     pub(super) options: ApplyOptions,
+    /// What was asked for, where that was not this document: with the same request id that must be the same, whatever follows from it by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) asked: Option<String>,
     /// What follows from the document, where it was looked at on this node.
     #[serde(skip)]
     admitted: Option<Arc<Admitted>>,
@@ -481,17 +546,15 @@ impl From<Act> for Ask {
 impl Applying {
     /// Of a definition that is admitted.
     pub(super) fn new(admitted: Admitted, options: ApplyOptions) -> Self {
-        Self { document: Document(admitted.document.clone()), options, admitted: Some(Arc::new(admitted)) }
+        Self { document: Document(admitted.document.clone()), options, asked: None, admitted: Some(Arc::new(admitted)) }
     }
 
-    /// What follows from it. A fault here means that the node that asks reads definitions otherwise than this one.
+    /// What follows from it, but for the calendars that it names. A fault here means that the node that asks reads definitions otherwise than this one.
     pub(super) fn admitted(&self) -> Result<Arc<Admitted>, Violations> {
         if let Some(admitted) = &self.admitted {
             return Ok(Arc::clone(admitted));
         }
-        let definition = serde_json::from_slice(&self.document.0);
-        let definition: ActivityDefinition = definition.map_err(|e| one("", format!("can't be read: {e}")))?;
-        let mut admitted = admit(&definition)?;
+        let mut admitted = admit(&read_definition(&self.document.0)?)?;
         admitted.document = self.document.0.clone();
         Ok(Arc::new(admitted))
     }
@@ -560,6 +623,11 @@ impl<'de> Deserialize<'de> for Document {
         let raw = Box::<RawValue>::deserialize(deserializer).map_err(de::Error::custom)?;
         Ok(Self(Box::<str>::from(raw).into_string().into()))
     }
+}
+
+/// Of its document.
+pub(super) fn read_definition(document: &[u8]) -> Result<ActivityDefinition, Violations> {
+    serde_json::from_slice(document).map_err(|e| one("", format!("can't be read: {e}")))
 }
 
 /// As it travels; the error is for people.

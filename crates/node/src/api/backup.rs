@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use flintwheel_client::{BackupSource, RestoreBegun, ShardRestore};
 use flintwheel_cluster::Meta;
 use flintwheel_cluster::rows::NodeState;
-use flintwheel_shard::entry::{Body, RESTORES_SINCE, Restore};
+use flintwheel_shard::entry::{BOUNDS_SINCE, Body, RESTORES_SINCE, Restore};
 use flintwheel_shard::reply::{Outcome, Restored};
-use flintwheel_shard::rows;
+use flintwheel_shard::rows::{self, Row};
 use uuid::Uuid;
 
 use super::ask::{Act, BackupId, Export, Look, Packed, Restoration, RestoreStep, Told, otherwise};
@@ -59,7 +59,7 @@ impl Api {
         skip_before: Option<DateTime<Utc>>,
     ) -> Result<RestoreBegun, ApiError> {
         let backup = read_id(backup)?;
-        let too_old = too_old(&self.shared.peers.directory().meta());
+        let too_old = too_old(&self.shared.peers.directory().meta(), RESTORES_SINCE);
         if !too_old.is_empty() {
             return Err(needs_upgrade(&too_old).into());
         }
@@ -151,9 +151,9 @@ fn read_id(text: &str) -> Result<BackupId, ApiError> {
 }
 
 /// Nodes whose programs would stop at an entry that brings a backup.
-fn too_old(meta: &Meta) -> Vec<String> {
+fn too_old(meta: &Meta, since: u32) -> Vec<String> {
     let registered = meta.nodes().filter(|node| node.epoch > 0 && node.state != NodeState::Removed);
-    let old = registered.filter(|node| node.formats.most < RESTORES_SINCE);
+    let old = registered.filter(|node| node.formats.most < since);
     old.map(|node| format!("{} ({})", node.id, node.program)).collect()
 }
 
@@ -210,7 +210,7 @@ impl Replica {
     pub(super) async fn restore(&self, backup: BackupId, step: &RestoreStep) -> Result<Told, ApiError> {
         // Who asked may have known less of the others than this node does.
         if !self.all_know(RESTORES_SINCE) {
-            return Err(needs_upgrade(&too_old(&self.shared.peers.directory().meta())).into());
+            return Err(needs_upgrade(&too_old(&self.shared.peers.directory().meta(), RESTORES_SINCE)).into());
         }
         let mut bytes = 0;
         let step = match step {
@@ -218,6 +218,10 @@ impl Replica {
             RestoreStep::Rows { from, rows: Packed(rows) } => {
                 bytes = rows.len();
                 let rows = rows::decode_all(rows).map_err(|e| one("rows", e.to_string()))?;
+                // Of a newer cluster than some node of this one.
+                if rows.iter().any(|row| matches!(row, Row::Course(_))) && !self.all_know(BOUNDS_SINCE) {
+                    return Err(needs_upgrade(&too_old(&self.shared.peers.directory().meta(), BOUNDS_SINCE)).into());
+                }
                 Restore::Rows { backup, from: *from, rows }
             }
             RestoreStep::Cancel => Restore::Cancel { backup },

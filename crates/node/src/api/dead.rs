@@ -133,7 +133,11 @@ impl Replica {
         let Some(version) = query::version(&state, record.number, record.version)? else { return Ok(None) };
         let definition = DefinitionKey::new(version.namespace, version.id);
         let firing = firing_key(&record.key);
-        let due = if let Key::Time { due, .. } = record.key { due } else { decided };
+        let due = match record.key {
+            Key::Time { due, .. } => due,
+            Key::Backfill { nominal, .. } => nominal,
+            Key::Event(_) | Key::Manual(_) => decided,
+        };
         Ok(Some(DeadLetter {
             id: write_id(self.shard, seq),
             workflow_id: workflow_id(&self.shared.dispatchers.prefix, &definition, &firing),

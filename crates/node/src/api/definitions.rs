@@ -8,7 +8,8 @@ use flintwheel_client::{
     WatchedRuns,
 };
 use flintwheel_model::ids::workflow_id;
-use flintwheel_model::{ActivityDefinition, DefinitionKey, base64, limits};
+use flintwheel_model::{ActivityDefinition, Calendar, DefinitionKey, base64, limits};
+use flintwheel_shard::courses::Course;
 use flintwheel_shard::entry::{Body, Delete, NEVER};
 use flintwheel_shard::records::{PauseNote, Version};
 use flintwheel_shard::reply::{Deleted, Outcome};
@@ -20,7 +21,8 @@ use super::ask::{Act, Kept, Look, Told, otherwise};
 use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, Selector, check_key, check_request_id, one, page_size, time};
-use crate::admission::admit;
+use crate::admission::{Admitted, admit};
+use crate::calendars::Given;
 use crate::dispatch::firing_key;
 use crate::error::EngineError;
 
@@ -189,12 +191,18 @@ impl Api {
     pub async fn next_times_of(
         &self,
         definition: ActivityDefinition,
+        calendars: &[Calendar],
         count: u32,
         after: Option<DateTime<Utc>>,
     ) -> Result<NextTimes, ApiError> {
+        let schedule = definition.spec.trigger.schedule.as_ref();
+        if schedule.is_some_and(|schedule| schedule.calendar_names().next().is_some()) {
+            check_count(count)?;
+            return self.next_times_with(definition, calendars, count, after).await;
+        }
         let now = self.now();
         // A schedule that is seldom due is searched for long.
-        let found = tokio::task::spawn_blocking(move || times_of(&definition, 0, count, after, now)).await;
+        let found = tokio::task::spawn_blocking(move || times_by(&admit(&definition)?, 0, count, after, now)).await;
         found.map_err(|error| EngineError::Read(format!("the request failed: {error}")))?
     }
 }
@@ -210,7 +218,8 @@ impl Replica {
             let stored = query::version(state, number, version)?;
             let note = query::pause_note(state, number)?;
             let runs = machine.tracks().get(number).filter(|_| machine.tracks().is_active(number)).cloned();
-            Ok(stored.map(|stored| Found { slot, stored, note, runs }))
+            let course = machine.courses().get(number).copied();
+            Ok(stored.map(|stored| Found { slot, stored, note, runs, course }))
         })?;
         found.map_err(|error: ReadError| error.into())
     }
@@ -279,10 +288,16 @@ impl Replica {
         count: u32,
         after: Option<DateTime<Utc>>,
     ) -> Result<Told, ApiError> {
-        let (_, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        let Found { slot, stored, course, .. } =
+            self.find(key, None)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
         let definition = serde_json::from_slice(&stored.document)
             .map_err(|e| EngineError::Read(format!("{key} can't be read: {e}")))?;
-        times_of(&definition, stored.incarnation, count, after, self.now()).map(Told::Times)
+        let mut times = self.times_by(&Given::default(), &definition, stored.incarnation, count, after)?;
+        if let Some(course) = course {
+            let left = if is_over(&slot, &course) { Some(0) } else { course.left() };
+            times.times.truncate(left.map_or(usize::MAX, |left| left as usize));
+        }
+        Ok(Told::Times(times))
     }
 
     /// Deletes this incarnation, and no other one of the same name. Asked again after a try that nobody knows the end of, it does no harm: the
@@ -373,19 +388,21 @@ fn check_version(key: &DefinitionKey, expected: Option<u64>, actual: u64) -> Res
     }
 }
 
-fn times_of(
-    definition: &ActivityDefinition,
+fn check_count(count: u32) -> Result<(), ApiError> {
+    if count > TIMES { Err(one("count", format!("{count} is not in 0-{TIMES}")).into()) } else { Ok(()) }
+}
+
+/// The coming due times of a definition that was looked at with the calendars that it names.
+pub(super) fn times_by(
+    admitted: &Admitted,
     seed: u64,
     count: u32,
     after: Option<DateTime<Utc>>,
     now: i64,
 ) -> Result<NextTimes, ApiError> {
-    if count > TIMES {
-        return Err(one("count", format!("{count} is not in 0-{TIMES}")).into());
-    }
+    check_count(count)?;
     let count = if count == 0 { 10 } else { count };
-    let admitted = admit(definition)?;
-    let Some(plan) = admitted.plan else { return Ok(NextTimes { times: Vec::new(), timezone: String::new() }) };
+    let Some(plan) = &admitted.plan else { return Ok(NextTimes { times: Vec::new(), timezone: String::new() }) };
     let first = after.map_or(now, |after| after.timestamp_micros());
     let nominal = std::iter::successors(plan.next(first), |nominal| plan.next(*nominal));
     let times = nominal.take(count as usize).map(|n| DueTime { nominal: time(n), due: time(plan.due(n, seed)) });
@@ -400,17 +417,26 @@ pub(super) struct Found {
     note: Option<PauseNote>,
     /// Where they are watched.
     runs: Option<Track>,
+    /// Where it asks for something about its end.
+    course: Option<Course>,
 }
 
 impl Replica {
     /// The version that was found, and how its definition stands.
     pub(super) fn status_of(&self, found: Found) -> (Version, DefinitionStatus) {
-        let Found { slot, stored, note, runs } = found;
+        let Found { slot, stored, note, runs, course } = found;
         let key = DefinitionKey::new(&stored.namespace, &stored.id);
         let runs = runs.map(|track| watched(&self.shared.dispatchers.prefix, &key, &track));
-        let status = DefinitionStatus { runs, ..status(&slot, &stored, note) };
+        let firings_left = course.and_then(|course| course.left());
+        let over = course.is_some_and(|course| is_over(&slot, &course));
+        let status = DefinitionStatus { runs, firings_left, over, ..status(&slot, &stored, note) };
         (stored, status)
     }
+}
+
+/// Of one that asks for something about its end: whether that has come.
+fn is_over(slot: &Slot, course: &Course) -> bool {
+    course.disabled || (course.bounds.is_some() && slot.is_enabled() && slot.next == NEVER)
 }
 
 /// The runs of a definition that have not ended, and what waits for them.
@@ -437,7 +463,8 @@ fn watched(prefix: &str, key: &DefinitionKey, track: &Track) -> WatchedRuns {
 }
 
 fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> DefinitionStatus {
-    let paused = slot.is_paused().then(|| note.unwrap_or(PauseNote { at: stored.updated, note: String::new() }));
+    let paused =
+        slot.is_paused().then(|| note.unwrap_or(PauseNote { at: stored.updated, note: String::new(), until: None }));
     DefinitionStatus {
         version: slot.version.into(),
         generation: slot.generation.into(),
@@ -446,7 +473,7 @@ fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> DefinitionS
         updated_at: time(stored.updated),
         next_due: Some(slot.next).filter(|next| *next != NEVER && slot.is_armed()).map(time),
         last_fired: Some(slot.last).filter(|last| *last != NOT_YET).map(time),
-        paused: paused.map(|note| Paused { note: note.note, at: time(note.at) }),
+        paused: paused.map(|note| Paused { note: note.note, at: time(note.at), until: note.until.map(time) }),
         counts: Counts {
             fired: slot.fired.into(),
             skipped: slot.skipped.into(),
@@ -455,15 +482,17 @@ fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> DefinitionS
         },
         armed: slot.is_armed(),
         runs: None,
+        firings_left: None,
+        over: false,
     }
 }
 
 /// A page token is the last name of the page before.
-fn write_token(key: &DefinitionKey) -> String {
+pub(super) fn write_token(key: &DefinitionKey) -> String {
     base64::encode(key.to_string().as_bytes())
 }
 
-fn read_token(token: &str) -> Result<Option<DefinitionKey>, ApiError> {
+pub(super) fn read_token(token: &str) -> Result<Option<DefinitionKey>, ApiError> {
     if token.is_empty() {
         return Ok(None);
     }

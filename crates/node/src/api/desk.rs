@@ -14,7 +14,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::ask::{Act, Ask, Look, Question, Reply, Told, read, write};
+use super::switch::Switch;
 use super::{Api, ApiError};
+use crate::calendars::Given;
 use crate::error::EngineError;
 use crate::peers::{Answers, Subject};
 use crate::shared::Shared;
@@ -101,7 +103,10 @@ impl Replica {
 
     fn show(&self, look: Look) -> Result<Told, ApiError> {
         match look {
-            Look::Preview(items) => Ok(Told::Applied(items.iter().map(|item| self.preview(item)).collect())),
+            Look::Preview(items) => {
+                let given = Given::default();
+                Ok(Told::Applied(items.iter().map(|item| self.preview(item, &given)).collect()))
+            }
             Look::Identity(key) => self.identity(&key),
             Look::Definition { key, version, incarnation } => self.definition(&key, version, incarnation),
             Look::Times { key, count, after } => self.times(&key, count, after),
@@ -114,6 +119,10 @@ impl Replica {
             Look::Dead { filter, from, limit } => self.dead(&filter, from, limit),
             Look::Standing => self.standing(),
             Look::Restoration => self.restoration(),
+            Look::Backfill { key, request } => self.backfill_preview(&key, &request),
+            Look::Backfills(query) => self.backfills(&query),
+            Look::Versions { key, before, limit } => self.versions(&key, before, limit),
+            Look::Calendar(look) => self.show_calendar(look),
         }
     }
 
@@ -123,11 +132,16 @@ impl Replica {
             Act::Delete { key, incarnation, expected_version, request_id } => {
                 self.delete(key, *incarnation, *expected_version, request_id, again).await
             }
-            Act::Switch { key, paused, note, request_id } => self.switch(key, *paused, note, request_id).await,
+            Act::Switch { key, paused, note, request_id, missed, until } => {
+                let switch = Switch { paused: *paused, note, missed: *missed, until: *until };
+                self.switch(key, switch, request_id, again).await
+            }
             Act::Trigger { key, request_id, input, overlap } => self.trigger(key, request_id, input, *overlap).await,
             Act::Settle { letters, retry } => self.settle(letters, *retry, again).await,
             Act::Export(export) => self.export(export).await,
             Act::Restore { backup, step } => self.restore(*backup, step).await,
+            Act::Backfill { key, act } => self.backfill(key, act).await,
+            Act::Calendar(act) => self.act_on_calendar(act).await,
         }
     }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::ask::{Look, Told, otherwise};
 use super::desk::Replica;
 use super::{Api, ApiError, Selector, one, time};
-use crate::plans::Plans;
+use crate::calendars;
+use crate::plans::{Find, Plans};
 
 /// Steps of one request: a fortnight of minutes, five hours of seconds.
 const STEPS: i64 = 20_000;
@@ -96,6 +97,7 @@ impl Replica {
         let slots: Vec<Option<Slot>> = self
             .group
             .read(|machine, _| names.iter().map(|(_, _, number)| machine.slots().get(*number).copied()).collect())?;
+        let find = |namespace: &str, name: &str| calendars::find(&self.shared.calendars, &self.group, namespace, name);
         let (mut share, mut counted) = (DueShare::default(), 0);
         let is_full = names.len() == LOOKED_AT_ONCE;
         for ((namespace, id, number), slot) in names.into_iter().zip(slots) {
@@ -105,7 +107,8 @@ impl Replica {
                 && let Some(stored) = query::version(&state, number, slot.version)?
                 && fits(&selector, &stored.document)
             {
-                counted += share.count(query, &key, &mut plans, (&stored.document, stored.incarnation), slot.next);
+                counted +=
+                    share.count(query, &key, (&mut plans, &find), (&stored.document, stored.incarnation), slot.next);
             }
             share.last = Some(key);
             if counted >= COUNTED_AT_ONCE {
@@ -123,11 +126,11 @@ impl DueShare {
         &mut self,
         query: &DueQuery,
         key: &DefinitionKey,
-        plans: &mut Plans,
+        (plans, find): (&mut Plans, Find<'_>),
         (document, incarnation): (&[u8], u64),
         next: i64,
     ) -> u64 {
-        let Ok(plan) = plans.of_document(document, incarnation) else { return 0 };
+        let Ok(plan) = plans.of_document(document, incarnation, find) else { return 0 };
         let timing = plans.get(plan);
         let (from, until) = (query.from.timestamp_micros(), query.until.timestamp_micros());
         let (window, step) = (timing.plan.jitter_window(), i64::from(query.step) * SECOND);
@@ -227,7 +230,7 @@ mod tests {
             format!(r#"{{"metadata":{{"namespace":"a","id":"b"}},"spec":{{"trigger":{{"schedule":{schedule}}}}}}}"#);
         let mut share = DueShare::default();
         let key = DefinitionKey::new("a", "b");
-        let counted = share.count(query, &key, &mut Plans::default(), (document.as_bytes(), 7), next);
+        let counted = share.count(query, &key, (&mut Plans::default(), &|_, _| None), (document.as_bytes(), 7), next);
         assert_eq!(counted, share.steps.values().map(|step| step.due).sum::<u64>());
         share.steps.into_iter().map(|(number, step)| (number, step.due, step.steady)).collect()
     }

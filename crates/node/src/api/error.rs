@@ -15,6 +15,9 @@ pub enum ApiError {
     /// There is no such definition (or version of it).
     #[error("{0} does not exist")]
     NotFound(DefinitionKey),
+    /// There is no such calendar.
+    #[error("calendar {0} does not exist")]
+    NoCalendar(DefinitionKey),
     /// It has another version than the caller expected.
     #[error("{key} has version {actual}, not {expected}; read it again and decide anew")]
     Conflict {
@@ -25,6 +28,12 @@ pub enum ApiError {
         /// The version it has.
         actual: u64,
     },
+    /// It is not paused, so it can't be resumed.
+    #[error("{0} is not paused: there is nothing to resume")]
+    NotPaused(DefinitionKey),
+    /// It does not fit to how the definition stands.
+    #[error("{0}")]
+    Refused(String),
     /// The cluster has no room for more namespaces.
     #[error("namespace {0:?} can't be made: its shard serves 65,536 namespaces already")]
     TooManyNamespaces(String),
@@ -47,7 +56,10 @@ impl ApiError {
         match self {
             Self::Invalid(_) => "INVALID",
             Self::NotFound(_) => "DEFINITION_NOT_FOUND",
+            Self::NoCalendar(_) => "CALENDAR_NOT_FOUND",
             Self::Conflict { .. } => "VERSION_CONFLICT",
+            Self::NotPaused(_) => "NOT_PAUSED",
+            Self::Refused(_) => "REFUSED",
             Self::TooManyNamespaces(_) => "TOO_MANY_NAMESPACES",
             Self::Alone => "ALONE",
             Self::Operate(OperateError::Refused(_)) => "REFUSED",

@@ -11,6 +11,7 @@ use super::ask::{Look, Told, otherwise};
 use super::desk::Replica;
 use super::{Api, ApiError, check_key, time};
 use crate::admission::SCHEDULE;
+use crate::calendars;
 use crate::error::EngineError;
 
 /// Occurrences looked at for what became of one instant; a definition of each second has as many in a day.
@@ -37,16 +38,46 @@ impl Replica {
         let note = query::pause_note(&state, number)?;
         let definition: ActivityDefinition = serde_json::from_slice(&stored.document)
             .map_err(|e| EngineError::Read(format!("{key} can't be read: {e}")))?;
-        let mut explanation = said(&definition, stored.incarnation, at)?;
+        let mut explanation = self.said(&definition, stored.incarnation, at)?;
         for moment in &mut explanation.moments {
             let nominal = moment.jittered_from.unwrap_or(moment.instant).timestamp_micros();
             moment.occurrences = self.became(key, (number, slot.chunk), nominal)?;
         }
         explanation.enabled = slot.is_enabled();
-        explanation.paused =
-            note.filter(|_| slot.is_paused()).map(|note| Paused { note: note.note, at: time(note.at) });
+        explanation.paused = note.filter(|_| slot.is_paused()).map(|note| Paused {
+            note: note.note,
+            at: time(note.at),
+            until: note.until.map(time),
+        });
         (explanation.version, explanation.version_since) = (slot.version.into(), time(stored.updated));
         Ok(Told::Explained(Box::new(explanation)))
+    }
+
+    /// What the schedule says, and nothing of how the definition stands.
+    fn said(&self, definition: &ActivityDefinition, seed: u64, at: AskedTime) -> Result<Explanation, ApiError> {
+        let Some(trigger) = &definition.spec.trigger.schedule else { return Ok(Explanation::default()) };
+        let own = identity(&definition.metadata.namespace, &definition.metadata.id);
+        let namespace = &definition.metadata.namespace;
+        let days =
+            |name: &str| calendars::find(&self.shared.calendars, &self.group, namespace, name).map(|(_, days)| days);
+        let asked = match at {
+            AskedTime::Instant(instant) => Asked::Instant(instant.timestamp_micros()),
+            AskedTime::Local(local) => Asked::Local(local),
+        };
+        let found = schedule::explain(trigger, SCHEDULE, (own, seed), &days, asked)?;
+        Ok(Explanation {
+            timezone: found.zone.to_owned(),
+            moments: found.moments.into_iter().map(moment).collect(),
+            left_out: found.left_out.map(|left_out| LeftOut {
+                change: time(left_out.change),
+                forward: u32::try_from(left_out.forward).unwrap_or_default(),
+                named_by: left_out.named_by,
+                moves_to: left_out.moves_to.map(time),
+            }),
+            before: found.before.map(time),
+            after: found.after.map(time),
+            ..Explanation::default()
+        })
     }
 
     /// What the account says of a nominal time, newest first; what waits for a run first of all.
@@ -82,32 +113,9 @@ fn covers(key: &Key, instant: i64) -> bool {
     match key {
         Key::Time { nominal, count: 0 | 1, .. } => *nominal == instant,
         Key::Time { nominal, due, .. } => (*due..=*nominal).contains(&instant),
+        Key::Backfill { nominal, .. } => *nominal == instant,
         Key::Event(_) | Key::Manual(_) => false,
     }
-}
-
-/// What the schedule says, and nothing of how the definition stands.
-fn said(definition: &ActivityDefinition, seed: u64, at: AskedTime) -> Result<Explanation, ApiError> {
-    let Some(trigger) = &definition.spec.trigger.schedule else { return Ok(Explanation::default()) };
-    let own = identity(&definition.metadata.namespace, &definition.metadata.id);
-    let asked = match at {
-        AskedTime::Instant(instant) => Asked::Instant(instant.timestamp_micros()),
-        AskedTime::Local(local) => Asked::Local(local),
-    };
-    let found = schedule::explain(trigger, SCHEDULE, (own, seed), &|_| None, asked)?;
-    Ok(Explanation {
-        timezone: found.zone.to_owned(),
-        moments: found.moments.into_iter().map(moment).collect(),
-        left_out: found.left_out.map(|left_out| LeftOut {
-            change: time(left_out.change),
-            forward: u32::try_from(left_out.forward).unwrap_or_default(),
-            named_by: left_out.named_by,
-            moves_to: left_out.moves_to.map(time),
-        }),
-        before: found.before.map(time),
-        after: found.after.map(time),
-        ..Explanation::default()
-    })
 }
 
 fn moment(found: schedule::Moment) -> Moment {

@@ -5,14 +5,22 @@
 
 mod apply;
 mod ask;
+mod backfill;
 mod backup;
+mod bulk;
+mod calendar_ask;
+mod calendar_desk;
+mod calendars;
 mod cluster;
+mod crowd;
 mod dead;
 mod definitions;
 mod desk;
 mod due;
 mod error;
 mod explain;
+mod forget;
+mod history;
 mod occurrences;
 mod request;
 mod route;
@@ -21,7 +29,9 @@ mod status;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod update;
 
+pub(crate) use calendar_ask::CalendarAt;
 pub use cluster::{OperateError, Operator};
 pub use error::ApiError;
 pub use selector::Selector;

@@ -26,6 +26,8 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 /// Reasons of what Temporal refused for good, and of what was given up after that.
 const REFUSED_WORD: &str = "refused";
 const DROPPED_WORD: &str = "dropped";
+/// Of what a backfill has fired, where nothing else is to be said.
+const BACKFILL_WORD: &str = "backfill";
 /// Of what waits for a run of its definition.
 const WAITING_WORD: &str = "waiting";
 
@@ -185,7 +187,11 @@ impl Replica {
             waiting.map(|(_, waiting)| (version, waiting.clone())).collect::<Vec<_>>()
         })?;
         let shown = waits.into_iter().rev().map(|(version, Waiting { key: what, since, .. })| {
-            let due = if let Key::Time { due, .. } = what { due } else { since };
+            let due = match what {
+                Key::Time { due, .. } => due,
+                Key::Backfill { nominal, .. } => nominal,
+                Key::Event(_) | Key::Manual(_) => since,
+            };
             let firing = firing_key(&what);
             Occurrence {
                 definition: key.clone(),
@@ -270,9 +276,10 @@ impl Replica {
         let firing = firing_key(&stored.what.key);
         let (due, count) = match &stored.what.key {
             Key::Time { due, count, .. } => (*due, *count),
+            Key::Backfill { nominal, .. } => (*nominal, 1),
             Key::Event(_) | Key::Manual(_) => (stored.decided, 1),
         };
-        let (outcome, reason, detail, started) = ended(stored);
+        let (outcome, reason, detail, started) = of_backfill(&stored.what.key, ended(stored));
         let workflow_id = match outcome {
             Outcome::Fired | Outcome::Failed => workflow_id(&self.shared.dispatchers.prefix, definition, &firing),
             Outcome::Skipped | Outcome::Dropped => String::new(),
@@ -301,7 +308,9 @@ fn bytes_of(occurrence: &Occurrence) -> usize {
 }
 
 /// Outcome, reason for programs, detail for people, time of the start.
-fn ended(stored: &Stored) -> (Outcome, String, String, Option<i64>) {
+type Ended = (Outcome, String, String, Option<i64>);
+
+fn ended(stored: &Stored) -> Ended {
     if let Some(skip) = stored.what.skip {
         let detail = match &stored.end {
             End::Overlapped { by, since } if skip == Reason::Replaced => {
@@ -323,6 +332,14 @@ fn ended(stored: &Stored) -> (Outcome, String, String, Option<i64>) {
         End::Failed { reason, .. } => (Outcome::Failed, REFUSED_WORD.to_owned(), reason.clone(), None),
         End::Dropped { reason, .. } => (Outcome::Dropped, DROPPED_WORD.to_owned(), reason.clone(), None),
     }
+}
+
+/// What a backfill has decided says so: its due time alone would look like one that was met years late.
+fn of_backfill(key: &Key, (outcome, reason, detail, started): Ended) -> Ended {
+    let Key::Backfill { id, .. } = key else { return (outcome, reason, detail, started) };
+    let reason = if reason.is_empty() { BACKFILL_WORD.to_owned() } else { reason };
+    let detail = if detail.is_empty() { format!("backfill {id}") } else { format!("backfill {id}: {detail}") };
+    (outcome, reason, detail, started)
 }
 
 /// The codes by which what is asked for can be found, if nothing that fired is.

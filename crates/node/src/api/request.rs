@@ -3,11 +3,14 @@
 //! Each change has a request id. Who asks gives it, or else the node that is asked first makes one: so all its tries have the same.
 
 use flintwheel_model::DefinitionKey;
+use flintwheel_model::definition::OnResume;
 use flintwheel_model::ids::{request_content, request_digest, short};
-use flintwheel_shard::entry::{REQUESTS_SINCE, Request, TRACKING_SINCE};
+use flintwheel_shard::entry::{
+    BOUNDS_SINCE, OPERATIONS_SINCE, REQUESTS_SINCE, Request, START_OPTIONS_SINCE, TRACKING_SINCE,
+};
 
 use super::desk::Replica;
-use super::{ApiError, one};
+use super::{Api, ApiError, one};
 use crate::interest;
 
 /// For how long a request is remembered, in seconds. It decides in which buckets the shard looks: with another one, what was remembered before
@@ -22,7 +25,11 @@ pub(super) enum Content<'a> {
         document: &'a [u8],
         /// Only if it has this version.
         expected_version: Option<u64>,
+        /// With due times after this one.
+        due_after: Option<i64>,
     },
+    /// Something from which the definition follows, in words.
+    Asked(&'a str),
     /// That it be gone.
     Delete {
         /// Only if it has this version.
@@ -34,6 +41,10 @@ pub(super) enum Content<'a> {
         paused: bool,
         /// Why.
         note: &'a str,
+        /// What becomes of what was missed, if who resumes says so.
+        missed: Option<OnResume>,
+        /// When a pause ends by itself, in microseconds since the epoch.
+        until: Option<i64>,
     },
 }
 
@@ -42,12 +53,22 @@ impl Content<'_> {
         // Zero is a version that can be expected, so none is told by a word.
         let version = |expected: &Option<u64>| expected.map_or("any".to_owned(), |version| version.to_string());
         match self {
-            Self::Apply { document, expected_version } => {
+            Self::Apply { document, expected_version, due_after: None } => {
                 request_content(&[b"apply", document, version(expected_version).as_bytes()])
             }
+            Self::Asked(what) => request_content(&[b"asked", what.as_bytes()]),
+            Self::Apply { document, expected_version, due_after: Some(after) } => {
+                request_content(&[b"apply", document, version(expected_version).as_bytes(), &after.to_le_bytes()])
+            }
             Self::Delete { expected_version } => request_content(&[b"delete", version(expected_version).as_bytes()]),
-            Self::Switch { paused: true, note } => request_content(&[b"pause", note.as_bytes()]),
-            Self::Switch { paused: false, note } => request_content(&[b"resume", note.as_bytes()]),
+            Self::Switch { paused: true, note, until: Some(until), .. } => {
+                request_content(&[b"pause", note.as_bytes(), &until.to_le_bytes()])
+            }
+            Self::Switch { paused: true, note, .. } => request_content(&[b"pause", note.as_bytes()]),
+            Self::Switch { note, missed: None, .. } => request_content(&[b"resume", note.as_bytes()]),
+            Self::Switch { note, missed: Some(missed), .. } => {
+                request_content(&[b"resume", note.as_bytes(), missed.as_str().as_bytes()])
+            }
         }
     }
 }
@@ -63,6 +84,19 @@ pub(super) fn reused(key: &DefinitionKey, request_id: &str) -> ApiError {
     let message =
         format!("{id:?} was given to another request about {key} within the last hour; each request needs its own");
     one("request_id", message).into()
+}
+
+fn too_old(field: &str) -> ApiError {
+    let message = "not all nodes of the cluster know this yet: upgrade them first, and ask for it then";
+    one(field, message.to_owned()).into()
+}
+
+impl Api {
+    /// The same where it is asked first: a leader that is too old would read the question without what it doesn't know.
+    pub(super) fn check_operations(&self, asked: bool, field: &str) -> Result<(), ApiError> {
+        let format = self.shared.peers.directory().meta().format();
+        if asked && format.is_some_and(|format| format < OPERATIONS_SINCE) { Err(too_old(field)) } else { Ok(()) }
+    }
 }
 
 impl Replica {
@@ -81,6 +115,26 @@ impl Replica {
         Err(one(field, message.to_owned()).into())
     }
 
+    /// What is about the end of schedules, or about what was missed in a pause, is refused where a node of the cluster would not understand the
+    /// entry.
+    pub(super) fn check_bounds(&self, asked: bool, field: &str) -> Result<(), ApiError> {
+        if !asked || self.all_know(BOUNDS_SINCE) { Ok(()) } else { Err(too_old(field)) }
+    }
+
+    /// What is about pauses that end by themselves, and about backfills, is refused where a node of the cluster would not understand the entry.
+    pub(super) fn check_operations(&self, asked: bool, field: &str) -> Result<(), ApiError> {
+        if !asked || self.all_know(OPERATIONS_SINCE) { Ok(()) } else { Err(too_old(field)) }
+    }
+
+    /// A definition that a node of the cluster could not read is refused: one that comes to lead would fire nothing of it.
+    pub(super) fn check_start_options(&self, asked: bool) -> Result<(), ApiError> {
+        if !asked || self.all_know(START_OPTIONS_SINCE) {
+            return Ok(());
+        }
+        let message = "not all nodes of the cluster know search attributes and retry policies yet: upgrade them first";
+        Err(one("spec.start_workflow", message).into())
+    }
+
     /// Whether every node of the cluster understands entries of this format.
     pub(super) fn all_know(&self, since: u32) -> bool {
         match self.shared.peers.directory().meta().format() {
@@ -97,14 +151,20 @@ mod tests {
 
     #[test]
     fn whatever_is_asked_for_makes_it_another_request() {
-        let apply = |document, expected_version| Content::Apply { document, expected_version }.digest();
+        let since =
+            |document, expected_version, due_after| Content::Apply { document, expected_version, due_after }.digest();
+        let apply = |document, expected_version| since(document, expected_version, None);
         let delete = |expected_version| Content::Delete { expected_version }.digest();
-        let switch = |paused, note| Content::Switch { paused, note }.digest();
+        let switch = |paused, note| Content::Switch { paused, note, missed: None, until: None }.digest();
+        let missed = |missed| Content::Switch { paused: false, note: "", missed: Some(missed), until: None }.digest();
+        let until = |until| Content::Switch { paused: true, note: "", missed: None, until: Some(until) }.digest();
         let all = [
             apply(b"a", None),
             apply(b"b", None),
             apply(b"a", Some(0)),
             apply(b"a", Some(1)),
+            since(b"a", None, Some(0)),
+            since(b"a", None, Some(1)),
             delete(None),
             delete(Some(0)),
             delete(Some(1)),
@@ -112,6 +172,12 @@ mod tests {
             switch(true, "a"),
             switch(false, ""),
             switch(false, "a"),
+            missed(OnResume::Drop),
+            missed(OnResume::All),
+            until(1),
+            until(2),
+            Content::Asked("a").digest(),
+            Content::Asked("b").digest(),
         ];
         for (place, digest) in all.iter().enumerate() {
             assert!(!all[..place].contains(digest), "{place}");

@@ -110,7 +110,7 @@ impl Api {
             nodes: nodes.into_iter().map(|node| node.status).collect(),
             temporal_targets: vec![target],
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            tzdata_version: flintwheel_schedule::TZDATA_VERSION.to_owned(),
+            tzdata_version: flintwheel_schedule::tzdata_version().to_owned(),
             now: time(self.now()),
         })
     }

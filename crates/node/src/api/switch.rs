@@ -1,11 +1,12 @@
 //! Definitions paused, resumed and fired by hand.
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use flintwheel_client::{DefinitionStatus, Switched, Triggered};
-use flintwheel_model::definition::OverlapPolicy;
-use flintwheel_model::ids::workflow_id;
+use flintwheel_model::definition::{OnResume, OverlapPolicy};
+use flintwheel_model::ids::{rfc3339, workflow_id};
 use flintwheel_model::{DefinitionKey, FiringKey, limits};
-use flintwheel_shard::entry::{Body, NEVER, Pause, Trigger};
+use flintwheel_shard::entry::{Body, Pause, Trigger};
 use flintwheel_shard::query;
 use flintwheel_shard::reply::{Outcome, Pausing, Triggered as Fired};
 use serde_json::Value;
@@ -15,37 +16,83 @@ use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, check_key, check_request_id, one};
 use crate::admission::policy;
+use crate::calendars::find;
 use crate::dedupe;
 use crate::error::EngineError;
-use crate::plans::Plans;
+use crate::pauses::{Resumed, resumed};
 
-/// Due times of a pause that are counted one by one; a pause that passed over more says so by this number.
-const MISSED: u32 = 1_000_000;
+/// No pause ends later, in microseconds since the epoch: the last due times are as late.
+const LAST_END: i64 = 4_102_444_800 * 1_000_000;
+
+/// What is to become of a definition.
+#[derive(Clone, Copy)]
+pub(super) struct Switch<'a> {
+    /// Paused, or resumed.
+    pub(super) paused: bool,
+    /// For people.
+    pub(super) note: &'a str,
+    /// On resume: what becomes of due times that passed; else what the definition says.
+    pub(super) missed: Option<OnResume>,
+    /// When a pause ends by itself, in microseconds since the epoch.
+    pub(super) until: Option<i64>,
+}
 
 impl Api {
     /// Pauses a definition, with a note for people, once for each request id (an empty one is made up).
     pub async fn pause(&self, key: &DefinitionKey, note: &str, request_id: &str) -> Result<Switched, ApiError> {
-        self.switch(key, true, note, request_id).await
+        self.pause_until(key, note, None, request_id).await
     }
 
-    /// Resumes it; due times that passed meanwhile are accounted as skipped.
-    pub async fn resume(&self, key: &DefinitionKey, note: &str, request_id: &str) -> Result<Switched, ApiError> {
-        self.switch(key, false, note, request_id).await
-    }
-
-    async fn switch(
+    /// Resumes it; `missed` is what becomes of due times that passed meanwhile, if not what the definition says. One that is not paused is refused.
+    pub async fn resume(
         &self,
         key: &DefinitionKey,
-        paused: bool,
         note: &str,
+        missed: Option<OnResume>,
         request_id: &str,
     ) -> Result<Switched, ApiError> {
+        self.switch(key, Switch { paused: false, note, missed, until: None }, request_id).await
+    }
+
+    /// Pauses it until a time at which it goes on by itself; without one, until it is resumed.
+    pub async fn pause_until(
+        &self,
+        key: &DefinitionKey,
+        note: &str,
+        until: Option<DateTime<Utc>>,
+        request_id: &str,
+    ) -> Result<Switched, ApiError> {
+        let until = self.check_pause(until)?;
+        self.switch(key, Switch { paused: true, note, missed: None, until }, request_id).await
+    }
+
+    /// When a pause ends, in microseconds since the epoch, if it does by itself.
+    pub(super) fn check_pause(&self, until: Option<DateTime<Utc>>) -> Result<Option<i64>, ApiError> {
+        self.check_operations(until.is_some(), "until")?;
+        until.map(|until| self.check_end(until)).transpose()
+    }
+
+    fn check_end(&self, until: DateTime<Utc>) -> Result<i64, ApiError> {
+        let (micros, now) = (until.timestamp_micros(), self.now());
+        if micros <= now {
+            let message = format!("{} is over: it is {} now", rfc3339(micros), rfc3339(now));
+            return Err(one("until", message).into());
+        }
+        if micros >= LAST_END {
+            return Err(
+                one("until", format!("{until} is not before the year 2100; without it, the pause has no end")).into()
+            );
+        }
+        Ok(micros)
+    }
+
+    async fn switch(&self, key: &DefinitionKey, switch: Switch<'_>, request_id: &str) -> Result<Switched, ApiError> {
         check_key(key)?;
         check_request_id(request_id)?;
-        if note.len() > limits::NOTE_LEN {
-            return Err(one("note", format!("{} bytes; at most {}", note.len(), limits::NOTE_LEN)).into());
-        }
-        let act = Act::Switch { key: key.clone(), paused, note: note.to_owned(), request_id: given_or_new(request_id) };
+        let Switch { paused, note, missed, until } = switch;
+        check_note(note)?;
+        let (note, request_id) = (note.to_owned(), given_or_new(request_id));
+        let act = Act::Switch { key: key.clone(), paused, note, request_id, missed, until };
         match self.ask(self.shard_of(key), act).await? {
             Told::Switched(switched) => Ok(switched),
             _ => Err(otherwise()),
@@ -80,6 +127,14 @@ impl Api {
     }
 }
 
+/// Why, for people.
+pub(super) fn check_note(note: &str) -> Result<(), ApiError> {
+    if note.len() <= limits::NOTE_LEN {
+        return Ok(());
+    }
+    Err(one("note", format!("{} bytes; at most {}", note.len(), limits::NOTE_LEN)).into())
+}
+
 impl Replica {
     /// Asked again after a try that nobody knows the end of, it does no harm: the shard remembers the request. Where not all nodes know requests
     /// yet, what is paused stays paused, and due times that were passed over are accounted by the entry that resumes it, not by one that finds
@@ -87,19 +142,29 @@ impl Replica {
     pub(super) async fn switch(
         &self,
         key: &DefinitionKey,
-        paused: bool,
-        note: &str,
+        Switch { paused, note, missed, until }: Switch<'_>,
         request_id: &str,
+        again: bool,
     ) -> Result<Told, ApiError> {
         self.check_place(key)?;
-        let (next, missed) = if paused { (NEVER, 0) } else { self.passed_over(key).await? };
-        let (namespace, id) = (key.namespace.clone(), key.id.clone());
-        let request = self.request(key, request_id, &Content::Switch { paused, note });
-        let pause = Pause { namespace, id, paused, note: note.to_owned(), next, missed, request };
-        let Outcome::Paused(results) = self.command(Body::Pause(vec![pause]), note.len()).await? else {
+        self.check_operations(until.is_some(), "until")?;
+        let until = until.filter(|_| paused);
+        let request = self.request(key, request_id, &Content::Switch { paused, note, missed, until });
+        // A try before this one may have resumed it, and nobody remembers.
+        let unknown = again && request.is_none();
+        let Resumed { next, passed_over, wanted_through } =
+            if paused { Resumed::NOTHING } else { self.resumed(key, missed).await? };
+        self.check_bounds(wanted_through.is_some(), "missed")?;
+        let (namespace, id, note) = (key.namespace.clone(), key.id.clone(), note.to_owned());
+        let bytes = note.len();
+        let pause = Pause { namespace, id, paused, note, next, missed: passed_over, wanted_through, until, request };
+        let Outcome::Paused(results) = self.command(Body::Pause(vec![pause]), bytes).await? else {
             return Err(EngineError::Read("a pause entry was answered otherwise".into()).into());
         };
         let changed = match results.first() {
+            Some(Pausing::Same(_) | Pausing::Repeated { changed: false }) if !paused && !unknown => {
+                return Err(ApiError::NotPaused(key.clone()));
+            }
             Some(Pausing::Changed(_)) => true,
             Some(Pausing::Same(_)) => false,
             Some(Pausing::Repeated { changed }) => *changed,
@@ -116,23 +181,16 @@ impl Replica {
         Ok(self.status_of(found).1)
     }
 
-    /// The next due time of a paused definition from now on, and how many have passed since it was paused.
-    async fn passed_over(&self, key: &DefinitionKey) -> Result<(i64, u32), ApiError> {
+    /// What becomes of a paused definition's schedule when it is resumed.
+    async fn resumed(&self, key: &DefinitionKey, missed: Option<OnResume>) -> Result<Resumed, ApiError> {
         let (name, now) = (key.clone(), self.now());
-        self.read(move |replica| replica.passed_over_by(&name, now)).await
+        self.read(move |replica| replica.resumed_at(&name, missed, now)).await
     }
 
-    fn passed_over_by(&self, key: &DefinitionKey, now: i64) -> Result<(i64, u32), ApiError> {
+    fn resumed_at(&self, key: &DefinitionKey, missed: Option<OnResume>, now: i64) -> Result<Resumed, ApiError> {
         let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        if slot.next == NEVER {
-            return Ok((NEVER, 0));
-        }
-        let mut plans = Plans::default();
-        let plan = plans.of_document(&stored.document, stored.incarnation).map_err(EngineError::Read)?;
-        let plan = &plans.get(plan).plan;
-        let passed = std::iter::successors(Some(slot.next), |nominal| plan.next(*nominal));
-        let missed = passed.take_while(|nominal| *nominal <= now).take(MISSED as usize).count() as u32;
-        Ok((plan.next(now).unwrap_or(NEVER), missed))
+        let find = |namespace: &str, name: &str| find(&self.shared.calendars, &self.group, namespace, name);
+        Ok(resumed(&slot, &stored, missed, now, &find)?)
     }
 
     /// The same request id fires it once, however often it is asked.

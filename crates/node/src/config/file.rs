@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use flintwheel_model::Pace;
 use flintwheel_model::ids::check_namespace;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -104,15 +105,24 @@ impl Reader<'_> {
             match &**name.get_ref() {
                 "temporal_namespace" => settings.temporal_namespace = text,
                 "task_queue" => settings.task_queue = text,
+                "catch_up_pace" => settings.catch_up_pace = self.pace(namespace, text, name),
                 other => self.unknown_of_namespace(namespace, other, name),
             }
         }
         settings
     }
 
+    fn pace(&mut self, namespace: &str, text: Option<String>, name: &Spanned<DeString>) -> Option<Pace> {
+        let text = text.unwrap_or_default();
+        let pace = text.parse::<Pace>();
+        let line = line_of(self.text, name.span().start);
+        pace.map_err(|why| self.fault(line, &format!("namespaces.{namespace}.catch_up_pace: {why}"))).ok()
+    }
+
     fn unknown_of_namespace(&mut self, namespace: &str, key: &str, name: &Spanned<DeString>) {
         let line = line_of(self.text, name.span().start);
-        let why = format!("unknown key \"namespaces.{namespace}.{key}\"; known are temporal_namespace and task_queue");
+        let known = "temporal_namespace, task_queue and catch_up_pace";
+        let why = format!("unknown key \"namespaces.{namespace}.{key}\"; known are {known}");
         self.fault(line, &why);
     }
 }

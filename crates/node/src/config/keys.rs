@@ -53,6 +53,11 @@ pub const KEYS: &[Key] = &[
         "",
         "Bytes that stay free on the disk: with less, nothing new is taken in (default: a twentieth of it, at most 1 GiB)",
     ),
+    key(
+        "timezone_data",
+        "",
+        "A folder of time-zone data (TZif files, as in /usr/share/zoneinfo) to use instead of the compiled-in one",
+    ),
     key("advertise.peer", "", "host:port by which other nodes reach this one (default: peer_listen)"),
     key("advertise.grpc", "", "host:port by which clients reach its gRPC door (default: grpc_listen)"),
     key("advertise.http", "", "host:port by which clients reach its HTTP door (default: http_listen)"),
@@ -65,6 +70,11 @@ pub const KEYS: &[Key] = &[
     key("sink", "temporal", "Where firings go: `temporal`, or `null` to count them only"),
     key("workflow_prefix", "flintwheel", "First part of every workflow id"),
     key("task_queue", "flintwheel", "Task queue of the built-in orchestrator"),
+    key(
+        "catch_up_pace",
+        "1000/s",
+        "What was missed, of one namespace, is let through no faster than this by all nodes together, such as 50/s or 10/m",
+    ),
     key("account_retention", "7d", "For how long occurrences and old versions of definitions are kept"),
     key("run_log", "", "Where runs are logged: sqlite:PATH or postgres://... (default: beside the data directory)"),
     key(

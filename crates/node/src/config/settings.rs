@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use flintwheel_model::Span;
+use flintwheel_model::{Pace, Span};
 use flintwheel_temporal::options::{Secret, TlsOverrides};
 use flintwheel_temporal::{Target, TemporalOptions};
 
@@ -37,6 +37,8 @@ pub struct NamespaceSettings {
     pub temporal_namespace: Option<String>,
     /// Task queue of the built-in orchestrator (default: that of the node).
     pub task_queue: Option<String>,
+    /// What is late is let through no faster than this (default: that of the node).
+    pub catch_up_pace: Option<Pace>,
 }
 
 /// Addresses as others use them, where they differ from those that the doors listen at.
@@ -71,6 +73,8 @@ pub struct Settings {
     pub capacity: Option<u64>,
     /// Bytes that stay free on the disk.
     pub disk_reserve: Option<u64>,
+    /// A folder of time-zone data that is newer than the compiled-in one.
+    pub timezone_data: Option<PathBuf>,
     /// What others are told of where the doors are.
     pub advertise: Advertise,
     /// Replicas that a new cluster wants.
@@ -85,6 +89,8 @@ pub struct Settings {
     pub workflow_prefix: String,
     /// Of the built-in orchestrator.
     pub task_queue: String,
+    /// What is late, of one namespace, is let through no faster than this, by all nodes together.
+    pub catch_up_pace: Pace,
     /// For how long occurrences and old versions are kept.
     pub account_retention: Span,
     /// URL of the run log.
@@ -122,6 +128,7 @@ pub(super) fn read(config: &Config) -> Result<Settings, ConfigError> {
         name: r.optional("name"),
         zone: r.optional("zone"),
         capacity: r.optional("capacity").map(|_| r.number("capacity", 1 << 30, u64::MAX)),
+        timezone_data: r.optional("timezone_data").map(PathBuf::from),
         disk_reserve: r.optional("disk_reserve").map(|_| r.number("disk_reserve", 1 << 20, u64::MAX)),
         advertise: Advertise {
             peer: r.host_port("advertise.peer"),
@@ -134,6 +141,7 @@ pub(super) fn read(config: &Config) -> Result<Settings, ConfigError> {
         sink: r.word("sink", &[("temporal", SinkKind::Temporal), ("null", SinkKind::Null)]),
         workflow_prefix: r.prefix(),
         task_queue: r.text("task_queue"),
+        catch_up_pace: r.parsed("catch_up_pace", "a pace such as 1000/s"),
         account_retention: r.span("account_retention", 3600, 3650 * 86_400),
         run_log: r.optional("run_log").unwrap_or_else(|| format!("sqlite:{}.runs.db", data_dir.display())),
         log_level: r.text("log_level"),

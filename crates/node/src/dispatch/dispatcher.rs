@@ -17,22 +17,24 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::gate::{Gate, backoff};
 use super::launch::Launch;
+use super::line::{Class, KNOWN, Line};
+use super::ready::Ready;
 use super::route::Route;
 use super::sink::Sink;
 use crate::actors::shard::ShardMessage;
 use crate::error::EngineError;
+use crate::paces::Asks;
 use crate::shared::Shared;
 
-/// Firings kept ready to be sent; below it the next chunk is read.
-const READY: usize = 1024;
-/// Chunks known by name. What comes beyond is found in the outbox again when these are done, so that an outage costs no memory here.
-const KNOWN: usize = 65_536;
 /// Compiled definitions kept; a namespace with more firing at once compiles some anew.
 const LAUNCHES: usize = 65_536;
 /// Answers of a chunk that is not done yet are written after this, so that a restart does not send them all again.
 const FLUSH: Duration = Duration::from_secs(1);
 /// A firing that is started later than this after its due time is noted as late, with the reason.
 const LATE: i64 = 1_000_000;
+/// How soon what has waited for long is looked at again, at least and at most, in microseconds.
+const SOON: i64 = 20_000;
+const LATER: i64 = 500_000;
 /// Temporal keeps closed workflows at least this long; a firing that is younger need not be looked up.
 const SHORTEST_RETENTION: i64 = 3600 * 1_000_000;
 
@@ -44,6 +46,8 @@ pub enum DispatchMessage {
         shard: u32,
         /// Where it stands.
         chunk: OutboxRef,
+        /// It was decided late, at the pace of what is.
+        late: bool,
     },
     /// A shard's actor has begun anew, or ended because another node leads the shard.
     Restarted {
@@ -69,14 +73,15 @@ pub struct Finished {
 }
 
 /// One firing on its way.
-struct Firing {
+pub(super) struct Firing {
     chunk: (u32, u64),
     record: u32,
     start: Start,
     decided: i64,
-    due: i64,
+    pub(super) due: i64,
     /// Which start of the shard's actor it was read under.
     era: u32,
+    pub(super) class: Class,
     attempts: u32,
     /// Why it was not started at the first try, and when that was.
     held: Option<(String, i64)>,
@@ -123,14 +128,14 @@ pub struct State {
     route: Route,
     myself: ActorRef<DispatchMessage>,
     gate: Gate,
-    queue: VecDeque<(u32, OutboxRef)>,
-    queued: HashSet<(u32, u64)>,
-    /// There is more in the outbox than `queue` holds.
-    overflowed: bool,
+    /// Chunks that wait to be read.
+    line: Line,
     active: HashMap<(u32, u64), Active>,
     /// How often each shard's actor has been started anew: answers to what was sent before count no more.
     eras: HashMap<u32, u32>,
-    ready: VecDeque<Firing>,
+    ready: Ready,
+    /// Those that have waited for the sink for long wait until then, in microseconds since the epoch.
+    aged_from: i64,
     waiting: BinaryHeap<Waiting>,
     in_flight: usize,
     launches: HashMap<(u32, u64, u32), Arc<Launch>>,
@@ -150,12 +155,11 @@ impl Actor for DispatcherActor {
             route: shared.dispatchers.routes.of(&namespace).clone(),
             myself: myself.clone(),
             gate: Gate::default(),
-            queue: VecDeque::new(),
-            queued: HashSet::new(),
-            overflowed: false,
+            line: Line::default(),
             active: HashMap::new(),
             eras: HashMap::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
+            aged_from: i64::MIN,
             waiting: BinaryHeap::new(),
             in_flight: 0,
             launches: HashMap::new(),
@@ -177,7 +181,7 @@ impl Actor for DispatcherActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            DispatchMessage::Work { shard, chunk } => state.enqueue(shard, chunk),
+            DispatchMessage::Work { shard, chunk, late } => state.enqueue(shard, chunk, late),
             DispatchMessage::Restarted { shard } => state.restarted(shard),
             DispatchMessage::Finished(finished) => state.finished(*finished)?,
             DispatchMessage::Wake => {}
@@ -189,25 +193,29 @@ impl Actor for DispatcherActor {
 }
 
 impl State {
-    fn enqueue(&mut self, shard: u32, chunk: OutboxRef) {
-        if self.overflowed || self.queue.len() >= KNOWN {
-            self.overflowed = true;
-        } else if !self.active.contains_key(&(shard, chunk.seq)) && self.queued.insert((shard, chunk.seq)) {
-            self.queue.push_back((shard, chunk));
+    fn enqueue(&mut self, shard: u32, chunk: OutboxRef, late: bool) {
+        if !self.active.contains_key(&(shard, chunk.seq)) {
+            self.line.come(shard, chunk, late, Instant::now());
         }
     }
 
     /// Finds open chunks in the outbox, oldest of each shard first, taking turns between shards.
     fn reload(&mut self) {
-        self.overflowed = false;
+        self.line.reloaded();
         let mut by_shard: Vec<VecDeque<(u32, OutboxRef)>> =
             (0..self.shared.shards()).map(|shard| self.open_chunks(shard)).collect();
-        while by_shard.iter().any(|chunks| !chunks.is_empty()) && !self.overflowed {
+        while by_shard.iter().any(|chunks| !chunks.is_empty()) && !self.line.is_full() {
             for chunks in &mut by_shard {
                 if let Some((shard, chunk)) = chunks.pop_front() {
-                    self.enqueue(shard, chunk);
+                    self.find(shard, chunk);
                 }
             }
+        }
+    }
+
+    fn find(&mut self, shard: u32, chunk: OutboxRef) {
+        if !self.active.contains_key(&(shard, chunk.seq)) {
+            self.line.find(shard, chunk);
         }
     }
 
@@ -215,12 +223,11 @@ impl State {
     /// of the shard is taken from the outbox again. What has been started is started again with the same ids.
     fn restarted(&mut self, shard: u32) {
         *self.eras.entry(shard).or_default() += 1;
-        self.queue.retain(|(of, _)| *of != shard);
-        self.queued.retain(|(of, _)| *of != shard);
+        self.line.forget(shard);
         self.active.retain(|(of, _), _| *of != shard);
         self.ready.retain(|firing| firing.chunk.0 != shard);
         self.waiting.retain(|waiting| waiting.firing.chunk.0 != shard);
-        self.open_chunks(shard).into_iter().for_each(|(shard, chunk)| self.enqueue(shard, chunk));
+        self.open_chunks(shard).into_iter().for_each(|(shard, chunk)| self.find(shard, chunk));
     }
 
     fn era(&self, shard: u32) -> u32 {
@@ -242,40 +249,59 @@ impl State {
         open.unwrap_or_default()
     }
 
-    /// Keeps firings ready, and sends as many as the gate lets through.
+    /// Keeps firings ready, and sends as many as the gate lets through: those that are in time first.
     fn pump(&mut self) -> Result<(), EngineError> {
         let now = Instant::now();
         while self.waiting.peek().is_some_and(|w| w.until <= now) {
             if let Some(waiting) = self.waiting.pop() {
-                self.ready.push_front(waiting.firing);
+                self.ready.put_first(waiting.firing);
             }
         }
         loop {
             self.read_ahead()?;
-            let room = self.gate.room(self.in_flight, now).min(self.ready.len());
-            if room == 0 {
+            let room = self.gate.room(self.in_flight, now);
+            let aged = self.aged_allowed(self.ready.aged(room));
+            let firings = self.ready.take(room, aged);
+            if firings.is_empty() {
                 return Ok(());
             }
-            for firing in self.ready.drain(..room).collect::<Vec<_>>() {
+            for firing in firings {
                 self.send(firing);
             }
         }
     }
 
+    /// How many of those may go that have waited for the sink for long. The others are looked at again when there may be more.
+    fn aged_allowed(&mut self, wanted: usize) -> usize {
+        let now = self.shared.clock.now();
+        if wanted == 0 || now < self.aged_from {
+            return 0;
+        }
+        let granted = self.shared.paces.take(&self.namespace, Asks::Dispatcher, self.shared.share(), now, wanted);
+        if granted.count < wanted {
+            let wait = (granted.next_at - now).clamp(SOON, LATER);
+            self.aged_from = now + wait;
+            self.myself.send_after(Duration::from_micros(wait.unsigned_abs()), || DispatchMessage::Wake);
+        }
+        granted.count
+    }
+
     fn read_ahead(&mut self) -> Result<(), EngineError> {
-        while self.ready.len() < READY {
-            if self.queue.is_empty() && self.overflowed {
+        loop {
+            if self.line.is_to_reload() {
                 self.reload();
             }
-            let Some((shard, chunk)) = self.queue.pop_front() else { return Ok(()) };
-            self.queued.remove(&(shard, chunk.seq));
+            let now = Instant::now();
+            let ready = &self.ready;
+            let Some((shard, chunk, class)) = self.line.next(now, |class| ready.has_room(class)) else {
+                return Ok(());
+            };
             if matches!(self.route.sink, Sink::Null) {
                 self.count(shard, chunk)?;
             } else {
-                self.read(shard, chunk)?;
+                self.read(shard, chunk, class)?;
             }
         }
-        Ok(())
     }
 
     /// The sink that only counts needs no starts.
@@ -288,7 +314,7 @@ impl State {
     }
 
     /// Makes starts of a chunk's firings.
-    fn read(&mut self, shard: u32, chunk: OutboxRef) -> Result<(), EngineError> {
+    fn read(&mut self, shard: u32, chunk: OutboxRef, known: Option<Class>) -> Result<(), EngineError> {
         let Some(group) = self.shared.led(shard) else { return Ok(()) };
         let open = group.read(|machine, _| machine.outbox().get(chunk.lane, chunk.seq).cloned())?;
         let Some(open) = open else { return Ok(()) };
@@ -297,6 +323,7 @@ impl State {
         };
         let mut active = Active { lane: chunk.lane, left: open.left as usize, ends: Vec::new() };
         let carried = carried(&group, &stored.records)?;
+        let class = Class::of(known, self.shared.clock.now() - stored.at);
         for (index, record) in stored.records.iter().enumerate() {
             let number = index as u32;
             if open.ends.get(index).is_some_and(|end| *end != End::Pending) {
@@ -312,13 +339,14 @@ impl State {
                     let due = if let Key::Time { due, .. } = record.key { due } else { stored.at };
                     let chunk = (shard, chunk.seq);
                     let decided = stored.at;
-                    self.ready.push_back(Firing {
+                    self.ready.put(Firing {
                         chunk,
                         record: number,
                         start,
                         decided,
                         due,
                         era: self.era(shard),
+                        class,
                         attempts: 0,
                         held: None,
                     });
@@ -417,9 +445,7 @@ impl State {
         firing.attempts += 1;
         firing.held.get_or_insert((reason, called));
         if target_wide {
-            // In its place again: the oldest first. What is ready is short, so is the search.
-            let place = self.ready.partition_point(|other| other.due <= firing.due);
-            self.ready.insert(place, firing);
+            self.ready.put_back(firing);
         } else {
             let until = Instant::now() + wait.unwrap_or_default();
             self.waiting.push(Waiting { until, firing });

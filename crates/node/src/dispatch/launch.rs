@@ -64,6 +64,8 @@ impl Launch {
             task_queue: route.task_queue.clone(),
             input: Vec::new(),
             memo: Vec::new(),
+            search_attributes: Vec::new(),
+            retry_policy: None,
             execution_timeout: None,
             run_timeout: None,
             task_timeout: None,
@@ -101,6 +103,8 @@ impl Launch {
             Key::Time { nominal, .. } => (TriggerKind::Time, *nominal),
             Key::Event(_) => (TriggerKind::Event, decided),
             Key::Manual(_) => (TriggerKind::Manual, decided),
+            // What runs sees what it would have seen then.
+            Key::Backfill { nominal, .. } => (TriggerKind::Time, *nominal),
         };
         TriggerEvent {
             kind,
@@ -142,6 +146,11 @@ fn fill(start: &mut Start, workflow: &StartWorkflow, vars: &Value) -> Result<(),
         let rendered = template::render(value, vars).map_err(|e| format!("memo.{name}{}: {e}", e.path))?;
         start.memo.push((name.clone(), rendered.to_string().into()));
     }
+    for (name, value) in &workflow.search_attributes {
+        let rendered = template::render(value, vars).map_err(|e| format!("search_attributes.{name}{}: {e}", e.path))?;
+        start.search_attributes.push((name.clone(), rendered.to_string().into()));
+    }
+    start.retry_policy.clone_from(&workflow.retry_policy);
     start.execution_timeout = workflow.execution_timeout.map(Into::into);
     start.run_timeout = workflow.run_timeout.map(Into::into);
     start.task_timeout = workflow.task_timeout.map(Into::into);
@@ -154,6 +163,7 @@ pub fn firing_key(key: &Key) -> FiringKey {
         Key::Time { nominal, .. } => FiringKey::Time(*nominal),
         Key::Event(key) => FiringKey::Event(key.clone()),
         Key::Manual(request) => FiringKey::Manual(request.clone()),
+        Key::Backfill { id, nominal } => FiringKey::Backfill(id.clone(), *nominal),
     }
 }
 

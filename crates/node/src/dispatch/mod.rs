@@ -4,6 +4,8 @@
 mod dispatcher;
 mod gate;
 mod launch;
+mod line;
+mod ready;
 mod route;
 mod sink;
 
@@ -57,17 +59,17 @@ impl Dispatchers {
         }
     }
 
-    /// Tells the dispatchers of the namespaces that have new work. A dispatcher that is missing or has failed finds the work itself when it
+    /// Tells the dispatchers of the namespaces that have new work, and whether it was decided late: then it goes behind all that is not. A dispatcher that is missing or has failed finds the work itself when it
     /// starts: it begins with what stands in the outbox.
-    pub(crate) fn notify(&self, shared: &Arc<Shared>, shard: u32, chunks: &[OutboxRef]) {
+    pub(crate) fn notify(&self, shared: &Arc<Shared>, shard: u32, chunks: &[OutboxRef], late: bool) {
         for chunk in chunks {
             let lane = chunk.lane as usize;
             let group = shared.led(shard);
             let namespace = group.map(|group| group.read(|machine, _| machine.lanes().get(lane).cloned()));
             // A shard that has stopped, or is led elsewhere, dispatches nothing more here.
             let Some(Ok(Some(namespace))) = namespace else { continue };
-            let told =
-                self.running.read().get(&namespace).map(|d| d.cast(DispatchMessage::Work { shard, chunk: *chunk }));
+            let work = DispatchMessage::Work { shard, chunk: *chunk, late };
+            let told = self.running.read().get(&namespace).map(|d| d.cast(work));
             if !matches!(told, Some(Ok(())))
                 && let Some(supervisor) = self.supervisor.get()
             {

@@ -1,13 +1,15 @@
 //! `DefinitionService`: definitions stored, looked at, stopped, and run by hand.
 
-use flintwheel_client::convert::{definition, json, occurrence, record, time};
+use chrono::{DateTime, Utc};
+use flintwheel_client::convert::{calendar, definition, json, occurrence, record, time};
 use flintwheel_client::{ApplyOptions, BATCH_ITEMS, Code, ListQuery, NextTimes, PageRequest, Triggered, reason};
-use flintwheel_model::{ActivityDefinition, DefinitionKey, Violation, Violations};
+use flintwheel_model::{ActivityDefinition, Calendar, DefinitionKey, Violation, Violations};
 use flintwheel_proto::v1::batch_apply_item_result::Outcome;
 use flintwheel_proto::v1::definition_service_server::DefinitionService;
 use flintwheel_proto::v1::next_times_request::Target;
 use flintwheel_proto::{routing, v1};
 use prost::Message;
+use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::api::{Api, ApiError};
@@ -22,9 +24,11 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl DefinitionService for Definitions {
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
-        let v1::ApplyRequest { definition, validate_only, request_id, expected_version } = request.into_inner();
+        let v1::ApplyRequest { definition, validate_only, request_id, expected_version, due_after } =
+            request.into_inner();
         let definition = read_definition(definition)?;
-        let options = ApplyOptions { validate_only, request_id, expected_version };
+        let due_after = read_time(due_after, "due_after").map_err(Fault::from)?;
+        let options = ApplyOptions { validate_only, request_id, expected_version, due_after };
         let applied = self.0.api.apply(&definition, &options).await.map_err(Fault::from)?;
         let answer = v1::ApplyResponse { result: Some(record::applied_to_proto(&applied)) };
         let key = DefinitionKey::new(&definition.metadata.namespace, &definition.metadata.id);
@@ -32,12 +36,16 @@ impl DefinitionService for Definitions {
     }
 
     async fn batch_apply(&self, request: Request<v1::BatchApplyRequest>) -> Answer<v1::BatchApplyResponse> {
-        let v1::BatchApplyRequest { items, validate_only } = request.into_inner();
+        let v1::BatchApplyRequest { items, validate_only, calendars } = request.into_inner();
         if items.len() > BATCH_ITEMS {
             let message = format!("{} definitions; a batch has at most {BATCH_ITEMS}", items.len());
             return Err(Fault::field("items", message).into());
         }
-        let results = batch(&self.0.api, items, validate_only).await;
+        if !calendars.is_empty() && !validate_only {
+            return Err(Fault::field("calendars", "are for validate_only: apply them with CalendarService").into());
+        }
+        let calendars = calendar::all_from_proto(calendars, "calendars").map_err(Fault::from)?;
+        let results = batch(&self.0.api, items, validate_only, &calendars).await.map_err(Fault::from)?;
         Ok(Response::new(fitting(v1::BatchApplyResponse { results })))
     }
 
@@ -71,17 +79,20 @@ impl DefinitionService for Definitions {
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::PauseResponse> {
-        let v1::PauseRequest { r#ref, note, request_id } = request.into_inner();
+        let v1::PauseRequest { r#ref, note, request_id, until } = request.into_inner();
         let key = read_key(r#ref)?;
-        let switched = self.0.api.pause(&key, &note, &request_id).await.map_err(Fault::from)?;
+        let until = until.map(|until| time::instant(until).ok_or_else(|| Fault::field("until", "is no time")));
+        let paused = self.0.api.pause_until(&key, &note, until.transpose()?, &request_id).await;
+        let switched = paused.map_err(Fault::from)?;
         let status = Some(record::status_to_proto(&switched.status));
         Ok(self.about(&key, v1::PauseResponse { status, changed: switched.changed }))
     }
 
     async fn resume(&self, request: Request<v1::ResumeRequest>) -> Answer<v1::ResumeResponse> {
-        let v1::ResumeRequest { r#ref, note, request_id } = request.into_inner();
+        let v1::ResumeRequest { r#ref, note, request_id, missed } = request.into_inner();
         let key = read_key(r#ref)?;
-        let switched = self.0.api.resume(&key, &note, &request_id).await.map_err(Fault::from)?;
+        let missed = record::missed_from_proto(missed).map_err(Fault::from)?;
+        let switched = self.0.api.resume(&key, &note, missed, &request_id).await.map_err(Fault::from)?;
         let status = Some(record::status_to_proto(&switched.status));
         Ok(self.about(&key, v1::ResumeResponse { status, changed: switched.changed }))
     }
@@ -142,11 +153,14 @@ fn read_definition(proto: Option<v1::ActivityDefinition>) -> Result<ActivityDefi
 }
 
 async fn next_times(api: &Api, request: v1::NextTimesRequest) -> Result<NextTimes, ApiError> {
-    let v1::NextTimesRequest { target, count, after, stale } = request;
+    let v1::NextTimesRequest { target, count, after, stale, calendars } = request;
     let fault = |field, message: &str| Violations(vec![Violation::new(field, message)]);
-    let after = after.map(|after| time::instant(after).ok_or_else(|| fault("after", "is no time"))).transpose()?;
+    let after = read_time(after, "after")?;
     match target {
-        Some(Target::Definition(proto)) => api.next_times_of(definition::from_proto(proto)?, count, after).await,
+        Some(Target::Definition(proto)) => {
+            let calendars = calendar::all_from_proto(calendars, "calendars")?;
+            api.next_times_of(definition::from_proto(proto)?, &calendars, count, after).await
+        }
         Some(Target::Ref(proto)) => {
             api.reading(stale).next_times(&definition::key_from_proto(Some(proto), "ref")?, count, after).await
         }
@@ -154,21 +168,37 @@ async fn next_times(api: &Api, request: v1::NextTimesRequest) -> Result<NextTime
     }
 }
 
+/// A time that may be left out.
+fn read_time(proto: Option<Timestamp>, field: &str) -> Result<Option<DateTime<Utc>>, Violations> {
+    let fault = || Violations(vec![Violation::new(field, "is no time")]);
+    proto.map(|proto| time::instant(proto).ok_or_else(fault)).transpose()
+}
+
 /// Applies what can be read; each item has its own result, in order.
-async fn batch(api: &Api, items: Vec<v1::BatchApplyItem>, validate_only: bool) -> Vec<v1::BatchApplyItemResult> {
+async fn batch(
+    api: &Api,
+    items: Vec<v1::BatchApplyItem>,
+    validate_only: bool,
+    calendars: &[Calendar],
+) -> Result<Vec<v1::BatchApplyItemResult>, ApiError> {
     let mut readable = Vec::with_capacity(items.len());
     let mut unreadable = Vec::new();
     for item in items {
         let v1::BatchApplyItem { definition, request_id, expected_version } = item;
         match read_definition(definition) {
             Ok(definition) => {
-                readable.push((definition, ApplyOptions { validate_only, request_id, expected_version }));
+                let options = ApplyOptions { validate_only, request_id, expected_version, due_after: None };
+                readable.push((definition, options));
                 unreadable.push(None);
             }
             Err(fault) => unreadable.push(Some(fault)),
         }
     }
-    let mut applied = api.batch_apply(&readable).await.into_iter();
+    let applied = match calendars {
+        [] => api.batch_apply(&readable).await,
+        given => api.preview_with(&readable, given).await?,
+    };
+    let mut applied = applied.into_iter();
     let result = |fault: Option<Fault>| {
         let outcome = match fault {
             Some(fault) => Outcome::Fault(fault.error.to_proto()),
@@ -180,7 +210,7 @@ async fn batch(api: &Api, items: Vec<v1::BatchApplyItem>, validate_only: bool) -
         };
         v1::BatchApplyItemResult { outcome: Some(outcome) }
     };
-    unreadable.into_iter().map(result).collect()
+    Ok(unreadable.into_iter().map(result).collect())
 }
 
 fn unanswered() -> Fault {

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use flintwheel_proto::v1::admin_service_server::AdminServiceServer;
 use flintwheel_proto::v1::backup_service_server::BackupServiceServer;
+use flintwheel_proto::v1::calendar_service_server::CalendarServiceServer;
 use flintwheel_proto::v1::cluster_service_server::ClusterServiceServer;
 use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
 use flintwheel_proto::v1::event_service_server::EventServiceServer;
+use flintwheel_proto::v1::operation_service_server::OperationServiceServer;
+use flintwheel_proto::v1::schedule_service_server::ScheduleServiceServer;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
@@ -17,20 +20,26 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::Admin;
 use super::backup::Backups;
+use super::calendar::Calendars;
 use super::cluster::Cluster;
 use super::dead::DeadLetters;
 use super::definition::Definitions;
 use super::event::Events;
+use super::operation::Operations;
+use super::schedule::Schedules;
 use crate::api::Api;
 
 /// How often the node is asked whether it takes work. It looks at each of its shards then, of which there may be thousands.
 const EVERY: Duration = Duration::from_millis(500);
 /// The name of the node as a whole is empty.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 10] = [
     "",
     DefinitionServiceServer::<Definitions>::NAME,
     EventServiceServer::<Events>::NAME,
     DeadLetterServiceServer::<DeadLetters>::NAME,
+    OperationServiceServer::<Operations>::NAME,
+    CalendarServiceServer::<Calendars>::NAME,
+    ScheduleServiceServer::<Schedules>::NAME,
     AdminServiceServer::<Admin>::NAME,
     BackupServiceServer::<Backups>::NAME,
     ClusterServiceServer::<Cluster>::NAME,

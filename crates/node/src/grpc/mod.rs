@@ -4,11 +4,13 @@
 
 mod admin;
 mod backup;
+mod calendar;
 mod cluster;
 mod dead;
 mod definition;
 mod event;
 mod health;
+mod operation;
 mod schedule;
 mod waiting;
 mod wire;
@@ -19,10 +21,12 @@ use flintwheel_model::limits::MESSAGE_BYTES;
 use flintwheel_proto::FILE_DESCRIPTOR_SET;
 use flintwheel_proto::v1::admin_service_server::AdminServiceServer;
 use flintwheel_proto::v1::backup_service_server::BackupServiceServer;
+use flintwheel_proto::v1::calendar_service_server::CalendarServiceServer;
 use flintwheel_proto::v1::cluster_service_server::ClusterServiceServer;
 use flintwheel_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use flintwheel_proto::v1::definition_service_server::DefinitionServiceServer;
 use flintwheel_proto::v1::event_service_server::EventServiceServer;
+use flintwheel_proto::v1::operation_service_server::OperationServiceServer;
 use flintwheel_proto::v1::schedule_service_server::ScheduleServiceServer;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -41,9 +45,15 @@ pub fn routes(doors: &Doors, extra: Routes, stopping: &CancellationToken) -> Rou
     let dead = DeadLetterServiceServer::new(dead::DeadLetters(doors.clone()))
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
+    let operations = OperationServiceServer::new(operation::Operations(doors.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
     let admin = AdminServiceServer::new(admin::Admin(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
     let backups = BackupServiceServer::new(backup::Backups { doors: doors.clone(), stopping: stopping.clone() })
         .max_decoding_message_size(MESSAGE_BYTES);
+    let calendars = CalendarServiceServer::new(calendar::Calendars(doors.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
     let cluster = ClusterServiceServer::new(cluster::Cluster(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
     let schedules =
         ScheduleServiceServer::new(schedule::Schedules(doors.clone())).max_decoding_message_size(MESSAGE_BYTES);
@@ -51,8 +61,10 @@ pub fn routes(doors: &Doors, extra: Routes, stopping: &CancellationToken) -> Rou
         .add_service(definitions)
         .add_service(events)
         .add_service(dead)
+        .add_service(operations)
         .add_service(admin)
         .add_service(backups)
+        .add_service(calendars)
         .add_service(cluster)
         .add_service(schedules)
         .add_service(health::service(doors.api.clone(), stopping.clone()));

@@ -1,26 +1,27 @@
 //! The definition API as JSON: the same calls as `DefinitionService`, on paths.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use flintwheel_client::convert::definition::canonical;
 use flintwheel_client::{Applied, ApplyOptions, ApplyOutcome, BATCH_ITEMS, Code, ListQuery, PageRequest};
-use flintwheel_model::definition::OverlapPolicy;
+use flintwheel_model::definition::{OnResume, OverlapPolicy};
 use flintwheel_model::ids::short;
-use flintwheel_model::{ActivityDefinition, Violations};
+use flintwheel_model::{ActivityDefinition, Calendar, Violations};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::body::{Json, OptionalJson, from_value, json, json_with};
 use super::conditions::{entity_tag, expected_version};
+use super::operations;
 use super::path::{Action, Key, Namespace};
 use super::problem::{Answer, Problem, refused, within};
 use super::query::{DryRun, List, Nothing, Query, bytes_of, page};
 use crate::api::ApiError;
 use crate::server::{Doors, Fault};
 
-/// Parameters of [`put`] and [`delete`].
+/// Parameters of [`put`] and [`delete`], here and of calendars.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeParameters {
@@ -28,6 +29,13 @@ pub struct ChangeParameters {
     dry_run: Option<DryRun>,
     #[serde(alias = "requestId", default)]
     request_id: String,
+}
+
+impl ChangeParameters {
+    /// Whether it is only tried, and the request id.
+    pub(super) fn parts(self) -> (bool, String) {
+        (self.dry_run.is_some(), self.request_id)
+    }
 }
 
 /// Parameters of [`get`].
@@ -74,14 +82,29 @@ pub struct NextBody {
     #[serde(default)]
     count: u32,
     after: Option<DateTime<Utc>>,
+    #[serde(default)]
+    calendars: Vec<Calendar>,
 }
 
-/// Body of a pause or a resume.
+/// Body of a resume.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NoteBody {
+struct ResumeBody {
     #[serde(default)]
     note: String,
+    #[serde(default, alias = "requestId")]
+    request_id: String,
+    #[serde(default)]
+    missed: Option<OnResume>,
+}
+
+/// Body of a pause.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PauseBody {
+    #[serde(default)]
+    note: String,
+    until: Option<DateTime<Utc>>,
     #[serde(default, alias = "requestId")]
     request_id: String,
 }
@@ -104,6 +127,8 @@ pub struct BatchBody {
     items: Vec<BatchItem>,
     #[serde(default, alias = "validateOnly")]
     validate_only: bool,
+    #[serde(default)]
+    calendars: Vec<Calendar>,
 }
 
 #[derive(Deserialize)]
@@ -142,8 +167,12 @@ pub async fn put(
     }
     faults.into_result()?;
     let validate_only = p.dry_run.is_some();
-    let options =
-        ApplyOptions { validate_only, request_id: p.request_id, expected_version: expected_version(&headers)? };
+    let options = ApplyOptions {
+        validate_only,
+        request_id: p.request_id,
+        expected_version: expected_version(&headers)?,
+        due_after: None,
+    };
     let applied = doors.api.apply(&definition, &options).await.map_err(refused)?;
     let created = applied.outcome == ApplyOutcome::Created && !validate_only;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -185,7 +214,7 @@ async fn answer_list(doors: &Doors, namespace: String, p: ListParameters) -> Ans
     Ok(json(&list))
 }
 
-/// `:pause`, `:resume`, `:trigger`.
+/// `:pause`, `:resume`, `:trigger`, and what operators do.
 pub async fn act(
     State(doors): State<Doors>,
     Action { key, verb }: Action,
@@ -195,12 +224,12 @@ pub async fn act(
     let body = if body.is_null() { serde_json::json!({}) } else { body };
     match verb.as_str() {
         "pause" => {
-            let NoteBody { note, request_id } = from_value(body)?;
-            Ok(json(&doors.api.pause(&key, &note, &request_id).await.map_err(refused)?))
+            let PauseBody { note, until, request_id } = from_value(body)?;
+            Ok(json(&doors.api.pause_until(&key, &note, until, &request_id).await.map_err(refused)?))
         }
         "resume" => {
-            let NoteBody { note, request_id } = from_value(body)?;
-            Ok(json(&doors.api.resume(&key, &note, &request_id).await.map_err(refused)?))
+            let ResumeBody { note, request_id, missed } = from_value(body)?;
+            Ok(json(&doors.api.resume(&key, &note, missed, &request_id).await.map_err(refused)?))
         }
         "trigger" => {
             let TriggerBody { request_id, input, overlap_policy } = from_value(body)?;
@@ -208,8 +237,13 @@ pub async fn act(
             Ok(json(&triggered.map_err(refused)?))
         }
         other => {
-            let message =
-                format!("{:?} is nothing that can be done: post to {key}:pause, :resume or :trigger", short(other));
+            if let Some(answer) = operations::act(&doors, &key, other, body).await {
+                return answer;
+            }
+            let message = format!(
+                "{:?} is nothing that can be done: post to {key}:pause, :resume, :trigger, :rollback, :backfill or :stop-backfill",
+                short(other)
+            );
             Err(Fault::new(Code::NotFound, "NO_SUCH_PATH", message).into())
         }
     }
@@ -223,7 +257,8 @@ pub async fn next(State(doors): State<Doors>, Key(key): Key, Query(p): Query<Nex
 /// Coming due times of one that need not be stored.
 pub async fn next_of_given(State(doors): State<Doors>, Json(body): Json<NextBody>) -> Answer {
     let definition = read(body.definition, None)?;
-    Ok(json(&doors.api.next_times_of(definition, body.count, body.after).await.map_err(refused)?))
+    let next = doors.api.next_times_of(definition, &body.calendars, body.count, body.after).await;
+    Ok(json(&next.map_err(refused)?))
 }
 
 /// Applies many; each succeeds or fails by itself.
@@ -232,23 +267,35 @@ pub async fn batch(State(doors): State<Doors>, Json(body): Json<BatchBody>) -> A
         let message = format!("{} definitions; a batch has at most {BATCH_ITEMS}", body.items.len());
         return Err(Fault::field("items", message).into());
     }
-    let validate_only = body.validate_only;
-    let options = |request_id, expected_version| ApplyOptions { validate_only, request_id, expected_version };
+    let (validate_only, calendars) = (body.validate_only, body.calendars);
+    if !calendars.is_empty() && !validate_only {
+        return Err(Fault::field("calendars", "are for validate_only: put them where calendars are").into());
+    }
+    let options =
+        |request_id, expected_version| ApplyOptions { validate_only, request_id, expected_version, due_after: None };
     let read = body.items.into_iter().enumerate().map(|(place, item)| {
         let definition = read(item.definition, None);
         let definition = definition.map_err(|faults| at(place, faults))?;
         Ok((definition, options(item.request_id, item.expected_version)))
     });
-    Ok(apply_all(&doors, read.collect()).await)
+    apply_all(&doors, read.collect(), &calendars).await
 }
 
 fn at(place: usize, faults: Violations) -> Violations {
     Violations(within(&format!("items[{place}].definition"), faults).collect())
 }
 
-async fn apply_all(doors: &Doors, items: Vec<Result<(ActivityDefinition, ApplyOptions), Violations>>) -> Response {
+async fn apply_all(
+    doors: &Doors,
+    items: Vec<Result<(ActivityDefinition, ApplyOptions), Violations>>,
+    calendars: &[Calendar],
+) -> Answer {
     let readable: Vec<_> = items.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
-    let mut applied = doors.api.batch_apply(&readable).await.into_iter();
+    let applied = match calendars {
+        [] => doors.api.batch_apply(&readable).await,
+        given => doors.api.preview_with(&readable, given).await.map_err(refused)?,
+    };
+    let mut applied = applied.into_iter();
     let result = |item: Result<_, Violations>| match item {
         Ok(_) => applied.next().unwrap_or(Err(ApiError::Engine(crate::error::EngineError::Stopping))).map_err(refused),
         Err(faults) => Err(faults.into()),
@@ -258,7 +305,7 @@ async fn apply_all(doors: &Doors, items: Vec<Result<(ActivityDefinition, ApplyOp
         Ok(applied) => BatchResult::Applied(applied),
         Err(problem) => BatchResult::Fault(problem.body()),
     });
-    json(&BatchResults { results: shown.collect() })
+    Ok(json(&BatchResults { results: shown.collect() }))
 }
 
 #[derive(Serialize)]

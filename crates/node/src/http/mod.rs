@@ -5,6 +5,7 @@
 mod admin;
 mod binary;
 mod body;
+mod calendars;
 mod cluster;
 mod conditions;
 mod dead;
@@ -14,6 +15,7 @@ mod exposition;
 mod health;
 mod mode;
 mod occurrences;
+mod operations;
 mod path;
 mod problem;
 mod query;
@@ -34,6 +36,8 @@ pub use waiting::waiting;
 /// All routes. Paths of one definition end in its id; what is done with it follows after a colon, which no id can hold.
 pub fn router(doors: Doors) -> Router {
     let definition = get(definitions::get).put(definitions::put).delete(definitions::delete).post(definitions::act);
+    let definition = definition.patch(operations::update);
+    let calendar = get(calendars::get).put(calendars::put).delete(calendars::delete);
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
@@ -45,8 +49,13 @@ pub fn router(doors: Doors) -> Router {
         .route("/v1/cluster/nodes/{node}", post(cluster::node))
         .route("/v1/cluster/shards/{shard}", post(cluster::shard))
         .route("/v1/namespaces/{namespace}/events", post(events::publish).options(webhook::validate))
+        .route("/v1/calendars", get(calendars::list_all))
+        .route("/v1/namespaces/{namespace}/calendars", get(calendars::list))
+        .route("/v1/namespaces/{namespace}/calendars/{name}", calendar)
         .route("/v1/definitions", get(definitions::list_all))
         .route("/v1/definitions:batch", post(definitions::batch))
+        .route("/v1/definitions:bulk", post(operations::bulk))
+        .route("/v1/backfills", get(operations::backfills))
         .route("/v1/definitions:next", post(definitions::next_of_given))
         .route("/v1/namespaces/{namespace}/definitions", get(definitions::list))
         .route("/v1/namespaces/{namespace}/definitions/{id}", definition)
@@ -54,6 +63,8 @@ pub fn router(doors: Doors) -> Router {
         .route("/v1/namespaces/{namespace}/definitions/{id}/occurrences", get(occurrences::of_definition))
         .route("/v1/namespaces/{namespace}/definitions/{id}/explain", get(schedules::explain))
         .route("/v1/due", get(schedules::due))
+        .route("/v1/namespaces/{namespace}/definitions/{id}/versions", get(operations::versions))
+        .route("/v1/namespaces/{namespace}/definitions/{id}/backfills", get(operations::backfills_of))
         .route("/v1/occurrences", get(occurrences::list))
         .route("/v1/dead-letters", get(dead::list))
         .route("/v1/dead-letters:retry", post(dead::retry))

@@ -1,7 +1,7 @@
 //! What an entry has changed of its shard's subscriptions, and whether nodes that don't know it yet make a difference to who proposed it.
 
 use flintwheel_shard::entry::{Body, Restore};
-use flintwheel_shard::reply::{Defined, Definite, Deleted, Outcome, Restored};
+use flintwheel_shard::reply::{Concluded, Defined, Definite, Deleted, Outcome, Restored};
 use flintwheel_shard::rows::{CursorRow, Row};
 
 use super::restoring;
@@ -36,6 +36,7 @@ pub fn changes(body: &Body, outcome: &Outcome) -> Option<Vec<Change>> {
             };
             Some(items.iter().zip(results).filter_map(change).collect())
         }
+        (Body::Conclude(_), Outcome::Concluded(results)) => Some(results.iter().filter_map(concluded).collect()),
         (Body::Restore(Restore::Rows { rows, .. }), Outcome::Restored(_)) => Some(restored(rows)),
         // Who is told that it has begun may count on all nodes to take no event.
         (Body::Restore(Restore::Begin { .. }), Outcome::Restored(Restored::At { finished, .. })) => {
@@ -47,6 +48,16 @@ pub fn changes(body: &Body, outcome: &Outcome) -> Option<Vec<Change>> {
         }
         _ => None,
     }
+}
+
+/// Of a definition whose schedule is over, and that listens no more.
+fn concluded(result: &Concluded) -> Option<Change> {
+    let (number, version, namespace) = match result {
+        Concluded::Deleted { number, namespace, .. } => (*number, 0, namespace),
+        Concluded::Disabled { number, version, namespace, .. } => (*number, *version, namespace),
+        Concluded::Stale => return None,
+    };
+    Some(Change { number, version, namespace: namespace.clone(), subscriptions: Vec::new() })
 }
 
 /// What a backup brings. Told again, it changes nothing. Rows that were refused are of definitions that will never be there: what matches
@@ -82,6 +93,8 @@ mod tests {
             incarnation: 1,
             expected_version: None,
             tracking: None,
+            bounds: None,
+            calendars: None,
             request: None,
         }
     }
@@ -122,6 +135,13 @@ mod tests {
         let gone = changes(&Body::Delete(["a", "b", "c"].map(delete).into()), &Outcome::Deleted(results));
         assert_eq!(gone.map(|all| all.iter().map(|change| change.number).collect::<Vec<_>>()), Some(vec![7]));
         assert_eq!(changes(&Body::Pause(Vec::new()), &Outcome::Paused(Vec::new())), None);
+        let (namespace, id) = ("n".to_owned(), "d".to_owned());
+        let deleted = Concluded::Deleted { number: 7, namespace: namespace.clone(), id: id.clone() };
+        let disabled = Concluded::Disabled { number: 8, version: 3, namespace, id };
+        let ended = Outcome::Concluded(vec![Concluded::Stale, deleted, disabled]);
+        let ended = changes(&Body::Conclude(Vec::new()), &ended).expect("it says what events match");
+        assert_eq!(ended.iter().map(|c| (c.number, c.version)).collect::<Vec<_>>(), [(7, 0), (8, 3)]);
+        assert!(ended.iter().all(|change| change.subscriptions.is_empty()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::shared::{Place, Shared};
 /// How often it is looked who leads what, and whether this node still does.
 const LOOK: Duration = Duration::from_millis(100);
 /// The same while all replicas here sleep: none of them changes hands before it has woken. Twice within a lease, whatever one look takes.
-const LOOK_ASLEEP: Duration = Duration::from_millis(250);
+const LOOK_ASLEEP: Duration = Duration::from_millis(400);
 /// For an answer.
 const WITHIN: Duration = Duration::from_secs(1);
 /// A lease that ends before this, in microseconds, is to be renewed at once.

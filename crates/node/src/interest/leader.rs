@@ -22,6 +22,8 @@ use crate::shared::{Place, Shared};
 
 /// How long a question without news waits.
 const HOLD: Duration = Duration::from_millis(200);
+/// The same while all replicas here sleep. A lease counts from the question, so a third of one is left when the next answer has come.
+const HOLD_ASLEEP: Duration = Duration::from_millis(300);
 /// Bytes of changes and subscriptions of one answer; a lane takes four times that.
 const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 
@@ -44,7 +46,8 @@ async fn answer(shared: &Arc<Shared>, from: u64, request: &Request) -> Bytes {
     listen(shared, from, request);
     if !request.urgent {
         // Without news the lease is renewed.
-        let _ = timeout(HOLD, wait_for_news(shared, request, news)).await;
+        let hold = if shared.groups.all_asleep() { HOLD_ASLEEP } else { HOLD };
+        let _ = timeout(hold, wait_for_news(shared, request, news)).await;
     }
     confirm(shared, request.asked.iter().map(|asked| asked.shard));
     let tells = {

@@ -16,7 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use flintwheel_cluster::Meta;
 use flintwheel_raft::Groups;
-use flintwheel_shard::entry::Body;
+use flintwheel_shard::calendar_entry::CalendarStep;
+use flintwheel_shard::entry::{BackfillStep, Body};
 use flintwheel_store::{FreeSpace, free_space};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -101,8 +102,11 @@ pub fn admit(shared: &Shared, shard: u32) -> Result<(), EngineError> {
 pub fn grows(body: &Body) -> bool {
     match body {
         Body::Define(_) | Body::Trigger(_) | Body::Ingest(_) | Body::Restore(_) => true,
+        Body::Calendar(step) => matches!(step, CalendarStep::Put(_) | CalendarStep::Days { .. }),
         Body::Delete(_) | Body::Pause(_) | Body::Fire(_) | Body::Ack(_) | Body::Closed(_) => false,
+        Body::Conclude(_) | Body::Rezone(_) => false,
         Body::Dead(_) | Body::Expire(_) => false,
+        Body::Backfill(steps) => !steps.iter().all(|step| matches!(step, BackfillStep::Stop { .. })),
     }
 }
 

@@ -79,6 +79,7 @@ impl From<EngineError> for Fault {
                 passing(reason::NOT_LEADER, SHORTLY)
             }
             EngineError::Stopping | EngineError::Restoring { .. } => passing(reason::NOT_READY, LATER),
+            EngineError::Spreading { .. } => passing(reason::SPREADING, SHORTLY),
             EngineError::Busy => {
                 let message = format!("{message}; send it again after the delay");
                 Error::new(Code::ResourceExhausted, reason::BACK_PRESSURE, message).retry_after(LATER).into()
@@ -100,10 +101,15 @@ impl From<ApiError> for Fault {
         match error {
             ApiError::Invalid(violations) => violations.into(),
             ApiError::NotFound(key) => Self::new(Code::NotFound, reason::NOT_FOUND, message).about(key, Vec::new()),
+            ApiError::NoCalendar(_) => Self::new(Code::NotFound, reason::NOT_FOUND, message),
             ApiError::Conflict { key, expected, actual } => {
                 let facts = vec![("expected_version", expected.to_string()), ("actual_version", actual.to_string())];
                 Self::new(Code::Aborted, reason::VERSION_CONFLICT, message).about(key, facts)
             }
+            ApiError::NotPaused(key) => {
+                Self::new(Code::FailedPrecondition, reason::NOT_PAUSED, message).about(key, Vec::new())
+            }
+            ApiError::Refused(_) => Self::new(Code::FailedPrecondition, reason::REFUSED, message),
             ApiError::TooManyNamespaces(_) => Self::new(Code::FailedPrecondition, TOO_MANY_NAMESPACES, message),
             ApiError::Alone => Self::new(Code::Unimplemented, reason::ALONE, message),
             ApiError::Operate(OperateError::Refused(_)) => {
@@ -170,6 +176,13 @@ mod tests {
             ),
             (EngineError::Stopping.into(), Code::Unavailable, "NOT_READY", Some(LATER)),
             (EngineError::Restoring { shard: 1 }.into(), Code::Unavailable, "NOT_READY", Some(LATER)),
+            (
+                EngineError::Spreading { calendar: "ops/de".into() }.into(),
+                Code::Unavailable,
+                "SPREADING",
+                Some(SHORTLY),
+            ),
+            (ApiError::NoCalendar(key()), Code::NotFound, "NOT_FOUND", None),
             (EngineError::ShardStopped("disk".into()).into(), Code::Internal, "INTERNAL", None),
             (EngineError::Read("disk".into()).into(), Code::Internal, "INTERNAL", None),
         ] {

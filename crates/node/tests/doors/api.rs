@@ -161,8 +161,10 @@ async fn health_and_metrics_are_told_in_the_forms_that_are_asked_for() {
         "flintwheel.v1.DefinitionService",
         "flintwheel.v1.EventService",
         "flintwheel.v1.DeadLetterService",
+        "flintwheel.v1.OperationService",
         "flintwheel.v1.AdminService",
         "flintwheel.v1.BackupService",
+        "flintwheel.v1.CalendarService",
         "flintwheel.v1.ClusterService",
     ] {
         let request = HealthCheckRequest { service: service.into() };

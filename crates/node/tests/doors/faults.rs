@@ -46,7 +46,19 @@ fn bodies() -> Vec<Case> {
         ("POST", "/v1/dead-letters:drop", JSON, "{}".into(), 400, invalid, "expected value"),
         ("POST", "/v1/dead-letters:retry", JSON, "{\"ids\":[\"x\"]}".into(), 400, invalid, "such as 3-17"),
         ("POST", "/v1/definitions:batch", JSON, "{\"items\":[{}]}".into(), 400, invalid, "items[0]"),
+        ("POST", "/v1/definitions:bulk", JSON, "{\"label_selector\":\"a\"}".into(), 400, invalid, "action"),
+        ("POST", "/v1/definitions:bulk", JSON, bulk("", "{\"delete\":{}}"), 400, invalid, "label_selector"),
+        ("POST", "/v1/definitions:bulk", JSON, bulk("=", "{\"delete\":{}}"), 400, invalid, "label_selector"),
+        ("POST", "/v1/definitions:bulk", JSON, bulk("a", "{\"fly\":{}}"), 400, invalid, "fly"),
+        ("PATCH", X, JSON, "{\"changes\":[{\"value\":1}]}".into(), 400, invalid, "path"),
+        ("POST", "/v1/namespaces/default/definitions/x:rollback", JSON, "{}".into(), 400, invalid, "version"),
+        ("POST", "/v1/namespaces/default/definitions/x:backfill", JSON, "{}".into(), 400, invalid, "from"),
+        ("POST", "/v1/namespaces/default/definitions/x:stop-backfill", JSON, "{}".into(), 400, invalid, "backfill_id"),
     ]
+}
+
+fn bulk(selector: &str, action: &str) -> String {
+    format!("{{\"label_selector\":{selector:?},\"action\":{action}}}")
 }
 
 fn paths() -> Vec<Case> {

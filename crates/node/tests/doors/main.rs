@@ -5,6 +5,7 @@ mod backup;
 mod cluster;
 mod events;
 mod faults;
+mod operations;
 mod requests;
 mod streams;
 mod support;

@@ -9,8 +9,10 @@ use std::ops::RangeInclusive;
 use tonic::Status;
 
 /// Protocol versions that this program speaks: what messages and entries look like and mean. From version 2 on, entries may carry requests and groups
-/// may sleep; from 3 on, nodes say at which start of their program they are, and entries may carry rows of a backup and speak of overlapping runs.
-pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=3;
+/// may sleep; from 3 on, nodes say at which start of their program they are, and entries may carry rows of a backup and speak of overlapping runs;
+/// from 4 on, entries may bound how often a definition fires and say what becomes of it in the end, and speak of pauses that end by themselves, of
+/// backfills, of versions that are kept, and of calendars.
+pub const PROTOCOL_VERSIONS: RangeInclusive<u32> = 1..=4;
 
 /// Who this node says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! Where calendars are kept is not known here: whoever compiles a schedule or a calendar hands in a way to look one up.
 
+mod bytes;
 mod dates;
 mod ical;
 mod read;

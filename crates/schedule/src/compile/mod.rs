@@ -5,7 +5,7 @@ mod kinds;
 mod zone;
 
 use chrono::{DateTime, Utc};
-use flintwheel_model::definition::{DstPolicy, Gap, Roll, ScheduleTrigger};
+use flintwheel_model::definition::{AfterEnd, DstPolicy, Gap, Roll, ScheduleTrigger};
 use flintwheel_model::{Violation, Violations};
 
 use crate::business::Business;
@@ -49,6 +49,7 @@ impl Plan {
         let zone = compiler.zone([&named, &excluded.named]);
         let (first, last) = compiler.bounds();
         compiler.check_misfire_policy();
+        compiler.check_max_firings();
         let Some(zone) = zone else { return Err(compiler.faults) };
         for (path, cron) in named.crons() {
             if first_instant(zone, dst, FIRST_TIME, |local| cron.first_local(local)).is_none() {
@@ -82,6 +83,7 @@ impl Plan {
 
 /// What is allowed in a schedule but hardly meant; `field` is the schedule's path.
 pub fn warnings(trigger: &ScheduleTrigger, field: &str) -> Vec<Violation> {
+    let mut all = endless(trigger, field).into_iter().collect::<Vec<_>>();
     let hidden = trigger.cron.iter().enumerate().filter(|(_, line)| hides_a_weekday(line, trigger.dialect));
     let warning = |(number, line): (usize, &String)| {
         let at = line.find('#').unwrap_or_default();
@@ -90,7 +92,16 @@ pub fn warnings(trigger: &ScheduleTrigger, field: &str) -> Vec<Violation> {
             format!("{comment:?} is a comment: for the nth weekday of a month set dialect to vixie or quartz");
         Violation::new(format!("{field}.cron[{number}]"), message).at(at, line.len())
     };
-    hidden.map(warning).collect()
+    all.extend(hidden.map(warning));
+    all
+}
+
+/// What is to become of the definition never does.
+fn endless(trigger: &ScheduleTrigger, field: &str) -> Option<Violation> {
+    let asks = trigger.after_end != AfterEnd::Keep;
+    let bounded = trigger.end.is_some() || trigger.max_firings.is_some();
+    let message = "the interval goes on for ever, so nothing becomes of the definition: set end or max_firings";
+    (asks && !bounded && !trigger.interval.is_empty()).then(|| Violation::new(format!("{field}.after_end"), message))
 }
 
 fn reading(trigger: &ScheduleTrigger, seed: u64, excludes: bool) -> Reading {
@@ -191,6 +202,14 @@ impl Compiler<'_> {
         {
             let message = format!("window \"{}\" is below {SHORTEST_MISFIRE_WINDOW}", policy.window);
             self.fault("misfire_policy.window", message);
+        }
+    }
+
+    fn check_max_firings(&mut self) {
+        if self.trigger.max_firings == Some(0) {
+            let message =
+                "0 firings are none: at least 1, or leave it out; enabled: false stops a definition".to_owned();
+            self.fault("max_firings", message);
         }
     }
 

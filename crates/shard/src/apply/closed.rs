@@ -27,8 +27,7 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Clos
             keep(txn, &item);
         }
         if pauses(tracking, &item, &slot) {
-            let note = PauseNote { at, note: item.note };
-            txn.put(Table::Meta, keys::pause_note(number), note.encode());
+            m.put_pause_note(txn, number, &PauseNote { at, note: item.note, until: None });
             slot.generation += 1;
             slot.set_paused(true);
             paused.push(number);

@@ -2,6 +2,7 @@
 
 use crate::apply::decided::Decided;
 use crate::apply::{find, overlap, retire, version_of};
+use crate::calendars::UsedNames;
 use crate::codec::Encoder;
 use crate::entry::{Define, NEVER};
 use crate::keys;
@@ -36,7 +37,10 @@ fn define(
     item: Define,
     decided: &mut Decided,
 ) -> Result<Defined, ReadError> {
-    let (request, next) = (item.request, item.next);
+    let (request, mut next) = (item.request, item.next);
+    if item.calendars.as_ref().is_some_and(|uses| uses.revision != m.calendars.seen(&item.namespace)) {
+        return Ok(Defined::Outdated);
+    }
     let defined = match find(m, txn, &item.namespace, &item.id)? {
         Some((number, slot)) => configure(m, txn, at, item, number, slot)?,
         None => create(m, txn, at, item),
@@ -50,6 +54,9 @@ fn define(
         Defined::Unchanged(now) => (Change::Unchanged, now),
         refused => return Ok(refused),
     };
+    if m.courses.is_used_up(now.number) {
+        next = NEVER;
+    }
     let before = Before { change, version: now.version, next };
     m.remember(txn, at, request.as_ref(), Answer::Defined(before));
     Ok(defined)
@@ -103,6 +110,7 @@ fn configure(
         txn.delete(Table::Subscriptions, keys::subscription(&item.namespace, event_type, number));
     }
     retire(txn, at, number, actual);
+    m.calendars.give_up(txn, number)?;
     let after = version(&item, before.incarnation, before.created, at);
     Ok(Defined::Configured(put(m, txn, number, slot, after, item)))
 }
@@ -132,6 +140,13 @@ fn put(m: &mut Machine, txn: &mut Txn<'_>, number: u64, mut slot: Slot, version:
         txn.put(Table::Subscriptions, keys::subscription(&item.namespace, &event_type, number), value.finish());
     }
     m.tracks.set(txn, number, slot.lane, item.tracking);
+    m.courses.set(txn, number, item.bounds);
+    if m.courses.is_used_up(number) {
+        slot.next = NEVER;
+    }
+    if let Some(uses) = item.calendars {
+        m.calendars.take_up(txn, number, UsedNames { namespace: item.namespace, names: uses.names });
+    }
     m.put_slot(txn, number, slot);
     Definite { number, generation: slot.generation, version: slot.version }
 }

@@ -29,7 +29,7 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, expire: Expire)
     m.counters.dedupe.expire(txn, at);
     let held = held_since(m, txn)?;
     expire_account(m, txn, expire.account_before.min(held))?;
-    expire_versions(txn, expire.versions_before.min(held))
+    expire_versions(m, txn, at, Expire { versions_before: expire.versions_before.min(held), ..expire })
 }
 
 /// When the oldest chunk was decided that has a firing in the outbox, or that a dead letter may open again. It is kept, with all that came
@@ -72,13 +72,23 @@ fn first_chunk_from(state: &dyn Read, hour: u32) -> Result<Option<u64>, ReadErro
     Ok(scan::first(state, Table::Meta, (&hours.0, &hours.1), 1, first)?.pop())
 }
 
-/// Drops versions that were superseded in whole hours before.
-fn expire_versions(txn: &mut Txn<'_>, before: i64) -> Result<(), ReadError> {
-    let end = hour_of(before).to_be_bytes();
-    for key in scan::first(txn, Table::Retired, (&[], &end), VERSIONS, |key, _| Ok(key.to_vec()))? {
+/// Drops versions that were superseded in whole hours before, but for the newest ones of a definition.
+fn expire_versions(m: &Machine, txn: &mut Txn<'_>, at: i64, expire: Expire) -> Result<(), ReadError> {
+    let end = hour_of(expire.versions_before);
+    for key in scan::first(txn, Table::Retired, (&[], &end.to_be_bytes()), VERSIONS, |key, _| Ok(key.to_vec()))? {
         let (number, version) = keys::parse_retired(&key).map_err(corrupt)?;
-        txn.delete(Table::Definitions, keys::definition(number, version));
         txn.delete(Table::Retired, key);
+        if is_history(m, number, version, expire.keep) {
+            // Looked at again when as much time has gone by as until now: so nothing has to be noted when a newer version is made.
+            txn.put(Table::Retired, keys::retired(hour_of(at).max(end), number, version), Vec::new());
+        } else {
+            txn.delete(Table::Definitions, keys::definition(number, version));
+        }
     }
     Ok(())
+}
+
+/// Whether a version is among the newest ones of a definition that is there.
+fn is_history(m: &Machine, number: u64, version: u32, keep: u32) -> bool {
+    m.slots.get(number).is_some_and(|slot| slot.version.saturating_sub(version) < keep)
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::apply::decided::{Decided, Payload};
 use crate::apply::overlap::{self, Verdict};
-use crate::entry::{Decision, Fire};
+use crate::entry::{Decision, Fire, NEVER};
 use crate::kv::{ReadError, Txn};
 use crate::machine::Machine;
 use crate::occurrence::Key;
@@ -51,11 +51,14 @@ fn decide(
             let verdict = overlap::arrive(m, txn, (number, &mut slot), (key, None, Bytes::new()), decided)?;
             overlapped = matches!(verdict, Verdict::Skip(_));
         }
-        None => _ = decided.fire(m, txn, (number, &mut slot), key, Payload::None),
+        None => {
+            decided.fire(m, txn, (number, &mut slot), key, Payload::None);
+            m.courses.count(txn, number);
+        }
         Some(reason) => decided.skip(m, txn, (number, &mut slot), key, reason),
     }
     slot.last = nominal;
-    slot.next = next;
+    slot.next = if m.courses.is_used_up(number) { NEVER } else { next };
     m.put_slot(txn, number, slot);
     Ok(overlapped)
 }

@@ -1,7 +1,10 @@
 //! One entry kind, one file: each borrows the machine and writes through the transaction.
 
 pub mod ack;
+pub mod backfill;
+pub mod calendar;
 pub mod closed;
+pub mod conclude;
 pub mod dead;
 mod decided;
 pub mod define;
@@ -12,6 +15,7 @@ pub mod ingest;
 mod overlap;
 pub mod pause;
 pub mod restore;
+pub mod rezone;
 pub mod trigger;
 
 use crate::keys;

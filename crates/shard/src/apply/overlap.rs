@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use crate::apply::decided::{Decided, Payload};
+use crate::entry::NEVER;
 use crate::kv::{ReadError, Txn};
 use crate::machine::Machine;
 use crate::occurrence::{End, Key, NO_CHUNK, Reason};
@@ -119,7 +120,7 @@ pub(crate) fn change(
 
 fn candidate(track: &Track, waiting: &Waiting) -> Candidate {
     let policy = waiting.policy.unwrap_or_else(|| track.policy());
-    Candidate { policy, by_hand: matches!(waiting.key, Key::Manual(_)) }
+    Candidate { policy, by_hand: waiting.key.is_by_hand() }
 }
 
 /// Decides about what waits and what comes; says what becomes of the latter.
@@ -165,7 +166,28 @@ fn resolve(
     for (key, reason) in skipped {
         skip(m, txn, (number, slot), key, reason, decided);
     }
+    drain(m, txn, (number, slot), decided)?;
     Ok(last.unwrap_or(Verdict::Fire))
+}
+
+/// Due times that wait for a run can't fire any more when all firings are used up.
+fn drain(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    (number, slot): (u64, &mut Slot),
+    decided: &mut Decided,
+) -> Result<(), ReadError> {
+    if !m.courses.is_used_up(number) {
+        return Ok(());
+    }
+    let Some(track) = m.tracks.get(number) else { return Ok(()) };
+    let due = track.waiting().filter(|(_, waiting)| matches!(waiting.key, Key::Time { .. }));
+    let due: Vec<(u64, Key)> = due.map(|(seq, waiting)| (seq, waiting.key.clone())).collect();
+    for (seq, key) in due {
+        m.tracks.wake(txn, number, seq)?;
+        skip(m, txn, (number, slot), key, Reason::UsedUp, decided);
+    }
+    Ok(())
 }
 
 fn fire(
@@ -176,10 +198,17 @@ fn fire(
     input: Bytes,
     decided: &mut Decided,
 ) {
+    let due = matches!(key, Key::Time { .. });
+    if due && m.courses.is_used_up(number) {
+        return skip(m, txn, (number, slot), key, Reason::UsedUp, decided);
+    }
     let payload = if matches!(key, Key::Manual(_)) { Payload::Own(input) } else { Payload::None };
     let place = decided.fire(m, txn, (number, slot), key.clone(), payload);
     let run = Run { key, since: decided.at(), wish: Wish::None, place: Some(place) };
     m.tracks.open_run(txn, number, run);
+    if due && m.courses.count(txn, number) {
+        slot.next = NEVER;
+    }
 }
 
 /// Skips an occurrence because of another run of its definition, or for a reason of its own.

@@ -3,8 +3,7 @@
 use crate::apply::decided::Decided;
 use crate::apply::find;
 use crate::entry::{NEVER, Pause};
-use crate::keys;
-use crate::kv::{ReadError, Table, Txn};
+use crate::kv::{ReadError, Txn};
 use crate::machine::Machine;
 use crate::occurrence::{Key, Reason};
 use crate::query;
@@ -42,31 +41,37 @@ fn change(
     mut slot: Slot,
 ) -> Result<Pausing, ReadError> {
     if item.paused {
-        note(txn, at, item, number)?;
+        note(m, txn, at, item, number)?;
     }
     let definite = |slot: &Slot| Definite { number, generation: slot.generation, version: slot.version };
-    if slot.is_paused() == item.paused {
+    // The one whose time had come may have been ended, or made longer, since that was seen.
+    let is_another = !item.paused && item.until.is_some() && m.pauses().until(number) != item.until;
+    if slot.is_paused() == item.paused || is_another {
         return Ok(Pausing::Same(definite(&slot)));
     }
     slot.generation += 1;
     slot.set_paused(item.paused);
     if !item.paused {
-        txn.delete(Table::Meta, keys::pause_note(number));
+        m.forget_pause_note(txn, number);
         resume(m, txn, at, item, number, &mut slot);
+        // The next due time may be one of days that have changed between our leader's look at them and this entry.
+        m.calendars.look_again(txn, number)?;
     }
     m.put_slot(txn, number, slot);
     Ok(Pausing::Changed(definite(&slot)))
 }
 
-/// Since when and why. One that is paused already has been so since then; a new note replaces the old one, none does not.
-fn note(txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64) -> Result<(), ReadError> {
+/// Since when and why. One that is paused already has been so since then; a new note replaces the old one, none does not. Until when is always
+/// what was said last: whoever pauses it without an end does not want it to begin again by itself.
+fn note(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64) -> Result<(), ReadError> {
     let before = query::pause_note(txn, number)?;
     let text = match &before {
         Some(before) if item.note.is_empty() => &before.note,
         _ => &item.note,
     };
-    let note = PauseNote { at: before.as_ref().map_or(at, |before| before.at), note: text.clone() };
-    txn.put(Table::Meta, keys::pause_note(number), note.encode());
+    let since = before.as_ref().map_or(at, |before| before.at);
+    let note = PauseNote { at: since, note: text.clone(), until: item.until };
+    m.put_pause_note(txn, number, &note);
     Ok(())
 }
 
@@ -80,4 +85,7 @@ fn resume(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64
     }
     // A cursor never moves back, even if the leader's clock is behind the one that moved it.
     slot.next = slot.next.max(item.next);
+    if let Some(through) = item.wanted_through {
+        m.courses.want(txn, number, through);
+    }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::backfills::Backfill;
+use crate::calendars::Head;
 use crate::codec::{Encoder, count};
 use crate::entry::Restore;
 use crate::keys;
@@ -15,12 +17,18 @@ use crate::outbox::{Open, Payloads};
 use crate::query;
 use crate::records::{DeadLetter, Restoration};
 use crate::reply::{Applied, OutboxRef, Outcome, RestoreRefusal, Restored};
-use crate::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
+use crate::rows::{
+    BackfillRow, CalendarRow, ChunkRow, CourseRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, UsesRow,
+    VersionRow,
+};
 use crate::slots::Slot;
 
 use super::ack::REFUSED;
 use super::decided::Decided;
 use super::overlap;
+
+/// Revisions are counted up from zero: a larger one was given out by nobody, and the next one must be larger still.
+const LAST_REVISION: u64 = u64::MAX / 2;
 
 /// Why a row was refused, after "row 7 of the backup".
 type Fault = Result<(), String>;
@@ -152,6 +160,10 @@ fn put(m: &mut Machine, txn: &mut Txn<'_>, row: Row) -> Result<Fault, ReadError>
         Row::Seen(row) => put_seen(m, txn, row),
         Row::Chunk(row) => put_chunk(m, txn, row),
         Row::Track(row) => put_track(m, txn, &row),
+        Row::Course(row) => put_course(m, txn, row),
+        Row::Backfill(row) => put_backfill(m, txn, row),
+        Row::Calendar(row) => put_calendar(m, txn, row),
+        Row::Uses(row) => put_uses(m, txn, row)?,
     })
 }
 
@@ -189,7 +201,7 @@ fn put_cursor(m: &mut Machine, txn: &mut Txn<'_>, row: CursorRow) -> Result<Faul
         txn.put(Table::Subscriptions, keys::subscription(&namespace, &event_type, number), value.finish());
     }
     if let Some(note) = pause {
-        txn.put(Table::Meta, keys::pause_note(number), note.encode());
+        m.put_pause_note(txn, number, &note);
     }
     if let Some(origin) = origin {
         m.set_origin(txn, number, origin);
@@ -221,6 +233,49 @@ fn put_track(m: &mut Machine, txn: &mut Txn<'_>, row: &TrackRow) -> Fault {
         return Err(format!("is of the runs of definition {number}, which has no cursor"));
     };
     m.tracks.restore(txn, (*number, lane), (*part, *seq), value).map_err(|error| error.to_string())
+}
+
+fn put_course(m: &mut Machine, txn: &mut Txn<'_>, row: CourseRow) -> Fault {
+    let CourseRow { number, value } = row;
+    let Some(slot) = m.slots.get(number) else {
+        return Err(format!("is of the schedule of definition {number}, which has no cursor"));
+    };
+    m.courses.restore(txn, (number, slot), value)
+}
+
+fn put_backfill(m: &mut Machine, txn: &mut Txn<'_>, row: BackfillRow) -> Fault {
+    let BackfillRow { number, id, value } = row;
+    if m.slots.get(number).is_none() {
+        return Err(format!("is a backfill of definition {number}, which has no cursor"));
+    }
+    let value = Backfill::decode(&value).map_err(|error| error.to_string())?;
+    m.backfills.put(txn, number, &id, value);
+    Ok(())
+}
+
+/// No shard has its days yet: it is brought to all of them as soon as the restore is finished.
+fn put_calendar(m: &mut Machine, txn: &mut Txn<'_>, row: CalendarRow) -> Fault {
+    let CalendarRow { namespace, name, head, document } = row;
+    if m.calendars.home(&namespace, &name).is_some() {
+        return Err(format!("is calendar {namespace}/{name}, which is there already"));
+    }
+    if head.revision > LAST_REVISION {
+        return Err(format!("is calendar {namespace}/{name} of revision {}, which nobody gave out", head.revision));
+    }
+    m.calendars.raise_truth(txn, head.revision);
+    m.calendars.put_document(txn, &namespace, &name, &document);
+    m.calendars.put_home(txn, &namespace, &name, Head { pending: true, ..head });
+    Ok(())
+}
+
+fn put_uses(m: &mut Machine, txn: &mut Txn<'_>, row: UsesRow) -> Result<Fault, ReadError> {
+    let UsesRow { number, used } = row;
+    if m.slots.get(number).is_none() {
+        return Ok(Err(format!("is of the calendars of definition {number}, which has no cursor")));
+    }
+    m.calendars.give_up(txn, number)?;
+    m.calendars.take_up(txn, number, used);
+    Ok(Ok(()))
 }
 
 fn known(m: &Machine, number: u64) -> Fault {

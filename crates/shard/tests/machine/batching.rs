@@ -18,7 +18,7 @@ fn assert_same(case: &str, before: impl Fn() -> Shard, entries: &[(i64, Body)]) 
 }
 
 fn expire(before: i64) -> Body {
-    Body::Expire(Expire { account_before: before, versions_before: before })
+    Body::Expire(Expire { account_before: before, versions_before: before, keep: 0 })
 }
 
 fn fired() -> Shard {

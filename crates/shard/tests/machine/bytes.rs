@@ -1,18 +1,29 @@
 //! What stands on disk and in the log, byte for byte: `golden.txt` has one line for each kind of entry, value and key. A line that
 //! changes is a new format version, with the old one still read; it is never just edited.
 
-use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, Closed, DeadAction, Decision, Define, Delete, Expire, Fire, Ingest, Match, NEVER, Pause,
-    Request, Restore, RunEnd, Trigger,
+use flintwheel_shard::backfills::Backfill;
+use flintwheel_shard::calendar_entry::{
+    CalendarMark, CalendarStep, PutCalendar, RemoveCalendar, Retime, Retimed, Uses,
 };
+use flintwheel_shard::calendars::{Head, Leaving, Local, UsedNames};
+use flintwheel_shard::courses::{AfterEnd, Bounds, Course};
+use flintwheel_shard::entry::{
+    Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Conclude, DeadAction, Decision, Define,
+    Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Range, Request, Restore, RunEnd, Trigger,
+};
+use flintwheel_shard::keys::CalendarPart;
 use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
 use flintwheel_shard::outbox::Payloads;
 use flintwheel_shard::records::{Counters, DeadLetter, Origin, PauseNote, Restoration, Version};
 use flintwheel_shard::reply::{Before, Change};
 use flintwheel_shard::request::{Answer, Remembered};
-use flintwheel_shard::rows::{ChunkRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, VersionRow};
+use flintwheel_shard::rows::{
+    BackfillRow, CalendarRow, ChunkRow, CourseRow, CursorRow, Occurred, RetiredRow, Row, SeenRow, TrackRow, UsesRow,
+    VersionRow,
+};
 use flintwheel_shard::slots::Slot;
 use flintwheel_shard::tracks::{Policy, Run, Tracking, Waiting, Wish};
+use flintwheel_shard::zones::{Rezone, Zoned};
 use flintwheel_shard::{Entry, Table, keys};
 
 /// The committed line of this name, as bytes; none of them where there is no such line.
@@ -48,6 +59,8 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         incarnation: 0x3344,
         expected_version: Some(0x55),
         tracking: None,
+        bounds: None,
+        calendars: None,
         request: None,
     };
     let anew = Define { enabled: false, next: NEVER, subscriptions: vec![], expected_version: None, ..define.clone() };
@@ -73,12 +86,17 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         note: "note".into(),
         next: 7,
         missed: 8,
+        wanted_through: None,
+        until: None,
         request: None,
     };
     let trigger = {
         let (namespace, id, request_id) = (namespace.clone(), id.clone(), "request".into());
         Trigger { namespace, id, request_id, digest: [0xD2; 16], input: "1".into(), policy: None }
     };
+    let bounds = bounds_bodies(Define { request, ..define.clone() }, anew.clone(), pause.clone());
+    let operations = operation_bodies(&pause, request);
+    let used = Define { request, ..define.clone() };
     let overlap = overlap_bodies(Define { request, ..define.clone() }, anew.clone(), trigger.clone());
     let bodies = [
         ("define", Body::Define(vec![define.clone(), anew.clone()])),
@@ -92,7 +110,16 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         ("trigger", Body::Trigger(vec![trigger])),
         ("ack", Body::Ack(vec![Ack { lane: 3, seq: 4, ends: vec![started, refused] }])),
         ("dead", Body::Dead(vec![DeadAction { seq: 1, retry: true }, DeadAction { seq: 2, retry: false }])),
-        ("expire", Body::Expire(Expire { account_before: 10, versions_before: -11 })),
+        ("expire", Body::Expire(Expire { account_before: 10, versions_before: -11, keep: 0 })),
+    ];
+    let more = restore_bodies().into_iter().chain(overlap).chain(bounds).chain(operations);
+    let more = more.chain(calendar_bodies(used));
+    bodies.into_iter().chain(more).map(|(name, body)| (name, Entry { at: 0x0102_0304_0506, body })).collect()
+}
+
+/// The steps of a restore.
+fn restore_bodies() -> [(&'static str, Body); 4] {
+    [
         ("restore.begin", Body::Restore(Restore::Begin { backup: [0xB1; 16], skip_before: -14 })),
         ("restore.rows", {
             let rows = rows().into_iter().map(|(_, row)| row).take(6).collect();
@@ -100,9 +127,35 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         }),
         ("restore.cancel", Body::Restore(Restore::Cancel { backup: [0xB3; 16] })),
         ("restore.finish", Body::Restore(Restore::Finish { backup: [0xB4; 16], rows: 13 })),
-    ];
-    let bodies = bodies.into_iter().chain(overlap);
-    bodies.map(|(name, body)| (name, Entry { at: 0x0102_0304_0506, body })).collect()
+    ]
+}
+
+/// Those that speak of pauses that end by themselves, of backfills, and of a history that is kept.
+fn operation_bodies(pause: &Pause, request: Option<Request>) -> [(&'static str, Body); 3] {
+    let (namespace, id, backfill) = ("ns".to_owned(), "id".to_owned(), "backfill".to_owned());
+    let begin = BackfillStep::Begin(BeginBackfill {
+        namespace: namespace.clone(),
+        id: id.clone(),
+        backfill: backfill.clone(),
+        range: range(),
+        next: 5,
+        total: 6,
+    });
+    let advance = AdvanceBackfill { number: 1, backfill: backfill.clone(), version: 2, times: vec![3, 4], next: NEVER };
+    let stop = BackfillStep::Stop { namespace, id, backfill };
+    [
+        ("pause_until", Body::Pause(vec![Pause { until: Some(9), request, ..pause.clone() }, pause.clone()])),
+        ("backfill", Body::Backfill(vec![begin, BackfillStep::Advance(advance), stop])),
+        ("expire_keep", Body::Expire(Expire { account_before: 10, versions_before: -11, keep: 12 })),
+    ]
+}
+
+pub fn range() -> Range {
+    Range { from: 1, to: 2, newest_first: true, rate: 3, policy: Some(Policy::BufferAll) }
+}
+
+pub fn backfill() -> Backfill {
+    Backfill { range: range(), begun: 4, next: 5, total: 6, decided: 7, skipped: 8, ended: Some(9) }
 }
 
 /// Those that speak of runs that overlap.
@@ -116,6 +169,63 @@ fn overlap_bodies(define: Define, anew: Define, trigger: Trigger) -> [(&'static 
             Body::Trigger(vec![Trigger { policy: Some(Policy::AllowAll), ..trigger.clone() }, trigger])
         }),
         ("closed", Body::Closed(vec![closed, gone])),
+    ]
+}
+
+/// Those that speak of the end of a schedule, and of what was missed in a pause.
+fn bounds_bodies(define: Define, anew: Define, pause: Pause) -> [(&'static str, Body); 3] {
+    let tracking = Some(Tracking { policy: Policy::Skip, pause_on_failure: false, carry: true });
+    let bounds = Some(Bounds { max: Some(0x21), after_end: AfterEnd::Delete });
+    let ends = Define { bounds: Some(Bounds { max: None, after_end: AfterEnd::Disable }), ..anew.clone() };
+    [
+        ("define_bounds", Body::Define(vec![Define { tracking, bounds, ..define }, ends, anew])),
+        ("conclude", {
+            Body::Conclude(vec![Conclude { number: 1, generation: 2 }, Conclude { number: 3, generation: 4 }])
+        }),
+        ("pause_wanted", {
+            let resume = Pause { paused: false, wanted_through: Some(0x22), ..pause.clone() };
+            Body::Pause(vec![resume, pause])
+        }),
+    ]
+}
+
+pub fn course() -> Course {
+    let bounds = Some(Bounds { max: Some(1), after_end: AfterEnd::Disable });
+    Course { bounds, used: 2, disabled: true, wanted_through: Some(3) }
+}
+
+/// Those that speak of calendars.
+fn calendar_bodies(define: Define) -> Vec<(&'static str, Body)> {
+    let tracking = Some(Tracking { policy: Policy::Skip, pause_on_failure: false, carry: true });
+    let calendars = Some(Uses { revision: 15, names: vec!["a".into(), "b".into()] });
+    let plain = Define { tracking, request: None, ..define.clone() };
+    let mark = || CalendarMark { namespace: "ns".into(), name: "de".into(), revision: 16 };
+    let put = PutCalendar {
+        namespace: "ns".into(),
+        name: "de".into(),
+        document: "{}".into(),
+        refers: vec!["eu".into()],
+        touched: vec!["all".into(), "de-work".into()],
+        expected_version: Some(17),
+        truth: 18,
+        request: define.request,
+    };
+    let (namespace, name, request) = ("ns".into(), "de".into(), define.request);
+    let remove = RemoveCalendar { namespace, name, expected_version: None, truth: 19, request };
+    let item = Retimed { number: 22, generation: 23, nominal: 24, next: 25 };
+    let items = vec![item, Retimed { number: 26, next: NEVER, ..item }];
+    let step = Body::Calendar;
+    vec![
+        ("define_calendars", Body::Define(vec![Define { calendars, ..define }, plain])),
+        ("calendar.put", step(CalendarStep::Put(put))),
+        ("calendar.remove", step(CalendarStep::Remove(remove))),
+        ("calendar.keep", step(CalendarStep::Keep(mark()))),
+        ("calendar.spread", step(CalendarStep::Spread { mark: mark(), users: 20, moved: 21 })),
+        ("calendar.days", step(CalendarStep::Days { mark: mark(), days: "days".into() })),
+        ("calendar.drop", step(CalendarStep::Drop(mark()))),
+        ("rezone", Body::Rezone(Rezone { version: "2026b".into(), items: vec![item], from: 28, last: true })),
+        ("calendar.again", step(CalendarStep::Again(items.clone()))),
+        ("calendar.retime", step(CalendarStep::Retime(Retime { mark: mark(), items, from: 27, last: true }))),
     ]
 }
 
@@ -147,7 +257,38 @@ pub fn rows() -> Vec<(&'static str, Row)> {
         ("seen", Row::Seen(SeenRow { class: 1, at: 2, digest: [0xD3; 16], more: "more".into() })),
         ("chunk", Row::Chunk(chunk)),
         ("track", Row::Track(TrackRow { number: 1, part: 2, seq: 3, value: "value".into() })),
+        ("course", Row::Course(CourseRow { number: 1, value: course() })),
+        ("backfill", Row::Backfill(BackfillRow { number: 1, id: "id".into(), value: "value".into() })),
+        ("calendar", {
+            let (namespace, name, document) = ("ns".into(), "de".into(), "{}".into());
+            Row::Calendar(CalendarRow { namespace, name, head: head(), document })
+        }),
+        ("uses", Row::Uses(UsesRow { number: 1, used: used() })),
     ]
+}
+
+pub fn head() -> Head {
+    let request = Some(Request { digest: [0xD5; 16], content: [0xC3; 16], window: 9 });
+    Head {
+        version: 1,
+        revision: 2,
+        created: 3,
+        updated: 4,
+        refers: vec!["eu".into()],
+        pending: true,
+        leaving: Some(Leaving { request }),
+        users: 5,
+        moved: 6,
+        bytes: 7,
+    }
+}
+
+pub fn local() -> Local {
+    Local { revision: 1, from: 2, moved: 3, done: true }
+}
+
+pub fn used() -> UsedNames {
+    UsedNames { namespace: "ns".into(), names: vec!["a".into(), "b".into()] }
 }
 
 pub fn origin() -> Origin {
@@ -189,6 +330,11 @@ pub fn chunk() -> Chunk {
     Chunk { at: 7, records }
 }
 
+pub fn backfilled() -> Chunk {
+    let key = Key::Backfill { id: "id".into(), nominal: 4 };
+    Chunk { at: 7, records: vec![Record { number: 1, version: 2, previous: 3, key, skip: None }] }
+}
+
 pub fn ends() -> Vec<End> {
     vec![
         End::Pending,
@@ -221,7 +367,11 @@ pub fn letter() -> DeadLetter {
 }
 
 pub fn note() -> PauseNote {
-    PauseNote { at: -1, note: "note".into() }
+    PauseNote { at: -1, note: "note".into(), until: None }
+}
+
+pub fn timed_note() -> PauseNote {
+    PauseNote { until: Some(2), ..note() }
 }
 
 /// One of each answer.
@@ -280,9 +430,21 @@ fn each_stored_value_has_its_bytes() {
         ("value.run", run().encode()),
         ("value.waiting", waiting().encode(b"1")),
         ("value.overlapped", encode_ends(&[overlapped()])),
+        ("value.course", course().encode()),
+        ("value.timed_note", timed_note().encode()),
+        ("value.backfill", backfill().encode()),
+        ("value.backfilled", backfilled().encode()),
+        ("value.calendar", head().encode()),
+        ("value.local", local().encode()),
+        ("value.used", used().encode()),
+        ("value.zoned", Zoned { version: "2026b".into(), from: 1, done: true }.encode()),
     ]);
     assert_eq!(Run::decode(&golden("value.run")), Ok(run()));
+    assert_eq!(Head::decode(&golden("value.calendar")), Ok(head()));
+    assert_eq!(Local::decode(&golden("value.local")), Ok(local()));
+    assert_eq!(UsedNames::decode(&golden("value.used")), Ok(used()));
     assert_eq!(Waiting::decode(&golden("value.waiting")), Ok((waiting(), "1".into())));
+    assert_eq!(Course::decode(&golden("value.course")), Ok(course()));
     assert_eq!(decode_ends(&golden("value.overlapped")), Ok(vec![overlapped()]));
     assert_eq!(Origin::decode(&golden("value.origin")), Ok(origin()));
     assert_eq!(Restoration::decode(&golden("value.restoration")), Ok(restoration()));
@@ -294,6 +456,9 @@ fn each_stored_value_has_its_bytes() {
     assert_eq!(DeadLetter::decode(&golden("value.letter")), Ok(letter()));
     assert_eq!(PauseNote::decode(&golden("value.note")), Ok(note()));
     assert_eq!(Counters::decode(&golden("value.counters")), Ok(counters()));
+    assert_eq!(PauseNote::decode(&golden("value.timed_note")), Ok(timed_note()));
+    assert_eq!(Backfill::decode(&golden("value.backfill")), Ok(backfill()));
+    assert_eq!(Chunk::decode(&golden("value.backfilled")), Ok(backfilled()));
 }
 
 #[test]
@@ -347,6 +512,17 @@ fn each_key_has_its_bytes() {
         ("key.restoration", keys::RESTORATION.to_vec()),
         ("key.origin", keys::origin(1)),
         ("key.track", keys::track(1, 2, 3)),
+        ("key.course", keys::course(1)),
+        ("key.backfill", keys::backfill(1, "id")),
+        ("key.calendar_truth", keys::calendar_truth()),
+        ("key.calendar_head", keys::calendar(CalendarPart::Head, "ns", "de")),
+        ("key.calendar_document", keys::calendar(CalendarPart::Document, "ns", "de")),
+        ("key.calendar_seen", keys::calendar_seen("ns")),
+        ("key.calendar_local", keys::calendar(CalendarPart::Local, "ns", "de")),
+        ("key.calendar_days", keys::calendar(CalendarPart::Days, "ns", "de")),
+        ("key.calendar_use", keys::calendar_use("ns", "de", 1)),
+        ("key.calendar_names", keys::calendar_names(1)),
+        ("key.calendar_again", keys::calendar_again(1)),
     ]);
     assert_eq!(Table::ALL.map(|table| table as u8).to_vec(), (0..11).collect::<Vec<u8>>());
 }
@@ -365,7 +541,16 @@ fn keys_are_read_back() {
     assert_eq!(keys::parse_account(&keys::account_ends(7)), Ok(None));
     assert_eq!(keys::parse_origin(&keys::origin(7)), Ok(7));
     assert_eq!(keys::parse_track(&keys::track(1, 2, 3)), Ok((1, 2, 3)));
+    assert_eq!(keys::parse_course(&keys::course(7)), Ok(7));
     assert_eq!(keys::parse_miss(&keys::miss(1, 2)), Ok(2));
+    assert_eq!(keys::parse_pause_note(&keys::pause_note(7)), Ok(7));
+    assert_eq!(keys::parse_backfill(&keys::backfill(7, "id")), Ok((7, "id")));
+    assert_eq!(keys::parse_calendar(&keys::calendar(CalendarPart::Head, "ns", "de")), Ok(("ns", "de")));
+    assert_eq!(keys::parse_calendar(&keys::calendar_seen("ns")), Ok(("ns", "")));
+    for number in [0, 7, 256, u64::MAX] {
+        assert_eq!(keys::parse_calendar_use(&keys::calendar_use("ns", "de", number)), Ok(("ns", "de", number)));
+        assert_eq!(keys::parse_calendar_names(&keys::calendar_names(number)), Ok(number));
+    }
 }
 
 #[test]

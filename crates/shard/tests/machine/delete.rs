@@ -77,7 +77,7 @@ fn its_last_version_is_kept_until_it_is_expired() {
     shard.apply(delete("a"));
     let kept = |shard: &Shard| query::version(&shard.state, 0, 1).expect("reads").is_some();
     for (versions_before, expected) in [(START, true), (START + HOUR - 1, true), (START + HOUR, false)] {
-        shard.apply(Body::Expire(Expire { account_before: 0, versions_before }));
+        shard.apply(Body::Expire(Expire { account_before: 0, versions_before, keep: 0 }));
         assert_eq!(kept(&shard), expected, "expired before {versions_before}");
     }
 }

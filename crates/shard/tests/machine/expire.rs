@@ -10,7 +10,7 @@ use crate::support::*;
 
 /// Also that it is known beforehand whether there is anything to drop.
 fn expire(shard: &mut Shard, account_before: i64, versions_before: i64) {
-    let expire = Expire { account_before, versions_before };
+    let expire = Expire { account_before, versions_before, keep: 0 };
     let is_due = |shard: &Shard| shard.machine.expires(&shard.state, shard.at, expire).expect("reads");
     let kept = |shard: &Shard| Table::ALL.map(|table| shard.state.count(table));
     let (due, before) = (is_due(shard), kept(shard));
@@ -119,7 +119,7 @@ fn misses_go_with_their_chunks() {
     }
     expire(&mut shard, START + 2 * HOUR, 0);
     let left = Reason::ALL.map(|reason| query::misses(&shard.state, reason.code(), u64::MAX, 9).expect("reads").len());
-    assert_eq!((left, shard.state.count(Table::Misses)), ([0, 0, 1, 1, 1, 1, 1, 1, 1], 7));
+    assert_eq!((left, shard.state.count(Table::Misses)), ([0, 0, 1, 1, 1, 1, 1, 1, 1, 1], 8));
 }
 
 #[test]
@@ -196,4 +196,58 @@ fn a_request_id_outlives_expiry_for_its_day() {
     shard.at += 24 * HOUR - 1;
     expire_all(&mut shard);
     assert_eq!(shard.apply(again).chunks.len(), 0);
+}
+
+/// The versions of definition 0 that are kept.
+fn versions(shard: &Shard) -> Vec<u32> {
+    (1..10).filter(|version| query::version(&shard.state, 0, *version).expect("reads").is_some()).collect()
+}
+
+#[test]
+fn the_newest_versions_are_kept_however_old_they_are_and_go_with_their_definition() {
+    let documents = ["1", "2", "3", "4", "5"];
+    let mut shard = Shard::with(vec![changed(define("a"), documents[0])]);
+    for document in &documents[1..] {
+        shard.at += HOUR;
+        shard.apply(Body::Define(vec![changed(define("a"), document)]));
+    }
+    shard.at += 100 * HOUR;
+    let expire = |shard: &mut Shard, keep| {
+        let versions_before = shard.at;
+        let expire = Expire { account_before: 0, versions_before, keep };
+        shard.apply(Body::Expire(expire));
+        assert!(!shard.machine.expires(&shard.state, shard.at, expire).expect("reads"), "it is not due again at once");
+    };
+    expire(&mut shard, 3);
+    assert_eq!(versions(&shard), [3, 4, 5]);
+    shard.apply(Body::Define(vec![changed(define("a"), "6")]));
+    expire(&mut shard, 3);
+    assert_eq!(versions(&shard), [3, 4, 5, 6], "one that was superseded in this hour, or looked at, stays for now");
+    shard.at += 100 * HOUR;
+    expire(&mut shard, 3);
+    assert_eq!(versions(&shard), [4, 5, 6]);
+    shard.apply(delete("a"));
+    shard.at += 100 * HOUR;
+    expire(&mut shard, 3);
+    assert_eq!((versions(&shard), shard.state.count(Table::Retired)), (vec![], 0));
+}
+
+#[test]
+fn versions_are_listed_from_the_newest_on() {
+    let mut shard = Shard::with(vec![changed(define("a"), "1"), define("b")]);
+    for document in ["2", "3", "4"] {
+        shard.apply(Body::Define(vec![changed(define("a"), document)]));
+    }
+    let list = |before, limit| query::versions(&shard.state, 0, before, limit).expect("reads");
+    for (before, limit, expected) in [
+        (None, 10, &[4, 3, 2, 1][..]),
+        (None, 2, &[4, 3]),
+        (Some(3), 2, &[2, 1]),
+        (Some(2), 1, &[1]),
+        (Some(1), 5, &[]),
+        (None, 0, &[]),
+    ] {
+        assert_eq!(list(before, limit), expected, "{before:?} {limit}");
+    }
+    assert_eq!(query::versions(&shard.state, 1, None, 10).expect("reads"), [1]);
 }

@@ -1,8 +1,11 @@
 //! The state machine by example, by its bytes, and beside a naive model.
 
 mod ack;
+mod backfill;
 mod batching;
+mod bounds;
 mod bytes;
+mod calendars;
 mod damage;
 mod dead;
 mod define;
@@ -18,3 +21,4 @@ mod request;
 mod restore;
 mod support;
 mod trigger;
+mod zones;

@@ -61,7 +61,17 @@ impl Scene {
             "pause" | "resume" => {
                 let (namespace, id, paused) = (NAMESPACE.into(), "a".into(), word == "pause");
                 let next = self.shard.slot(0).next;
-                let pause = Pause { namespace, id, paused, note: "".into(), next, missed: 0, request: None };
+                let pause = Pause {
+                    namespace,
+                    id,
+                    paused,
+                    note: "".into(),
+                    next,
+                    missed: 0,
+                    wanted_through: None,
+                    until: None,
+                    request: None,
+                };
                 self.shard.apply(Body::Pause(vec![pause]));
             }
             "now" => {
@@ -96,6 +106,7 @@ impl Scene {
         let key = |key: &Key| match key {
             Key::Time { nominal, .. } => format!("t{}", (nominal - START) / HOUR),
             Key::Manual(request) => request.replace('r', "m"),
+            Key::Backfill { nominal, .. } => format!("b{}", (nominal - START) / HOUR),
             Key::Event(key) => key.clone(),
         };
         let track = self.shard.machine.tracks().get(0);

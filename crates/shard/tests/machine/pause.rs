@@ -12,14 +12,34 @@ use crate::support::*;
 pub fn pause(id: &str, note: &str) -> Body {
     let (namespace, id) = (NAMESPACE.into(), id.into());
     let note = note.into();
-    Body::Pause(vec![Pause { namespace, id, paused: true, note, next: NEVER, missed: 0, request: None }])
+    Body::Pause(vec![Pause {
+        namespace,
+        id,
+        paused: true,
+        note,
+        next: NEVER,
+        missed: 0,
+        wanted_through: None,
+        until: None,
+        request: None,
+    }])
 }
 
 /// Resumes a definition.
 pub fn resume(id: &str, next: i64, missed: u32) -> Body {
     let (namespace, id) = (NAMESPACE.into(), id.into());
     let note = String::new();
-    Body::Pause(vec![Pause { namespace, id, paused: false, note, next, missed, request: None }])
+    Body::Pause(vec![Pause {
+        namespace,
+        id,
+        paused: false,
+        note,
+        next,
+        missed,
+        wanted_through: None,
+        until: None,
+        request: None,
+    }])
 }
 
 fn outcome(shard: &mut Shard, body: Body) -> Pausing {
@@ -27,6 +47,68 @@ fn outcome(shard: &mut Shard, body: Body) -> Pausing {
         Outcome::Paused(results) if results.len() == 1 => results[0],
         other => panic!("not the outcome of one Pause: {other:?}"),
     }
+}
+
+/// Pauses a definition until then.
+fn pause_until(id: &str, until: i64) -> Body {
+    with_until(pause(id, "why"), until)
+}
+
+/// Resumes a definition, if its pause is to end then.
+fn resume_at(id: &str, until: i64, next: i64, missed: u32) -> Body {
+    with_until(resume(id, next, missed), until)
+}
+
+fn with_until(body: Body, until: i64) -> Body {
+    let Body::Pause(mut items) = body else { panic!("not a Pause: {body:?}") };
+    items[0].until = Some(until);
+    Body::Pause(items)
+}
+
+#[test]
+fn a_pause_with_an_end_is_found_when_that_has_come_and_ended_once() {
+    let mut shard = Shard::with(vec![due("a", START), due("b", START)]);
+    shard.apply(pause_until("a", START + 2 * HOUR));
+    shard.apply(pause_until("b", START + HOUR));
+    let ending = |shard: &Shard, at| shard.machine.pauses().ending_by(at).collect::<Vec<_>>();
+    assert_eq!(ending(&shard, START + HOUR - 1), []);
+    assert_eq!(ending(&shard, START + HOUR), [(START + HOUR, 1)]);
+    assert_eq!(ending(&shard, START + 2 * HOUR), [(START + HOUR, 1), (START + 2 * HOUR, 0)]);
+    assert_eq!(shard.machine.pauses().next(), Some(START + HOUR));
+    shard.at = START + HOUR;
+    let end = resume_at("b", START + HOUR, START + HOUR, 1);
+    assert!(matches!(outcome(&mut shard, end.clone()), Pausing::Changed(_)));
+    assert!(matches!(outcome(&mut shard, end), Pausing::Same(_)), "told again");
+    assert_eq!((shard.slot(1).next, shard.slot(1).skipped), (START + HOUR, 1));
+    assert_eq!(ending(&shard, i64::MAX), [(START + 2 * HOUR, 0)]);
+}
+
+#[test]
+fn a_pause_that_was_changed_meanwhile_is_not_ended_by_who_saw_it_before() {
+    let end = || resume_at("a", START + HOUR, START + HOUR, 1);
+    let cases = [
+        ("made longer", Some(pause_until("a", START + 2 * HOUR)), true, Some(START + 2 * HOUR)),
+        ("without an end now", Some(pause("a", "for long")), true, None),
+        ("resumed by hand", Some(resume("a", START, 0)), false, None),
+        ("as it was", None, false, None),
+    ];
+    for (case, meanwhile, paused, until) in cases {
+        let mut shard = Shard::with(vec![due("a", START)]);
+        shard.apply(pause_until("a", START + HOUR));
+        if let Some(body) = meanwhile {
+            shard.apply(body);
+        }
+        shard.apply(end());
+        assert_eq!((shard.slot(0).is_paused(), shard.machine.pauses().until(0)), (paused, until), "{case}");
+    }
+}
+
+#[test]
+fn a_deleted_definition_leaves_no_end_of_a_pause() {
+    let mut shard = Shard::with(vec![define("a")]);
+    shard.apply(pause_until("a", START + HOUR));
+    shard.apply(delete("a"));
+    assert_eq!(shard.machine.pauses().next(), None);
 }
 
 #[test]
@@ -53,9 +135,13 @@ fn the_newest_note_is_kept_while_it_is_paused() {
     shard.apply(pause("a", "why"));
     shard.at += 5;
     shard.apply(pause("a", "because"));
-    assert_eq!(note(&shard), Some(PauseNote { at: START, note: "because".into() }));
+    assert_eq!(note(&shard), Some(PauseNote { at: START, note: "because".into(), until: None }));
     shard.apply(pause("a", ""));
-    assert_eq!(note(&shard), Some(PauseNote { at: START, note: "because".into() }), "no note is not a new one");
+    assert_eq!(
+        note(&shard),
+        Some(PauseNote { at: START, note: "because".into(), until: None }),
+        "no note is not a new one"
+    );
     shard.apply(resume("a", NEVER, 0));
     assert_eq!(note(&shard), None);
 }

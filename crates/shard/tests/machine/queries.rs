@@ -58,7 +58,7 @@ fn the_chain_ends_where_older_chunks_have_been_dropped() {
         let chunk = shard.fire_next(0);
         shard.apply(ack(chunk, vec![started(0, shard.at)]));
     }
-    shard.apply(Body::Expire(Expire { account_before: START + HOUR, versions_before: 0 }));
+    shard.apply(Body::Expire(Expire { account_before: START + HOUR, versions_before: 0, keep: 0 }));
     let (found, next) = query::occurrences(&shard.state, 0, shard.slot(0).chunk, 10).expect("reads");
     assert_eq!((words(&found), next), (vec!["t:2".to_owned(), "t:1".to_owned()], NO_CHUNK));
 }

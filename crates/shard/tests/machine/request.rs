@@ -23,7 +23,8 @@ fn deleted(shard: &mut Shard, request: Option<Request>) -> Deleted {
 
 fn paused(shard: &mut Shard, paused: bool, request: Option<Request>) -> Pausing {
     let (namespace, id, note) = (NAMESPACE.into(), "a".into(), "why".into());
-    let pause = Pause { namespace, id, paused, note, next: NEVER, missed: 0, request };
+    let pause =
+        Pause { namespace, id, paused, note, next: NEVER, missed: 0, wanted_through: None, until: None, request };
     match shard.apply(Body::Pause(vec![pause])).outcome {
         Outcome::Paused(results) if results.len() == 1 => results[0],
         other => panic!("not the outcome of one Pause: {other:?}"),
@@ -173,12 +174,12 @@ fn a_request_is_forgotten_after_its_window() {
         ] {
             shard.at = START + after;
             if expires {
-                shard.apply(Body::Expire(Expire { account_before: 0, versions_before: 0 }));
+                shard.apply(Body::Expire(Expire { account_before: 0, versions_before: 0, keep: 0 }));
             }
             assert_eq!(defined(&mut shard, asked("one", "r1")), expected, "after {after} µs, expires: {expires}");
         }
         shard.at = START + 100 * HOUR;
-        shard.apply(Body::Expire(Expire { account_before: 0, versions_before: 0 }));
+        shard.apply(Body::Expire(Expire { account_before: 0, versions_before: 0, keep: 0 }));
         assert_eq!(shard.state.count(Table::Dedupe), 0);
     }
 }

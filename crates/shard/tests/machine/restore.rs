@@ -3,13 +3,18 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use flintwheel_shard::entry::{Body, Closed, Define, Delete, Entry, NEVER, Pause, Restore, RunEnd};
+use flintwheel_shard::entry::{
+    AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Define, Delete, Entry, NEVER, Pause, Range, Restore,
+    RunEnd,
+};
 use flintwheel_shard::export::export;
 use flintwheel_shard::occurrence::{End, Reason};
 use flintwheel_shard::query;
 use flintwheel_shard::records::{Origin, PauseNote};
-use flintwheel_shard::reply::{Ingested, Outcome, RestoreRefusal, Restored};
-use flintwheel_shard::rows::{ChunkRow, CursorRow, Row, SeenRow, VersionRow, decode_all, encode_all};
+use flintwheel_shard::reply::{Backfilled, Ingested, Outcome, RestoreRefusal, Restored};
+use flintwheel_shard::rows::{
+    BackfillRow, ChunkRow, CourseRow, CursorRow, Row, SeenRow, VersionRow, decode_all, encode_all,
+};
 use flintwheel_shard::tracks::{Policy, Tracking, left};
 use flintwheel_shard::{Applied, Machine, Replicated, Table, Write};
 
@@ -20,7 +25,8 @@ const BACKUP: [u8; 16] = [0xB1; 16];
 /// All that a shard can hold: a schedule that fired and was refused, one that was changed, a paused one that listens, one that was deleted with a
 /// firing under way, keys that were seen, what was skipped.
 fn lived() -> Shard {
-    let mut shard = Shard::with(vec![due("a", START), listening("b", "invoice"), define("c"), due("d", START)]);
+    let bounded = Define { bounds: bounded(3), ..due("a", START) };
+    let mut shard = Shard::with(vec![bounded, listening("b", "invoice"), define("c"), due("d", START)]);
     let fired = shard.fire_next(0);
     shard.apply(ack(fired, vec![refused(0, START + 1)]));
     shard.apply(Body::Define(vec![changed(define("c"), "{\"spec\":2}")]));
@@ -40,7 +46,17 @@ fn event(number: u64, event: u32, key: &str) -> flintwheel_shard::entry::Match {
 
 fn pause(id: &str) -> Body {
     let (namespace, id, note) = (NAMESPACE.into(), id.into(), "later".into());
-    Body::Pause(vec![Pause { namespace, id, paused: true, note, next: NEVER, missed: 0, request: None }])
+    Body::Pause(vec![Pause {
+        namespace,
+        id,
+        paused: true,
+        note,
+        next: NEVER,
+        missed: 0,
+        wanted_through: None,
+        until: None,
+        request: None,
+    }])
 }
 
 fn rows(shard: &Shard) -> Vec<Row> {
@@ -112,6 +128,55 @@ fn a_restored_shard_holds_what_the_other_one_held() {
         }
         assert_eq!(super::restore::rows(&after), rows, "and gives the same rows");
     }
+}
+
+#[test]
+fn pauses_that_end_and_backfills_come_with_the_rest() {
+    let mut before = Shard::with(vec![due("a", START), define("b")]);
+    let Body::Pause(mut pauses) = pause("a") else { panic!("a pause") };
+    pauses[0].until = Some(START + 9 * HOUR);
+    before.apply(Body::Pause(pauses));
+    let range =
+        Range { from: START - 9 * HOUR, to: START, newest_first: false, rate: 1, policy: Some(Policy::BufferAll) };
+    let step = |id: &str, backfill: &str| {
+        let (namespace, id, backfill) = (NAMESPACE.into(), id.into(), backfill.into());
+        BackfillStep::Begin(BeginBackfill { namespace, id, backfill, range, next: range.from, total: 10 })
+    };
+    let (number, version, backfill) = (0, 1, "b1".to_owned());
+    let times = vec![range.from, range.from + HOUR];
+    let advance = AdvanceBackfill { number, version, backfill, times, next: range.from + 2 * HOUR };
+    let stop = BackfillStep::Stop { namespace: NAMESPACE.into(), id: "b".into(), backfill: "b2".into() };
+    let steps = vec![step("a", "b1"), step("b", "b2"), BackfillStep::Advance(advance), stop];
+    before.apply(Body::Backfill(steps));
+    before.at = START + HOUR;
+    let rows = rows(&before);
+    for some in [1, 1000] {
+        let mut after = restored(&rows, some);
+        let (found, expected) = (View::of(&after.machine), View::of(&before.machine));
+        assert_eq!((found.pauses, found.running), (expected.pauses, expected.running));
+        assert_eq!(found.backfills, expected.backfills);
+        assert_eq!(super::restore::rows(&after), rows, "and gives the same rows");
+        let advance = |from: i64| {
+            let (number, version, backfill) = (0, 1, "b1".to_owned());
+            let step = AdvanceBackfill { number, version, backfill, times: vec![from], next: NEVER };
+            Body::Backfill(vec![BackfillStep::Advance(step)])
+        };
+        let again = after.apply(advance(range.from + HOUR)).outcome;
+        assert_eq!(again, Outcome::Backfilled(vec![Backfilled::Stale]), "it goes on where it was");
+        let on = after.apply(advance(range.from + 2 * HOUR)).outcome;
+        assert_eq!(on, Outcome::Backfilled(vec![Backfilled::Advanced { fired: 1, skipped: 0 }]));
+    }
+}
+
+#[test]
+fn a_backfill_of_nobody_is_refused() {
+    let value = crate::bytes::backfill().encode().into();
+    let row = Row::Backfill(BackfillRow { number: 0, id: "b".into(), value });
+    let mut shard = Shard::default();
+    shard.apply(begin());
+    let refused = became(shard.apply(bring(0, vec![row])));
+    let Restored::Refused(RestoreRefusal::Row { row: 0, why }) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("has no cursor"), "{why}");
 }
 
 /// Definitions whose runs are tracked: of one the sink has a run, of the other one it does not have it yet; both have more that waits, and
@@ -429,8 +494,33 @@ fn rows_travel_with_their_lengths() {
     assert_eq!(kinds(|row| matches!(row, Row::Retired(_))), 2);
     assert_eq!(kinds(|row| matches!(row, Row::Seen(_))), 4);
     assert_eq!(kinds(|row| matches!(row, Row::Chunk(_))), 4);
+    assert_eq!(kinds(|row| matches!(row, Row::Course(_))), 1);
     let notes = rows.iter().filter_map(|row| if let Row::Cursor(row) = row { row.pause.clone() } else { None });
-    assert_eq!(notes.collect::<Vec<_>>(), [PauseNote { at: START, note: "later".into() }]);
+    assert_eq!(notes.collect::<Vec<_>>(), [PauseNote { at: START, note: "later".into(), until: None }]);
+}
+
+#[test]
+fn firings_are_counted_on_after_a_restore() {
+    let mut after = restored(&rows(&lived()), 1000);
+    let left = |shard: &Shard| shard.machine.courses().get(0).and_then(|course| course.left());
+    assert_eq!(left(&after), Some(2));
+    (0..2).for_each(|_| _ = after.fire_next(0));
+    assert_eq!((left(&after), after.slot(0).next), (Some(0), NEVER));
+}
+
+#[test]
+fn a_course_of_nobody_and_a_second_one_are_refused() {
+    let course = |number| Row::Course(CourseRow { number, value: crate::bytes::course() });
+    for (rows, why) in [
+        (vec![course(0)], "is of the schedule of definition 0, which has no cursor"),
+        ([rows(&lived()), vec![course(0)]].concat(), "is a second course of definition 0"),
+    ] {
+        let mut shard = Shard::default();
+        shard.apply(begin());
+        let last = rows.len() as u64 - 1;
+        let refused = Restored::Refused(RestoreRefusal::Row { row: last, why: why.into() });
+        assert_eq!(became(shard.apply(bring(0, rows))), refused);
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use flintwheel_shard::backfills::Backfill;
+use flintwheel_shard::calendars::Calendars;
+use flintwheel_shard::courses::{AfterEnd, Bounds, Course};
 use flintwheel_shard::entry::{
     Ack, AckEnd, Body, Decision, Define, Delete, Entry, Fire, Ingest, Match, NEVER, Request, Trigger,
 };
@@ -95,6 +98,14 @@ pub struct View {
     /// Runs that the sink has, those of them that shall end, and all that is open and waits.
     pub runs: (Runs, Runs, usize, usize),
     pub run_lanes: Vec<u16>,
+    pub courses: BTreeMap<u64, Course>,
+    pub over: Vec<u64>,
+    pub backfills: Vec<(u64, String, Backfill)>,
+    /// Those that have not ended, and how many are known.
+    pub running: (Vec<(u64, String)>, usize),
+    /// Pauses that end by themselves: when, and of whom.
+    pub pauses: Vec<(i64, u64)>,
+    pub calendars: Calendars,
 }
 
 impl View {
@@ -116,6 +127,15 @@ impl View {
                 (started, tracks.wishes().collect(), tracks.open(), tracks.waiting())
             },
             run_lanes: machine.tracks().lanes().collect(),
+            courses: machine.courses().iter().map(|(number, course)| (number, *course)).collect(),
+            over: machine.courses().over_from(0).collect(),
+            backfills: machine.backfills().iter().map(|(n, id, one)| (n, id.to_owned(), one.clone())).collect(),
+            running: {
+                let running = machine.backfills().running().map(|(number, id)| (number, id.to_owned()));
+                (running.collect(), machine.backfills().len())
+            },
+            pauses: machine.pauses().ending_by(i64::MAX).collect(),
+            calendars: machine.calendars().clone(),
         }
     }
 }
@@ -228,6 +248,8 @@ pub fn define(id: &str) -> Define {
         incarnation: 7,
         expected_version: None,
         tracking: None,
+        bounds: None,
+        calendars: None,
         request: None,
     }
 }
@@ -235,6 +257,16 @@ pub fn define(id: &str) -> Define {
 /// What a definition asks for about its runs, and nothing beside the policy.
 pub fn tracked(policy: Policy) -> Option<Tracking> {
     Some(Tracking { policy, pause_on_failure: false, carry: false })
+}
+
+/// At most so many firings.
+pub fn bounded(max: u32) -> Option<Bounds> {
+    Some(Bounds { max: Some(max), after_end: AfterEnd::Keep })
+}
+
+/// What becomes of it in the end.
+pub fn ending(after_end: AfterEnd) -> Option<Bounds> {
+    Some(Bounds { max: None, after_end })
 }
 
 /// A definition that is due at this time first.
@@ -323,5 +355,6 @@ pub fn key_of(record: &Record) -> String {
         Key::Time { nominal, .. } => format!("t:{}", (nominal - START) / HOUR),
         Key::Event(key) => format!("e:{key}"),
         Key::Manual(request) => format!("m:{request}"),
+        Key::Backfill { id, nominal } => format!("b:{id}:{}", (nominal - START) / HOUR),
     }
 }

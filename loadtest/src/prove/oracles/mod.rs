@@ -3,7 +3,7 @@
 
 mod crates;
 mod python;
-mod spec;
+pub(super) mod spec;
 mod walk;
 
 use std::collections::BTreeMap;

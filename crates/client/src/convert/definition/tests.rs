@@ -54,13 +54,16 @@ fn texts() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 fn jitter() -> impl Strategy<Value = Jitter> {
-    (span(), prop_oneof![Just(JitterMode::PerFiring), Just(JitterMode::Stable)])
+    (span(), prop_oneof![Just(JitterMode::PerFiring), Just(JitterMode::Stable), Just(JitterMode::Auto)])
         .prop_map(|(window, mode)| Jitter { window, mode })
 }
 
 fn misfire() -> impl Strategy<Value = MisfirePolicy> {
     let mode = prop_oneof![Just(MisfireMode::All), Just(MisfireMode::Latest), Just(MisfireMode::None)];
-    (mode, span()).prop_map(|(mode, window)| MisfirePolicy { mode, window })
+    let pace =
+        select(vec!["50/s", "10/m", "1/15m"]).prop_map(|text| text.parse::<flintwheel_model::Pace>().expect("a pace"));
+    (mode, span(), option::of(pace), select(OnResume::ALL.to_vec()))
+        .prop_map(|(mode, window, pace, on_resume)| MisfirePolicy { mode, window, pace, on_resume })
 }
 
 fn calendar() -> impl Strategy<Value = CalendarTimes> {
@@ -129,7 +132,10 @@ fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
     let reading = (dialect(), option::of(text()), option::of(dst()), vec(exclusion(), 0..2), vec(text(), 0..2), roll());
     let rest = (option::of(jitter()), option::of(time()), option::of(time()), option::of(misfire()));
     let runs = (option::of(select(OverlapPolicy::ALL.to_vec())), any::<bool>(), any::<bool>());
-    (lists, reading, rest, runs).prop_map(|(lists, reading, (jitter, start, end, misfire_policy), runs)| {
+    let after_end = select(vec![AfterEnd::Keep, AfterEnd::Disable, AfterEnd::Delete]);
+    let ends = (option::of(any::<u32>()), after_end);
+    let all = (lists, reading, rest, runs, ends);
+    all.prop_map(|(lists, reading, (jitter, start, end, misfire_policy), runs, (max_firings, after_end))| {
         let (cron, calendar, rrule, interval, at) = lists;
         let (dialect, timezone, dst, exclude, only_on, roll) = reading;
         let (overlap_policy, pause_on_failure, carry_last_result) = runs;
@@ -152,6 +158,8 @@ fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
             overlap_policy,
             pause_on_failure,
             carry_last_result,
+            max_firings,
+            after_end,
         }
     })
 }
@@ -190,15 +198,37 @@ fn task() -> impl Strategy<Value = TaskTemplate> {
 
 fn start() -> impl Strategy<Value = StartWorkflow> {
     let timeouts = (option::of(span()), option::of(span()), option::of(span()));
-    (text(), text(), vec(json(), 0..3), btree_map(text(), json(), 0..3), timeouts).prop_map(
-        |(type_name, task_queue, input, memo, (execution_timeout, run_timeout, task_timeout))| StartWorkflow {
-            type_name,
-            task_queue,
-            input,
-            memo,
-            execution_timeout,
-            run_timeout,
-            task_timeout,
+    let values = || btree_map(text(), json(), 0..3);
+    let more = (values(), values(), option::of(retry()));
+    (text(), text(), vec(json(), 0..3), more, timeouts).prop_map(
+        |(type_name, task_queue, input, (memo, search_attributes, retry_policy), timeouts)| {
+            let (execution_timeout, run_timeout, task_timeout) = timeouts;
+            StartWorkflow {
+                type_name,
+                task_queue,
+                input,
+                memo,
+                search_attributes,
+                retry_policy,
+                execution_timeout,
+                run_timeout,
+                task_timeout,
+            }
+        },
+    )
+}
+
+fn retry() -> impl Strategy<Value = RetryPolicy> {
+    let intervals = (option::of(span()), option::of(span()));
+    (intervals, option::of(1.0..9.0f64), option::of(any::<u32>()), vec(text(), 0..3)).prop_map(
+        |((initial_interval, maximum_interval), backoff_coefficient, maximum_attempts, non_retryable_error_types)| {
+            RetryPolicy {
+                initial_interval,
+                backoff_coefficient,
+                maximum_interval,
+                maximum_attempts,
+                non_retryable_error_types,
+            }
         },
     )
 }

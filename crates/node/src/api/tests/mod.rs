@@ -1,5 +1,7 @@
 //! Asks between nodes: their form on the wire, the way that they take, and two nodes of which one has no replica.
 
+mod calendar_wire;
+mod calendars;
 mod clocks;
 mod routes;
 mod two_nodes;
@@ -24,6 +26,7 @@ use super::{Api, NodeInfo};
 use crate::clock::SystemClock;
 use crate::dispatch::{Dispatchers, Route, Routes, Sink};
 use crate::metrics::Metrics;
+use crate::paces::Paces;
 use crate::peers::{Directory, Peers};
 use crate::shared::Shared;
 
@@ -97,7 +100,8 @@ async fn stranger(directory: &Path, transport: Arc<dyn Transport>, replicas: u64
     let route = Route { sink: Sink::Null, temporal_namespace: "null".into(), task_queue: "q".into() };
     let dispatchers = Dispatchers::new("flintwheel".into(), Routes::new(route, HashMap::new()));
     let clock = Arc::new(SystemClock::default());
-    let shared = Arc::new(Shared::new(groups, peers, clock, Metrics::new(SHARDS), dispatchers));
+    let paces = Paces::new(flintwheel_model::Pace::per_second(1000), HashMap::new());
+    let shared = Arc::new(Shared::new(groups, peers, clock, Metrics::new(SHARDS), dispatchers, paces));
     let info = NodeInfo {
         cluster_id: "test".into(),
         id: ME,

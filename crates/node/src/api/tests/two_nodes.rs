@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use flintwheel_client::{
-    Applied, ApplyOptions, ApplyOutcome, DeadLetterFilter, DeadLetterSelection, ListQuery, OccurrenceQuery, Outcome,
-    PageRequest,
+    Applied, ApplyOptions, ApplyOutcome, BackfillOrder, BackfillRequest, ChangeOptions, DeadLetterFilter,
+    DeadLetterSelection, FieldChange, ListQuery, OccurrenceQuery, Outcome, PageRequest,
 };
 use flintwheel_model::definition::{OverlapPolicy, Trigger};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
@@ -26,13 +26,13 @@ use crate::error::EngineError;
 use crate::peers::Answers;
 
 /// Both nodes, and what is between them.
-struct Two {
+pub(super) struct Two {
     /// Has all shards.
     engine: Engine,
     /// Has none.
-    far: Api,
+    pub(super) far: Api,
     /// Each change is made, and its first answer lost.
-    lossy: Arc<AtomicBool>,
+    pub(super) lossy: Arc<AtomicBool>,
     /// Happens after the next change whose answer is lost, before it is asked for again.
     meanwhile: Meanwhile,
     _directory: TempDir,
@@ -41,7 +41,7 @@ struct Two {
 type Meanwhile = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
 
 impl Two {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let near = directory.path().join("near").display().to_string();
         let flags = [("data_dir", near), ("sink", "null".into()), ("shards", super::SHARDS.to_string())];
@@ -75,7 +75,7 @@ impl Two {
     }
 
     /// Where all nodes speak formats up to this one, as far as the one that leads knows.
-    async fn speaking(format: u32) -> Self {
+    pub(super) async fn speaking(format: u32) -> Self {
         let two = Self::start().await;
         two.near().shared.peers.directory().set(1, super::meta(1, format));
         two
@@ -87,17 +87,17 @@ impl Two {
         *self.meanwhile.lock() = Some(others(self.near().clone()).boxed());
     }
 
-    fn near(&self) -> &Api {
+    pub(super) fn near(&self) -> &Api {
         self.engine.api()
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         close(self.far).await;
         self.engine.close().await.expect("closes");
     }
 }
 
-fn definition(id: &str, spec: Value) -> ActivityDefinition {
+pub(super) fn definition(id: &str, spec: Value) -> ActivityDefinition {
     let mut spec = spec;
     spec["start_workflow"] =
         json!({"type": "W", "task_queue": "q", "input": [0.1, 1e-7, 12_345_678.910_111_213, {"a": [null]}]});
@@ -112,7 +112,7 @@ fn daily() -> Value {
     json!({"trigger": {"schedule": {"cron": "@daily"}}})
 }
 
-fn key(id: &str) -> DefinitionKey {
+pub(super) fn key(id: &str) -> DefinitionKey {
     DefinitionKey::new("default", id)
 }
 
@@ -262,7 +262,7 @@ async fn made_once(two: Two) {
     let conflict = far.apply(&definition("a", daily()), &expecting(1)).await;
     assert_eq!(conflict.map(drop), Err(ApiError::Conflict { key: key("a"), expected: 1, actual: 2 }));
     assert!(far.pause(&key("a"), "x", "").await.expect("paused").status.paused.is_some());
-    assert!(far.resume(&key("a"), "", "").await.expect("resumed").status.paused.is_none());
+    assert!(far.resume(&key("a"), "", None, "").await.expect("resumed").status.paused.is_none());
     assert!(!far.trigger(&key("a"), "", None, None).await.expect("fires").duplicate);
     let query =
         OccurrenceQuery { namespace: "default".into(), definition_id: "a".into(), ..OccurrenceQuery::default() };
@@ -298,7 +298,7 @@ async fn a_change_that_is_asked_again_undoes_nothing_that_others_have_done_meanw
     assert_eq!(versions(far.apply(&definition("a", daily()), &expecting(2)).await), (ApplyOutcome::Configured, 2, 3));
     assert_eq!(near.get(&key("a"), None, None).await.expect("there").status.version, 4);
 
-    two.then(|near| async move { _ = near.resume(&key("a"), "", "").await.expect("resumed") });
+    two.then(|near| async move { _ = near.resume(&key("a"), "", None, "").await.expect("resumed") });
     let paused = far.pause(&key("a"), "x", "").await.expect("paused");
     assert!(paused.changed && paused.status.paused.is_none(), "it was, and is not any more: {paused:?}");
 
@@ -326,7 +326,7 @@ async fn the_same_request_is_answered_as_before_by_any_node() {
     assert_eq!(near.get(&key("a"), None, None).await.expect("there").status.version, 2);
 
     assert!(far.pause(&key("a"), "x", "r3").await.expect("paused").changed);
-    near.resume(&key("a"), "", "r4").await.expect("resumed");
+    near.resume(&key("a"), "", None, "r4").await.expect("resumed");
     let again = near.pause(&key("a"), "x", "r3").await.expect("known");
     assert!(again.changed && again.status.paused.is_none());
     assert_eq!(far.delete(&key("a"), None, "r5", false).await, Ok(2));
@@ -382,7 +382,7 @@ async fn a_request_id_that_cannot_be_one_is_refused_by_name() {
                 .map(drop),
             api.delete(&key("a"), None, request_id, false).await.map(drop),
             api.pause(&key("a"), "", request_id).await.map(drop),
-            api.resume(&key("a"), "", request_id).await.map(drop),
+            api.resume(&key("a"), "", None, request_id).await.map(drop),
         ];
         for answer in answers {
             let Err(ApiError::Invalid(faults)) = answer else { panic!("{request_id}: {answer:?}") };
@@ -402,14 +402,14 @@ async fn a_request_id_that_cannot_be_one_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_backup_is_restored_until_all_nodes_know_how() {
     const BACKUP: &str = "01010101-0101-0101-0101-010101010101";
-    for format in [1, 2, 3] {
+    for format in [1, 2, 3, 4] {
         let two = Two::speaking(format).await;
         // The node that is asked first believes that all know how.
-        two.far.shared.peers.directory().set(2, super::meta(1, 3));
+        two.far.shared.peers.directory().set(2, super::meta(1, 4));
         let before: Vec<_> = two.near().shared.groups.iter().map(|group| group.status().applied).collect();
         let asked = two.near().begin_restore(BACKUP, None).await;
         let far = two.far.begin_restore(BACKUP, None).await;
-        if format >= 3 {
+        if format >= 4 {
             assert!(asked.is_ok() && far.is_ok(), "{asked:?} {far:?}");
             let held = two.near().apply(&definition("a", daily()), &requested("r1")).await;
             assert!(matches!(held, Err(ApiError::Engine(EngineError::Restoring { .. }))), "{held:?}");
@@ -436,7 +436,7 @@ async fn no_request_is_remembered_until_all_nodes_know_how() {
             near.apply(&definition("a", spec), &requested(request_id)).await.expect("applied");
         }
         assert!(near.pause(&key("a"), "", "r3").await.expect("paused").changed);
-        near.resume(&key("a"), "", "r4").await.expect("resumed");
+        near.resume(&key("a"), "", None, "r4").await.expect("resumed");
         near.pause(&key("a"), "", "r3").await.expect("paused, or known");
         let now = near.get(&key("a"), None, None).await.expect("there").status;
         let undone = (now.version, now.paused.is_some());
@@ -467,6 +467,133 @@ async fn no_run_is_watched_until_all_nodes_know_how() {
             let Err(ApiError::Invalid(faults)) = applied else { panic!("{applied:?}") };
             assert_eq!(faults.0[0].field, "spec.trigger.schedule.overlap_policy");
         }
+        two.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_schedule_is_bounded_or_paced_until_all_nodes_know_how() {
+    let asks = |more: Value| {
+        let mut schedule = json!({"cron": "@daily"});
+        schedule.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!({"trigger": {"schedule": schedule}})
+    };
+    for (format, known) in [(3, false), (4, true)] {
+        let two = Two::speaking(format).await;
+        let api = &two.far;
+        for (more, field) in [
+            (json!({"max_firings": 3}), "max_firings"),
+            (json!({"after_end": "delete"}), "after_end"),
+            (json!({"misfire_policy": {"pace": "1/s"}}), "misfire_policy.pace"),
+            (json!({"misfire_policy": {"on_resume": "all"}}), "misfire_policy.on_resume"),
+        ] {
+            let applied = api.apply(&definition("a", asks(more)), &ApplyOptions::default()).await;
+            assert_eq!(applied.is_ok(), known, "format {format}: {applied:?}");
+            if !known {
+                let Err(ApiError::Invalid(faults)) = applied else { panic!("{applied:?}") };
+                assert_eq!(faults.0[0].field, format!("spec.trigger.schedule.{field}"));
+            }
+        }
+        api.apply(&definition("b", daily()), &ApplyOptions::default()).await.expect("asks for nothing");
+        two.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_pause_ends_by_itself_and_nothing_is_backfilled_until_all_nodes_know_how() {
+    let until = || Some(chrono::Utc::now() + chrono::Duration::days(1));
+    let time = |text: &str| text.parse().expect("a time");
+    let days = BackfillRequest {
+        from: time("2026-01-01T00:00:00Z"),
+        to: time("2026-01-03T00:00:00Z"),
+        rate: 0,
+        order: BackfillOrder::OldestFirst,
+        overlap_policy: None,
+        backfill_id: String::new(),
+        validate_only: false,
+        allow_many: false,
+    };
+    for (format, known) in [(3, false), (4, true)] {
+        let two = Two::speaking(format).await;
+        // The node that is asked first believes that all know how.
+        two.far.shared.peers.directory().set(2, super::meta(1, 4));
+        let api = &two.far;
+        api.apply(&definition("a", daily()), &ApplyOptions::default()).await.expect("applied");
+        let paused = api.pause_until(&key("a"), "", until(), "").await;
+        let begun = api.backfill(&key("a"), &days).await;
+        for (answer, field) in [(paused.map(drop), "until"), (begun.map(drop), "backfill")] {
+            match answer {
+                Ok(()) => assert!(known, "{field} at format {format}"),
+                Err(ApiError::Invalid(faults)) => assert!(!known && faults.0[0].field == field, "{faults:?}"),
+                Err(other) => panic!("{field} at format {format}: {other}"),
+            }
+        }
+        let stands = api.get(&key("a"), None, None).await.expect("there").status.paused;
+        assert_eq!(stands.is_some_and(|paused| paused.until.is_some()), known);
+        two.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resume_whose_answer_was_lost_is_no_resume_of_what_is_not_paused() {
+    let two = Two::start().await;
+    let api = &two.far;
+    api.apply(&definition("a", daily()), &ApplyOptions::default()).await.expect("applied");
+    assert_eq!(api.resume(&key("a"), "", None, "").await.map(drop), Err(ApiError::NotPaused(key("a"))));
+    api.pause(&key("a"), "", "").await.expect("paused");
+    two.then(|_| async {});
+    assert!(api.resume(&key("a"), "", None, "").await.expect("resumed").changed);
+    assert_eq!(api.resume(&key("a"), "", None, "r1").await.map(drop), Err(ApiError::NotPaused(key("a"))));
+    assert_eq!(api.resume(&key("a"), "", None, "r1").await.map(drop), Err(ApiError::NotPaused(key("a"))), "and again");
+    two.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_or_a_rollback_whose_answer_was_lost_is_done_once() {
+    let two = Two::start().await;
+    let api = &two.far;
+    api.apply(&definition("a", daily()), &ApplyOptions::default()).await.expect("applied");
+    let zone = async || {
+        let schedule = api.get(&key("a"), None, None).await.expect("there").definition.spec.trigger.schedule;
+        schedule.and_then(|schedule| schedule.timezone)
+    };
+    // Somebody else changes another field before the second try.
+    two.then(|near| async move {
+        let label = vec![FieldChange { path: "metadata.labels.by".into(), value: Some(json!("other")) }];
+        near.update(&key("a"), &label, &ChangeOptions::default()).await.expect("changed");
+    });
+    let updated =
+        api.update(&key("a"), &change_zone("Europe/Berlin"), &ChangeOptions::default()).await.expect("changed");
+    assert_eq!((updated.old_version, updated.new_version), (1, 2));
+    assert_eq!(zone().await.as_deref(), Some("Europe/Berlin"));
+    let now = api.get(&key("a"), None, None).await.expect("there");
+    assert_eq!((now.status.version, now.definition.metadata.labels["by"].as_str()), (3, "other"));
+
+    two.then(|near| async move {
+        near.update(&key("a"), &change_zone("UTC"), &ChangeOptions::default()).await.expect("changed");
+    });
+    let back = api.rollback(&key("a"), 1, &ChangeOptions::default()).await.expect("rolled back");
+    assert_eq!((back.old_version, back.new_version), (3, 4));
+    assert_eq!(zone().await.as_deref(), Some("UTC"), "what came after stays");
+    two.close().await;
+}
+
+fn change_zone(value: &str) -> Vec<FieldChange> {
+    vec![FieldChange { path: "spec.trigger.schedule.timezone".into(), value: Some(json!(value)) }]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn due_times_that_have_passed_are_taken_up_only_where_all_nodes_know_how() {
+    for (format, known) in [(3, false), (4, true)] {
+        let two = Two::speaking(format).await;
+        let options =
+            || ApplyOptions { due_after: Some(chrono::Utc::now() - chrono::TimeDelta::hours(1)), ..requested("") };
+        let answer = two.near().apply(&definition("a", hourly()), &options()).await;
+        assert_eq!(answer.is_ok(), known, "{answer:?}");
+        if let Err(refused) = answer {
+            assert!(refused.to_string().contains("not all nodes of the cluster know it yet"), "{refused}");
+        }
+        assert!(two.near().apply(&definition("b", hourly()), &requested("")).await.is_ok());
         two.close().await;
     }
 }

@@ -3,28 +3,30 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flintwheel_client::{
-    Applied, ApplyOptions, ApplyOutcome, Counts, DeadLetter, DeadLetterFilter, DefinitionStatus, DueTime, NextTimes,
-    NodeStatus, Occurrence, OccurrenceQuery, Outcome, Paused, Rates, Switched,
+    Applied, ApplyOptions, ApplyOutcome, Backfill, BackfillBegun, BackfillOrder, BackfillQuery, BackfillRequest,
+    BackfillStopped, Backfills, Counts, DeadLetter, DeadLetterFilter, DefinitionStatus, DueTime, NextTimes, NodeStatus,
+    Occurrence, OccurrenceQuery, Outcome, Paused, Rates, Switched,
 };
+use flintwheel_model::definition::{OnResume, OverlapPolicy};
 use flintwheel_model::{DefinitionKey, Violation, Violations};
 use serde_json::{Value, json};
 
 use crate::admission::admit;
 use crate::api::ApiError;
 use crate::api::ask::{
-    Act, Applying, Ask, Chunk, Export, Kept, Look, NodePart, Packed, Part, Question, Reply, Restoration, RestoreStep,
-    Standing, Told, Waiting, read, write,
+    Act, Applying, Ask, BackfillAct, Chunk, Export, Kept, Look, NodePart, Packed, Part, Question, Reply, Restoration,
+    RestoreStep, Standing, Told, Waiting, read, write,
 };
 use crate::error::EngineError;
 use crate::exports::Begun;
 
-const DOCUMENT: &str = r#"{"apiVersion":"flintwheel.dev/v1","kind":"ActivityDefinition","metadata":{"namespace":"n","id":"i"},"spec":{"start_workflow":{"type":"W","task_queue":"q","input":[0.30000000000000004]}}}"#;
+pub(super) const DOCUMENT: &str = r#"{"apiVersion":"flintwheel.dev/v1","kind":"ActivityDefinition","metadata":{"namespace":"n","id":"i"},"spec":{"start_workflow":{"type":"W","task_queue":"q","input":[0.30000000000000004]}}}"#;
 
-fn key() -> DefinitionKey {
+pub(super) fn key() -> DefinitionKey {
     DefinitionKey::new("n", "i")
 }
 
-fn at() -> DateTime<Utc> {
+pub(super) fn at() -> DateTime<Utc> {
     "2026-11-23T08:00:00.000001Z".parse().expect("a time")
 }
 
@@ -49,10 +51,12 @@ fn status() -> DefinitionStatus {
         updated_at: at(),
         next_due: Some(at()),
         last_fired: None,
-        paused: Some(Paused { note: "x".into(), at: at() }),
+        paused: Some(Paused { note: "x".into(), at: at(), until: None }),
         counts: Counts { fired: 1, skipped: 2, failed: 3, dropped: 4 },
         armed: true,
         runs: None,
+        firings_left: Some(5),
+        over: false,
     }
 }
 
@@ -73,7 +77,7 @@ fn occurrence() -> Occurrence {
 }
 
 /// It is written so, and what is read from that is written so again.
-fn holds<T: serde::Serialize + serde::de::DeserializeOwned>(message: &T, form: &Value) {
+pub(super) fn holds<T: serde::Serialize + serde::de::DeserializeOwned>(message: &T, form: &Value) {
     let bytes = write(message).expect("fits");
     assert_eq!(serde_json::from_slice::<Value>(&bytes).expect("JSON"), *form);
     let again: T = read(&bytes).expect("is read");
@@ -129,8 +133,18 @@ fn questions_are_read_as_they_were_asked() {
             json!({"act": {"delete": {"key": named, "incarnation": 1, "expected_version": 2, "request_id": "r"}}}),
         ),
         (
-            Act::Switch { key: key(), paused: true, note: "x".into(), request_id: "r".into() }.into(),
+            {
+                let (note, request_id) = ("x".into(), "r".into());
+                Act::Switch { key: key(), paused: true, note, request_id, missed: None, until: None }.into()
+            },
             json!({"act": {"switch": {"key": named, "paused": true, "note": "x", "request_id": "r"}}}),
+        ),
+        (
+            {
+                let (note, request_id, missed) = ("x".into(), "r".into(), Some(OnResume::All));
+                Act::Switch { key: key(), paused: false, note, request_id, missed, until: None }.into()
+            },
+            json!({"act": {"switch": {"key": named, "paused": false, "note": "x", "request_id": "r", "missed": "all"}}}),
         ),
         (
             Act::Trigger { key: key(), request_id: "r".into(), input: "{\"a\":1}".into(), overlap: None }.into(),
@@ -141,12 +155,115 @@ fn questions_are_read_as_they_were_asked() {
             json!({"act": {"settle": {"letters": [1, 2], "retry": true}}}),
         ),
     ];
-    let cases = cases.into_iter().chain(backup_cases());
+    let cases = cases.into_iter().chain(backup_cases()).chain(operation_cases());
     for (ask, form) in cases {
         let question = Question::Shard { shard: 3, ask, again: true, stale: false };
         holds(&question, &json!({"shard": {"shard": 3, "ask": form, "again": true, "stale": false}}));
     }
     holds(&Question::<Ask>::Node, &json!("node"));
+}
+
+fn backfill_request() -> (BackfillRequest, Value) {
+    let request = BackfillRequest {
+        from: at(),
+        to: at(),
+        rate: 7,
+        order: BackfillOrder::NewestFirst,
+        overlap_policy: Some(OverlapPolicy::BufferAll),
+        backfill_id: "b".into(),
+        validate_only: false,
+        allow_many: true,
+    };
+    let time = "2026-11-23T08:00:00.000001Z";
+    let form = json!({"from": time, "to": time, "rate": 7, "order": "newest_first", "overlap_policy": "buffer_all",
+        "backfill_id": "b", "validate_only": false, "allow_many": true});
+    (request, form)
+}
+
+/// Of what operators do.
+fn operation_cases() -> Vec<(Ask, Value)> {
+    let named = json!({"namespace": "n", "id": "i"});
+    let (request, form) = backfill_request();
+    let query = BackfillQuery { namespace: "n".into(), definition_id: "i".into(), running: true };
+    let definition = serde_json::from_str(DOCUMENT).expect("a definition");
+    let admitted = admit(&definition).expect("valid");
+    let document = serde_json::from_slice::<Value>(&admitted.document).expect("JSON");
+    let mut applying = Applying::new(admitted, ApplyOptions::default());
+    applying.asked = Some("x".into());
+    let options = json!({"validate_only": false, "request_id": "", "expected_version": null});
+    let (note, request_id) = ("x".into(), "r".into());
+    let switch = Act::Switch { key: key(), paused: true, note, request_id, missed: None, until: Some(9) };
+    vec![
+        (
+            Look::Backfill { key: key(), request: request.clone() }.into(),
+            json!({"look": {"backfill": {"key": named, "request": form}}}),
+        ),
+        (
+            Look::Backfills(query).into(),
+            json!({"look": {"backfills": {"namespace": "n", "definition_id": "i", "running": true}}}),
+        ),
+        (
+            Look::Versions { key: key(), before: Some(3), limit: 5 }.into(),
+            json!({"look": {"versions": {"key": named, "before": 3, "limit": 5}}}),
+        ),
+        (
+            Act::Backfill { key: key(), act: BackfillAct::Begin(request) }.into(),
+            json!({"act": {"backfill": {"key": named, "act": {"begin": form}}}}),
+        ),
+        (
+            Act::Backfill { key: key(), act: BackfillAct::Stop("b".into()) }.into(),
+            json!({"act": {"backfill": {"key": named, "act": {"stop": "b"}}}}),
+        ),
+        (
+            switch.into(),
+            json!({"act": {"switch": {"key": named, "paused": true, "note": "x", "request_id": "r", "until": 9}}}),
+        ),
+        (
+            Act::Apply(vec![applying]).into(),
+            json!({"act": {"apply": [{"document": document, "options": options, "asked": "x"}]}}),
+        ),
+    ]
+}
+
+#[test]
+fn answers_about_backfills_and_versions_are_read_as_they_were_told() {
+    let backfill = Backfill {
+        definition: key(),
+        backfill_id: "b".into(),
+        from: at(),
+        to: at(),
+        rate: 7,
+        order: BackfillOrder::OldestFirst,
+        overlap_policy: None,
+        total: 1,
+        decided: 2,
+        skipped: 3,
+        next: Some(at()),
+        begun_at: Some(at()),
+        ended_at: None,
+        stopped: false,
+    };
+    let time = "2026-11-23T08:00:00.000001Z";
+    let form = json!({"namespace": "n", "id": "i", "backfill_id": "b", "from": time, "to": time, "rate": 7,
+        "order": "oldest_first", "overlap_policy": null, "total": 1, "decided": 2, "skipped": 3, "next": time,
+        "begun_at": time, "ended_at": null, "stopped": false});
+    for (told, form) in [
+        (
+            Told::BackfillBegun(BackfillBegun { backfill: backfill.clone(), repeated: true, estimated: false }),
+            json!({"backfill_begun": {"backfill": form, "repeated": true, "estimated": false}}),
+        ),
+        (
+            Told::Backfills(Backfills { items: vec![backfill.clone()], truncated: true }),
+            json!({"backfills": {"items": [form], "truncated": true}}),
+        ),
+        (
+            Told::BackfillStopped(BackfillStopped { backfill, changed: true }),
+            json!({"backfill_stopped": {"backfill": form, "changed": true}}),
+        ),
+        (Told::Versions { items: Vec::new(), next: Some(3) }, json!({"versions": {"items": [], "next": 3}})),
+    ] {
+        holds(&Reply::Told(told), &json!({"told": form}));
+    }
 }
 
 /// Of backups and restores.
@@ -221,7 +338,7 @@ fn answers_are_read_as_they_were_told() {
     };
     let shown_status = json!({"version": 3, "generation": 4, "incarnation": 9_007_199_254_740_991_u64, "created_at": time,
         "updated_at": time, "next_due": time, "last_fired": null, "paused": {"note": "x", "at": time},
-        "counts": {"fired": 1, "skipped": 2, "failed": 3, "dropped": 4}, "armed": true});
+        "counts": {"fired": 1, "skipped": 2, "failed": 3, "dropped": 4}, "armed": true, "firings_left": 5});
     let shown = json!({"namespace": "n", "id": "i", "version": 1, "firing_key": "m:1", "outcome": "fired", "reason": "",
         "detail": "", "due": time, "decided_at": time, "started_at": null, "workflow_id": "w", "count": 1});
     let kept = || Kept::new(Bytes::from_static(DOCUMENT.as_bytes()), status()).expect("a definition");
@@ -339,6 +456,11 @@ fn errors_are_read_as_they_were_told() {
         (EngineError::Restarting { shard: 1 }.into(), json!({"Engine": {"Restarting": {"shard": 1}}})),
         (EngineError::Stopping.into(), json!({"Engine": "Stopping"})),
         (EngineError::Restoring { shard: 1 }.into(), json!({"Engine": {"Restoring": {"shard": 1}}})),
+        (
+            EngineError::Spreading { calendar: "n/c".into() }.into(),
+            json!({"Engine": {"Spreading": {"calendar": "n/c"}}}),
+        ),
+        (ApiError::NoCalendar(key()), json!({"NoCalendar": {"namespace": "n", "id": "i"}})),
         (EngineError::NotLed.into(), json!({"Engine": "NotLed"})),
         (
             EngineError::NotReached { shard: 1, why: "x".into() }.into(),

@@ -16,7 +16,7 @@ async fn strangers_are_refused() {
     let admit = |node: u64| if node == 9 { Err("node 9 was removed on Monday".to_owned()) } else { Ok(()) };
     let node = Node::start_as(identity(CALLED), "127.0.0.1:0", &echo, Arc::new(admit)).await;
     let other_cluster = Identity { cluster: [0xAB; 16], ..identity(CALLER) };
-    let newer = Identity { versions: 4..=5, ..identity(CALLER) };
+    let newer = Identity { versions: 5..=6, ..identity(CALLER) };
     for (me, to, reason) in [
         (
             other_cluster,
@@ -24,7 +24,7 @@ async fn strangers_are_refused() {
             "node 2 is of cluster 30313233343536373839616263646566, the caller of cluster abababababababababababababababab",
         ),
         (identity(CALLER), 3, "this is node 2, the caller looks for node 3"),
-        (newer, CALLED, "node 2 speaks protocol versions 1..=3, node 1 speaks 4..=5: upgrade the older one"),
+        (newer, CALLED, "node 2 speaks protocol versions 1..=4, node 1 speaks 5..=6: upgrade the older one"),
         (identity(9), CALLED, "node 9 was removed on Monday"),
     ] {
         let links = Links::new(me, Handle::current(), anybody());

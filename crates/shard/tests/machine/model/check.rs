@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use flintwheel_shard::entry::{Body, Request};
+use flintwheel_shard::courses::Course;
+use flintwheel_shard::entry::{Body, NEVER, Request};
 use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence, Subscribed};
 use flintwheel_shard::reply::{Applied, Defined, Deleted, Outcome, Pausing};
@@ -10,7 +11,7 @@ use flintwheel_shard::slots::NOT_YET;
 use flintwheel_shard::tracks::left;
 use flintwheel_shard::{Entry, REFUSED, Table};
 
-use super::naive::{Happened, Model};
+use super::naive::{Definition, Happened, Model};
 use super::ops::window_of;
 use crate::support::Shard;
 
@@ -83,12 +84,36 @@ pub fn memory(model: &Model, shard: &Shard) {
         assert_eq!((slot.is_enabled(), slot.is_paused()), (definition.enabled, definition.note.is_some()), "{number}");
         assert_eq!(machine.lanes()[usize::from(slot.lane)], definition.namespace);
         counts(model, *number, [slot.fired, slot.skipped, slot.failed]);
+        let Definition { bounds, used, disabled, wanted, .. } = *definition;
+        let course = Course { bounds, used, disabled, wanted_through: wanted };
+        assert_eq!(machine.courses().get(*number).copied().unwrap_or_default(), course, "course of {number}");
+        assert_eq!(machine.conclusion(*number), definition.conclusion(), "what becomes of {number}");
     }
     let counters = machine.counters();
     assert_eq!((counters.next_number, counters.dead), (model.numbers, model.letters.len() as u64));
     assert_eq!(counters.fired_through, model.fired_through.unwrap_or(i64::MIN));
     outbox(model, shard);
     runs(model, shard);
+    by_themselves(model, shard);
+}
+
+/// What goes on without anybody: pauses that end, and backfills.
+fn by_themselves(model: &Model, shard: &Shard) {
+    let mut pauses: Vec<_> = model.definitions.iter().filter_map(|(number, d)| Some((d.until?, *number))).collect();
+    pauses.sort_unstable();
+    assert_eq!(shard.machine.pauses().ending_by(i64::MAX).collect::<Vec<_>>(), pauses);
+    assert_eq!(shard.machine.pauses().next(), pauses.first().map(|(at, _)| *at));
+    let of = |(number, d): (&u64, &Definition)| {
+        let number = *number;
+        let all = d.backfills.clone().into_iter().map(move |(id, one)| (number, id, one));
+        all.collect::<Vec<_>>()
+    };
+    let backfills: Vec<_> = model.definitions.iter().flat_map(of).collect();
+    let known = shard.machine.backfills().iter().map(|(number, id, one)| (number, id.to_owned(), one.clone()));
+    assert_eq!(known.collect::<Vec<_>>(), backfills);
+    assert_eq!(shard.machine.backfills().len(), backfills.len());
+    let running = backfills.iter().filter(|(_, _, one)| one.ended.is_none()).map(|(n, id, _)| (*n, id.as_str()));
+    assert_eq!(shard.machine.backfills().running().collect::<Vec<_>>(), running.collect::<Vec<_>>());
 }
 
 /// Which runs are open, and what waits for them.
@@ -149,6 +174,7 @@ pub fn tables(model: &Model, shard: &Shard) {
     assert_eq!(query::subscriptions(state).expect("reads"), subscriptions(model));
     for (number, definition) in &model.definitions {
         let note = query::pause_note(state, *number).expect("reads");
+        assert_eq!(note.as_ref().and_then(|note| note.until), definition.until);
         assert_eq!(note.map(|note| (note.at, note.note)), definition.note);
         let newest_first: Vec<_> = chain(model, *number);
         assert_eq!(places(&shard.occurrences(*number)), newest_first, "occurrences of {number}");
@@ -237,10 +263,21 @@ pub fn promises(model: &Model, shard: &Shard) {
             // One that waited fires when it has been remembered for a while already.
             Key::Manual(_) if happened.waited => continue,
             Key::Manual(request) => (format!("m:{request}"), 86_400_000_000),
+            Key::Backfill { id, nominal } => (format!("b:{id}:{nominal}"), i64::MAX),
         };
         if let Some(before) = fired.insert((o.what.number, key), o.decided) {
             assert!(o.decided - before >= window, "fired twice within its window: {o:?}");
         }
+    }
+}
+
+/// No definition has had more firings than its bound allows: counted from what was told, without the model's judgement.
+pub fn bounds(shard: &Shard) {
+    for (number, course) in shard.machine.courses().iter() {
+        let Some(max) = course.bounds.and_then(|bounds| bounds.max) else { continue };
+        let slot = shard.slot(number);
+        assert!(course.used < max || slot.next == NEVER, "{number} has had {} of {max}, and is due again", course.used);
+        assert!(course.used <= slot.fired, "{number} has had {} firings, and counts {}", slot.fired, course.used);
     }
 }
 

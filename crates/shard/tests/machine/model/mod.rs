@@ -1,5 +1,6 @@
 //! The machine beside the naive model: random histories must give the same replies, the same state, and hold the same promises.
 
+mod calendars;
 mod check;
 mod naive;
 mod ops;
@@ -39,6 +40,8 @@ fn tell(steps: &[Step]) -> Told {
         check::memory(&model, &shard);
         check::tables(&model, &shard);
         check::promises(&model, &shard);
+        check::bounds(&shard);
+        calendars::check(&model, &shard);
         check::requests(&mut carried_out, model.clock, &entry, &reply.outcome);
         proposed.push(entry);
         told.entries.push(bytes);

@@ -5,12 +5,18 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use flintwheel_shard::backfills::Backfill;
+use flintwheel_shard::courses::{AfterEnd, Bounds};
 use flintwheel_shard::entry::{
-    Ack, Body, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Request, Trigger,
+    Ack, AdvanceBackfill, BackfillStep, Body, Conclude, DeadAction, Decision, Define, Delete, Entry, Expire, Fire,
+    Ingest, Match, NEVER, Pause, Request, Trigger,
 };
 use flintwheel_shard::occurrence::{End, Key, Reason};
-use flintwheel_shard::reply::{Before, Change, Defined, Definite, Deleted, Ingested, Outcome, Pausing, Triggered};
+use flintwheel_shard::reply::{
+    Backfilled, Before, Change, Concluded, Defined, Definite, Deleted, Ingested, Outcome, Pausing, Triggered,
+};
 
+use super::calendars::Calendars;
 use super::runs::Runs;
 use crate::support::HOUR;
 
@@ -23,10 +29,34 @@ pub struct Definition {
     pub version: u32,
     pub enabled: bool,
     pub note: Option<(i64, String)>,
+    /// When its pause ends by itself.
+    pub until: Option<i64>,
+    pub backfills: BTreeMap<String, Backfill>,
     pub next: i64,
     pub last: Option<i64>,
     pub subscriptions: Vec<(String, Bytes)>,
     pub runs: Runs,
+    /// The calendars that it names.
+    pub uses: Vec<String>,
+    pub bounds: Option<Bounds>,
+    /// Due times that have fired since it has a bound.
+    pub used: u32,
+    /// By its own end.
+    pub disabled: bool,
+    pub wanted: Option<i64>,
+}
+
+impl Definition {
+    pub fn is_used_up(&self) -> bool {
+        self.bounds.and_then(|bounds| bounds.max).is_some_and(|max| self.used >= max)
+    }
+
+    /// What is to become of it now.
+    pub fn conclusion(&self) -> Option<AfterEnd> {
+        let over = self.enabled && self.next == NEVER && self.note.is_none() && self.runs.are_none();
+        let after_end = self.bounds.map(|bounds| bounds.after_end).filter(|after_end| *after_end != AfterEnd::Keep);
+        after_end.filter(|_| over)
+    }
 }
 
 /// A version that has been made, and is still kept.
@@ -87,6 +117,7 @@ pub struct Model {
     pub happened: Vec<Happened>,
     /// Dead letters: sequence, and which occurrence.
     pub letters: BTreeMap<u64, usize>,
+    pub calendars: Calendars,
     pub numbers: u64,
     pub buried: u64,
     /// By the entry that is applied.
@@ -107,6 +138,14 @@ impl Model {
     /// What the proposer must be told.
     pub fn apply(&mut self, entry: &Entry) -> Outcome {
         self.clock = self.clock.max(entry.at);
+        let outcome = self.apply_body(entry);
+        for definition in self.definitions.values_mut() {
+            definition.wanted = definition.wanted.filter(|through| definition.next <= *through);
+        }
+        outcome
+    }
+
+    fn apply_body(&mut self, entry: &Entry) -> Outcome {
         match &entry.body {
             Body::Define(items) => Outcome::Defined(items.iter().map(|item| self.define_once(item)).collect()),
             Body::Delete(items) => Outcome::Deleted(items.iter().map(|item| self.delete_once(item)).collect()),
@@ -117,6 +156,7 @@ impl Model {
             }
             Body::Trigger(items) => Outcome::Triggered(items.iter().map(|item| self.trigger(item)).collect()),
             Body::Closed(items) => self.closed(items),
+            Body::Conclude(items) => Outcome::Concluded(items.iter().map(|item| self.conclude(*item)).collect()),
             Body::Ack(items) => {
                 items.iter().for_each(|item| self.ack(item));
                 Outcome::Done
@@ -126,6 +166,9 @@ impl Model {
                 self.expire(expire);
                 Outcome::Done
             }
+            Body::Backfill(steps) => Outcome::Backfilled(steps.iter().map(|step| self.backfill(step)).collect()),
+            Body::Calendar(step) => Outcome::Calendar(self.calendar(step)),
+            Body::Rezone(_) => unreachable!("no operation makes one: see the examples"),
             Body::Restore(_) => panic!("the model restores nothing: restores have tests of their own"),
         }
     }
@@ -160,8 +203,9 @@ impl Model {
             };
         }
         let told = self.define(item);
-        if matches!(told, Defined::Created(_) | Defined::Configured(_) | Defined::Unchanged(_)) {
-            let next = if item.enabled { item.next } else { NEVER };
+        if let Defined::Created(now) | Defined::Configured(now) | Defined::Unchanged(now) = told {
+            let used_up = self.definitions[&now.number].is_used_up();
+            let next = if item.enabled && !used_up { item.next } else { NEVER };
             self.carried_out(item.request, Told::Defined(told, next));
         }
         told
@@ -200,18 +244,22 @@ impl Model {
     }
 
     /// What was carried out under the request's id, within its window.
-    fn done_before(&self, request: Option<Request>) -> Option<Done> {
+    pub fn done_before(&self, request: Option<Request>) -> Option<Done> {
         let request = request?;
         let window = i64::from(request.window) * 1_000_000;
         let mut same_id = self.done.iter().filter(|done| done.request.digest == request.digest);
         same_id.rfind(|done| self.clock - done.at < window).cloned()
     }
 
-    fn carried_out(&mut self, request: Option<Request>, answer: Told) {
+    pub fn carried_out(&mut self, request: Option<Request>, answer: Told) {
         self.done.extend(request.map(|request| Done { at: self.clock, request, answer }));
     }
 
     fn define(&mut self, item: &Define) -> Defined {
+        let seen = self.calendars.seen.get(&item.namespace).copied().unwrap_or(0);
+        if item.calendars.as_ref().is_some_and(|uses| uses.revision != seen) {
+            return Defined::Outdated;
+        }
         let known = self.number(&item.namespace, &item.id);
         let actual = known.map_or(0, |number| self.definitions[&number].version);
         if item.expected_version.is_some_and(|expected| expected != actual) {
@@ -247,10 +295,17 @@ impl Model {
             version: 0,
             enabled: false,
             note: None,
+            until: None,
+            backfills: BTreeMap::new(),
             next,
             last: None,
             subscriptions: Vec::new(),
             runs: Runs::default(),
+            bounds: None,
+            used: 0,
+            disabled: false,
+            wanted: None,
+            uses: Vec::new(),
         };
         self.definitions.insert(number, definition);
         self.configure(number, item, next, item.incarnation, self.clock);
@@ -263,6 +318,15 @@ impl Model {
         definition.enabled = item.enabled;
         definition.next = next;
         definition.runs.ask(item.tracking);
+        let counts = |bounds: Option<Bounds>| bounds.is_some_and(|bounds| bounds.max.is_some());
+        definition.used = if counts(definition.bounds) && counts(item.bounds) { definition.used } else { 0 };
+        definition.bounds = item.bounds;
+        (definition.disabled, definition.wanted) = (false, None);
+        if definition.is_used_up() {
+            definition.next = NEVER;
+        }
+        self.calendars.again.remove(&number);
+        definition.uses = item.calendars.as_ref().map_or(Vec::new(), |uses| uses.names.clone());
         definition.subscriptions = if item.enabled { item.subscriptions.clone() } else { Vec::new() };
         let made = Made { document: item.document.clone(), incarnation, created, retired: None };
         self.made.insert((number, definition.version), made);
@@ -283,6 +347,7 @@ impl Model {
             self.happen(number, waiting.key, Some(Reason::Deleted), None);
         }
         self.definitions.remove(&number);
+        self.calendars.again.remove(&number);
         Deleted::Gone { number, version }
     }
 
@@ -294,21 +359,65 @@ impl Model {
         if item.paused {
             let (since, before) = definition.note.clone().unwrap_or((clock, String::new()));
             definition.note = Some((since, if item.note.is_empty() { before } else { item.note.clone() }));
+            definition.until = item.until;
         }
-        if was_paused == item.paused {
+        let meant = item.paused || item.until.is_none() || item.until == definition.until;
+        if was_paused == item.paused || !meant {
             return Pausing::Same(self.definite(number));
         }
         definition.generation += 1;
         if !item.paused {
-            definition.note = None;
+            (definition.note, definition.until) = (None, None);
             let missed_from = definition.next;
             definition.next = definition.next.max(item.next);
+            definition.wanted = item.wanted_through.or(definition.wanted);
+            if !definition.uses.is_empty() {
+                self.calendars.again.insert(number);
+            }
             if item.missed > 0 && missed_from != NEVER {
                 let key = Key::Time { nominal: missed_from, due: missed_from, count: item.missed };
                 self.happen(number, key, Some(Reason::Paused), None);
             }
         }
         Pausing::Changed(self.definite(number))
+    }
+
+    /// A due time fires.
+    pub fn count(&mut self, number: u64) {
+        let definition = self.definitions.get_mut(&number).expect("exists");
+        if definition.bounds.is_some_and(|bounds| bounds.max.is_some()) {
+            definition.used += 1;
+        }
+        if definition.is_used_up() {
+            definition.next = NEVER;
+        }
+    }
+
+    pub fn is_used_up(&self, number: u64) -> bool {
+        self.definitions[&number].is_used_up()
+    }
+
+    fn conclude(&mut self, item: Conclude) -> Concluded {
+        let number = item.number;
+        let Some(definition) = self.definitions.get_mut(&number) else { return Concluded::Stale };
+        if definition.generation != item.generation {
+            return Concluded::Stale;
+        }
+        let (namespace, id, version) = (definition.namespace.clone(), definition.id.clone(), definition.version);
+        match definition.conclusion() {
+            Some(AfterEnd::Disable) => {
+                definition.generation += 1;
+                (definition.enabled, definition.disabled) = (false, true);
+                definition.subscriptions.clear();
+                Concluded::Disabled { number, version, namespace, id }
+            }
+            Some(AfterEnd::Delete) => {
+                self.definitions.remove(&number);
+                self.made.get_mut(&(number, version)).expect("is kept").retired = Some(self.clock);
+                Concluded::Deleted { number, namespace, id }
+            }
+            Some(AfterEnd::Keep) | None => Concluded::Stale,
+        }
     }
 
     fn fire(&mut self, fire: &Fire) -> Outcome {
@@ -441,7 +550,82 @@ impl Model {
         for happened in &mut self.happened {
             happened.dropped |= hour(happened.decided) < hour(expire.account_before.min(held));
         }
-        let before = hour(expire.versions_before.min(held));
-        self.made.retain(|_, made| made.retired.is_none_or(|at| hour(at) >= before));
+        let (before, at) = (expire.versions_before.min(held), self.clock);
+        let newest: BTreeMap<u64, u32> = self.definitions.iter().map(|(number, d)| (*number, d.version)).collect();
+        self.made.retain(|(number, version), made| {
+            if made.retired.is_none_or(|at| hour(at) >= hour(before)) {
+                return true;
+            }
+            // One that stays is looked at again as if it had been superseded just now.
+            made.retired = Some(at.max(before));
+            newest.get(number).is_some_and(|newest| newest - version < expire.keep)
+        });
+    }
+
+    fn backfill(&mut self, step: &BackfillStep) -> Backfilled {
+        match step {
+            BackfillStep::Begin(item) => {
+                let Some(number) = self.number(&item.namespace, &item.id) else { return Backfilled::NotFound };
+                let known = &mut self.definitions.get_mut(&number).expect("exists").backfills;
+                if let Some(known) = known.get(&item.backfill) {
+                    let (mut one, mut other) = (known.range, item.range);
+                    (one.rate, other.rate) = (0, 0);
+                    return if one == other { Backfilled::Repeated } else { Backfilled::Reused };
+                }
+                let ended = (item.next == NEVER).then_some(self.clock);
+                let (range, begun, next, total) = (item.range, self.clock, item.next, item.total);
+                let begun = Backfill { range, begun, next, total, decided: 0, skipped: 0, ended };
+                known.insert(item.backfill.clone(), begun);
+                Backfilled::Begun
+            }
+            BackfillStep::Stop { namespace, id, backfill } => {
+                let Some(number) = self.number(namespace, id) else { return Backfilled::NotFound };
+                let clock = self.clock;
+                match self.definitions.get_mut(&number).expect("exists").backfills.get_mut(backfill) {
+                    None => Backfilled::NoBackfill,
+                    Some(Backfill { ended: Some(_), .. }) => Backfilled::Ended,
+                    Some(running) => {
+                        running.ended = Some(clock);
+                        Backfilled::Stopped
+                    }
+                }
+            }
+            BackfillStep::Advance(item) => self.advance(item).unwrap_or(Backfilled::Stale),
+        }
+    }
+
+    fn advance(&mut self, item: &AdvanceBackfill) -> Option<Backfilled> {
+        let definition = self.definitions.get(&item.number).filter(|d| d.version == item.version)?;
+        let known = definition.backfills.get(&item.backfill).filter(|known| known.ended.is_none())?;
+        let (range, mut position) = (known.range, known.next);
+        // All of it in one direction, as if time ran that way.
+        let on = |time: i64| if range.newest_first { -time } else { time };
+        let inside = |time: i64| range.from <= time && time <= range.to;
+        let mut first = true;
+        for time in &item.times {
+            let goes_on = if first { on(*time) >= on(position) } else { on(*time) > on(position) };
+            (first, position) = (false, *time);
+            if !goes_on || !inside(*time) {
+                return None;
+            }
+        }
+        if item.next != NEVER && (!inside(item.next) || on(item.next) <= on(position)) {
+            return None;
+        }
+        let (mut fired, mut skipped) = (0, 0);
+        for nominal in &item.times {
+            let key = Key::Backfill { id: item.backfill.clone(), nominal: *nominal };
+            match self.come(item.number, key, range.policy, None) {
+                Came::Fires | Came::Waits => fired += 1,
+                Came::Skipped => skipped += 1,
+            }
+        }
+        let clock = self.clock;
+        let known = self.definitions.get_mut(&item.number)?.backfills.get_mut(&item.backfill)?;
+        known.next = item.next;
+        known.decided += u64::from(fired + skipped);
+        known.skipped += u64::from(skipped);
+        known.ended = (item.next == NEVER).then_some(clock);
+        Some(Backfilled::Advanced { fired, skipped })
     }
 }

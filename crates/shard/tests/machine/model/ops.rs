@@ -2,9 +2,10 @@
 //! most of what is proposed hits something, and a failing history shrinks to a short one.
 
 use bytes::Bytes;
+use flintwheel_shard::courses::{AfterEnd, Bounds};
 use flintwheel_shard::entry::{
-    Ack, AckEnd, Body, Closed, DeadAction, Decision, Define, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause,
-    Request, RunEnd, Trigger,
+    Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Conclude, DeadAction, Decision, Define,
+    Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Range, Request, RunEnd, Trigger,
 };
 use flintwheel_shard::occurrence::Reason;
 use flintwheel_shard::tracks::{Policy, Tracking};
@@ -13,8 +14,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::naive::{Happened, Model};
-use crate::support::{HOUR, SECOND, digest};
+use super::calendars::{self, CalendarOp};
+use super::naive::{Definition, Happened, Model};
+use crate::support::{HOUR, SECOND, START, digest};
 
 /// One step: the clock moves, and something is proposed.
 #[derive(Clone, Debug)]
@@ -33,8 +35,15 @@ pub enum Op {
         paused: bool,
         missed: u32,
         later: i64,
+        /// On pause: how much later it ends; on resume: whether the pause is meant that ends when this one does.
+        until: Option<i64>,
         request: Option<u8>,
+        /// Whether what was missed is wanted.
+        wanted: bool,
     },
+    /// Definitions that may be over, and whether their generation is right.
+    Conclude(Vec<(Index, bool)>),
+    Backfill(Vec<BackfillOp>),
     Fire(Vec<FireOp>),
     Ingest(Vec<MatchOp>),
     Trigger(Vec<(u8, u8, Option<Policy>)>),
@@ -45,11 +54,31 @@ pub enum Op {
     Expire {
         account: i64,
         versions: i64,
+        keep: u32,
     },
+    Calendar(CalendarOp),
     /// An entry of before, proposed again as it was.
     Again(Index),
     /// The requests of an entry of before, tried again by a leader who looks at another clock.
     Retry(Index),
+}
+
+/// A step of one of few backfills, each of ten hours with a due time in each.
+#[derive(Clone, Debug)]
+pub enum BackfillOp {
+    Begin { name: u8, backfill: u8, newest_first: bool, policy: Option<Policy>, empty: bool },
+    Advance { pick: Index, take: usize, flaw: Option<AdvanceFlaw> },
+    Stop { name: u8, backfill: u8 },
+}
+
+/// What makes a step stale.
+#[derive(Clone, Copy, Debug)]
+pub enum AdvanceFlaw {
+    Version,
+    Repeated,
+    Order,
+    Beyond,
+    Unknown,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +90,9 @@ pub struct DefineOp {
     expected: Option<u32>,
     request: Option<u8>,
     tracking: Option<Tracking>,
+    bounds: Option<Bounds>,
+    /// Which calendars it names, and whether they are those of before.
+    uses: (u8, bool),
 }
 
 #[derive(Clone, Debug)]
@@ -113,11 +145,13 @@ pub fn history() -> impl Strategy<Value = Vec<Step>> {
 fn op() -> impl Strategy<Value = Op> {
     let later = select(vec![-HOUR, 0, 1, HOUR, 3 * HOUR]);
     let ago = select(vec![-HOUR, 0, HOUR, 3 * HOUR, 30 * HOUR]);
+    let until = option::weighted(0.4, select(vec![SECOND, HOUR]));
     prop_oneof![
         4 => vec(define(), 1..4).prop_map(Op::Define),
         2 => vec(delete(), 1..3).prop_map(Op::Delete),
-        2 => (0_u8..NAMES, any::<bool>(), 0_u32..4, later, request())
-            .prop_map(|(name, paused, missed, later, request)| Op::Pause { name, paused, missed, later, request }),
+        2 => pause(later, until),
+        3 => vec((any::<Index>(), prop::bool::weighted(0.9)), 1..4).prop_map(Op::Conclude),
+        5 => vec(backfill(), 1..4).prop_map(Op::Backfill),
         6 => vec(fire(), 1..6).prop_map(Op::Fire),
         6 => vec(matched(), 1..6).prop_map(Op::Ingest),
         3 => vec((0_u8..NAMES, 0_u8..3, option::weighted(0.2, select(Policy::ALL.to_vec()))), 1..4)
@@ -125,17 +159,55 @@ fn op() -> impl Strategy<Value = Op> {
         5 => vec((any::<Index>(), select(ENDS.to_vec()), prop::bool::weighted(0.1)), 1..4).prop_map(Op::Closed),
         6 => vec(ack(), 1..8).prop_map(Op::Ack),
         2 => vec((any::<Index>(), any::<bool>()), 1..4).prop_map(Op::Dead),
-        2 => (ago.clone(), ago).prop_map(|(account, versions)| Op::Expire { account, versions }),
+        2 => (ago.clone(), ago, 0_u32..3)
+            .prop_map(|(account, versions, keep)| Op::Expire { account, versions, keep }),
+        8 => calendars::op().prop_map(Op::Calendar),
         2 => any::<Index>().prop_map(Op::Again),
         3 => any::<Index>().prop_map(Op::Retry),
+    ]
+}
+
+fn pause(later: impl Strategy<Value = i64>, until: impl Strategy<Value = Option<i64>>) -> impl Strategy<Value = Op> {
+    let of = (0_u8..NAMES, any::<bool>(), 0_u32..4, later, until, request(), prop::bool::weighted(0.3));
+    of.prop_map(|(name, paused, missed, later, until, request, wanted)| Op::Pause {
+        name,
+        paused,
+        missed,
+        later,
+        until,
+        request,
+        wanted: wanted && !paused,
+    })
+}
+
+fn backfill() -> impl Strategy<Value = BackfillOp> {
+    let policy = option::weighted(0.5, select(Policy::ALL.to_vec()));
+    let flaws = vec![
+        AdvanceFlaw::Version,
+        AdvanceFlaw::Repeated,
+        AdvanceFlaw::Order,
+        AdvanceFlaw::Beyond,
+        AdvanceFlaw::Unknown,
+    ];
+    let flaw = option::weighted(0.3, select(flaws));
+    prop_oneof![
+        2 => (0_u8..NAMES, 0_u8..3, any::<bool>(), policy, prop::bool::weighted(0.1)).prop_map(
+            |(name, backfill, newest_first, policy, empty)| {
+                BackfillOp::Begin { name, backfill, newest_first, policy, empty }
+            }
+        ),
+        5 => (any::<Index>(), 0_usize..5, flaw)
+            .prop_map(|(pick, take, flaw)| BackfillOp::Advance { pick, take, flaw }),
+        1 => (0_u8..NAMES, 0_u8..3).prop_map(|(name, backfill)| BackfillOp::Stop { name, backfill }),
     ]
 }
 
 fn define() -> impl Strategy<Value = DefineOp> {
     let next = option::weighted(0.7, select(vec![-HOUR, 0, 1, HOUR]));
     let expected = option::weighted(0.2, 0_u32..3);
-    (0_u8..NAMES, 0_u8..4, prop::bool::weighted(0.8), next, expected, request(), tracking()).prop_map(
-        |(name, document, enabled, next, expected, request, tracking)| DefineOp {
+    let uses = (select(vec![0_u8, 0, 1, 2, 3]), prop::bool::weighted(0.1));
+    (0_u8..NAMES, 0_u8..4, prop::bool::weighted(0.8), next, expected, request(), tracking(), (bounds(), uses)).prop_map(
+        |(name, document, enabled, next, expected, request, tracking, (bounds, uses))| DefineOp {
             name,
             document,
             enabled,
@@ -143,8 +215,15 @@ fn define() -> impl Strategy<Value = DefineOp> {
             expected,
             request,
             tracking,
+            bounds,
+            uses,
         },
     )
+}
+
+fn bounds() -> impl Strategy<Value = Option<Bounds>> {
+    let asks = (option::weighted(0.7, 1_u32..4), select(AfterEnd::ALL.to_vec()));
+    option::weighted(0.6, asks.prop_map(|(max, after_end)| Bounds { max, after_end }))
 }
 
 fn tracking() -> impl Strategy<Value = Option<Tracking>> {
@@ -240,15 +319,20 @@ impl Op {
         let body = match self {
             Self::Define(items) => {
                 let numbered = items.iter().enumerate();
-                Body::Define(numbered.map(|(index, item)| item.define(at, before.len() * 10 + index)).collect())
+                Body::Define(numbered.map(|(index, item)| item.define(at, before.len() * 10 + index, model)).collect())
             }
             Self::Delete(items) => Body::Delete(items.iter().map(|item| item.delete(model)).collect()),
-            Self::Pause { name: n, paused, missed, later, request } => {
+            Self::Pause { name: n, paused, missed, later, until, request, wanted } => {
                 let ((namespace, id), note) = (name(*n), format!("note {}", before.len()));
                 let request = asked(*n, *request, [b'p', u8::from(*paused), 0]);
+                let meant = model.number(&namespace, &id).and_then(|number| model.definitions[&number].until);
+                let until = until.map(|later| if *paused { at + later } else { meant.unwrap_or(at) });
                 let (paused, next, missed) = (*paused, at + later, *missed);
-                Body::Pause(vec![Pause { namespace, id, paused, note, next, missed, request }])
+                let wanted_through = wanted.then_some(at);
+                Body::Pause(vec![Pause { namespace, id, paused, note, next, missed, wanted_through, until, request }])
             }
+            Self::Conclude(items) => Body::Conclude(items.iter().map(|item| conclude(item, model)).collect()),
+            Self::Backfill(items) => Body::Backfill(items.iter().map(|item| item.step(model)).collect()),
             Self::Fire(items) => Body::Fire(Fire { through: at, decisions: decisions(items, at, model) }),
             Self::Ingest(items) => Body::Ingest(Ingest {
                 events: (0..EVENTS).map(|event| Bytes::from(format!("event {event} of {}", before.len()))).collect(),
@@ -260,9 +344,10 @@ impl Op {
             Self::Closed(items) => Body::Closed(items.iter().map(|item| closed(item, model, before.len())).collect()),
             Self::Ack(items) => Body::Ack(items.iter().filter_map(|item| item.ack(at, model)).collect()),
             Self::Dead(items) => Body::Dead(items.iter().map(|(pick, retry)| dead(pick, *retry, model)).collect()),
-            Self::Expire { account, versions } => {
-                Body::Expire(Expire { account_before: at - account, versions_before: at - versions })
+            Self::Expire { account, versions, keep } => {
+                Body::Expire(Expire { account_before: at - account, versions_before: at - versions, keep: *keep })
             }
+            Self::Calendar(op) => Body::Calendar(op.step(at, model)?),
             Self::Again(pick) => return (!before.is_empty()).then(|| pick.get(before).clone()),
             Self::Retry(pick) => retry(pick, at, before)?,
         };
@@ -270,21 +355,75 @@ impl Op {
     }
 }
 
+impl BackfillOp {
+    fn step(&self, model: &Model) -> BackfillStep {
+        let (from, to) = (START - 9 * HOUR, START);
+        match self {
+            Self::Begin { name: n, backfill, newest_first, policy, empty } => {
+                let ((namespace, id), newest_first) = (name(*n), *newest_first);
+                let next = if *empty { NEVER } else { [from, to][usize::from(newest_first)] };
+                let (rate, policy) = (u32::from(*n) + 1, *policy);
+                let range = Range { from, to, newest_first, rate, policy };
+                let backfill = format!("b{backfill}");
+                BackfillStep::Begin(BeginBackfill { namespace, id, backfill, range, next, total: 10 })
+            }
+            Self::Advance { pick, take, flaw } => BackfillStep::Advance(advance(pick, *take, *flaw, model)),
+            Self::Stop { name: n, backfill } => {
+                let ((namespace, id), backfill) = (name(*n), format!("b{backfill}"));
+                BackfillStep::Stop { namespace, id, backfill }
+            }
+        }
+    }
+}
+
+/// The next due times of one of the backfills there are, or of none.
+fn advance(pick: &Index, take: usize, flaw: Option<AdvanceFlaw>, model: &Model) -> AdvanceBackfill {
+    let all = model.definitions.iter().flat_map(|(number, d)| d.backfills.keys().map(move |id| (*number, id.clone())));
+    let all: Vec<(u64, String)> = all.collect();
+    let (number, backfill) = if all.is_empty() { (0, "none".into()) } else { pick.get(&all).clone() };
+    let version = model.definitions.get(&number).map_or(1, |definition| definition.version);
+    let known = model.definitions.get(&number).and_then(|definition| definition.backfills.get(&backfill));
+    let (position, newest_first) = known.map_or((START, false), |known| (known.next, known.range.newest_first));
+    let position = if position == NEVER { START } else { position };
+    let step = if newest_first { -HOUR } else { HOUR };
+    let coming = |place: usize| position + step * place as i64;
+    let inside = |time: &i64| (START - 9 * HOUR..=START).contains(time);
+    let times: Vec<i64> = (0..take).map(coming).filter(inside).collect();
+    let next = Some(coming(take)).filter(inside).unwrap_or(NEVER);
+    let mut advance = AdvanceBackfill { number, backfill, version, times, next };
+    match flaw {
+        None => {}
+        Some(AdvanceFlaw::Version) => advance.version += 1,
+        Some(AdvanceFlaw::Repeated) => advance.times.insert(0, position - step),
+        Some(AdvanceFlaw::Order) => advance.times.reverse(),
+        Some(AdvanceFlaw::Beyond) => advance.next = START + HOUR,
+        Some(AdvanceFlaw::Unknown) => advance.backfill.push('x'),
+    }
+    advance
+}
+
 impl DefineOp {
-    fn define(&self, at: i64, incarnation: usize) -> Define {
+    fn define(&self, at: i64, incarnation: usize, model: &Model) -> Define {
         let (namespace, id) = name(self.name);
         let types: &[&str] = [&[][..], &["a"], &["a", "b"], &[]][usize::from(self.document)];
+        let uses = calendars::uses(&namespace, self.uses.0, self.uses.1, model);
         let matcher = |event_type: &&str| ((*event_type).to_owned(), Bytes::from(format!("{}", self.document)));
         Define {
             namespace,
             id,
-            document: format!("{} {} {:?}", self.document, self.enabled, self.tracking).into(),
+            document: format!(
+                "{} {} {:?} {:?} {}",
+                self.document, self.enabled, self.tracking, self.bounds, self.uses.0
+            )
+            .into(),
             enabled: self.enabled,
             next: self.next.map_or(NEVER, |later| at + later),
             subscriptions: types.iter().map(matcher).collect(),
             incarnation: incarnation as u64,
             expected_version: self.expected,
             tracking: self.tracking,
+            bounds: self.bounds,
+            calendars: uses,
             request: asked(self.name, self.request, [b'd', self.document, or_none(self.expected)]),
         }
     }
@@ -369,6 +508,15 @@ fn closed((pick, end, unknown): &(Index, RunEnd, bool), model: &Model, step: usi
     let (number, run) = if open.is_empty() { (0, 0) } else { *pick.get(&open) };
     let left = (!step.is_multiple_of(3)).then(|| Bytes::from(format!("left at {step}")));
     Closed { number, run: run + u64::from(*unknown), end: *end, left, note: format!("failed at {step}") }
+}
+
+/// Mostly one that is over.
+fn conclude((pick, right): &(Index, bool), model: &Model) -> Conclude {
+    let over = |(_, definition): &(&u64, &Definition)| definition.conclusion().is_some();
+    let over: Vec<u64> = model.definitions.iter().filter(over).map(|(number, _)| *number).collect();
+    let number = if over.is_empty() { self::pick(model, pick) } else { *pick.get(&over) };
+    let generation = model.definitions.get(&number).map_or(1, |definition| definition.generation);
+    Conclude { number, generation: generation - u32::from(!right) }
 }
 
 fn trigger(n: u8, request: u8, policy: Option<Policy>) -> Trigger {

@@ -65,6 +65,11 @@ impl Runs {
         self.waiting.iter().map(show).collect()
     }
 
+    /// None is open, and nothing waits.
+    pub fn are_none(&self) -> bool {
+        self.open.is_empty() && self.waiting.is_empty()
+    }
+
     fn is_tracked(&self) -> bool {
         self.asks.is_some()
     }
@@ -114,7 +119,11 @@ impl Model {
     pub fn come(&mut self, number: u64, key: Key, own: Option<Policy>, input: Option<Bytes>) -> Came {
         let brings = own.is_some_and(|own| own != Policy::AllowAll);
         if !brings && !self.runs(number).is_tracked() {
+            let due = matches!(key, Key::Time { .. });
             self.happen(number, key, None, input);
+            if due {
+                self.count(number);
+            }
             return Came::Fires;
         }
         let since = self.clock;
@@ -122,6 +131,7 @@ impl Model {
         let policy = runs.policy(own);
         if policy == Policy::AllowAll || runs.open.is_empty() {
             self.begin(number, key, input);
+            self.drain(number);
             return Came::Fires;
         }
         let runs = self.runs(number);
@@ -138,7 +148,23 @@ impl Model {
     fn begin(&mut self, number: u64, key: Key, input: Option<Bytes>) {
         self.happen(number, key.clone(), None, input);
         let happened = self.happened.len() - 1;
+        let due = matches!(key, Key::Time { .. });
         self.open_run(number, key, happened);
+        if due {
+            self.count(number);
+        }
+    }
+
+    /// No due time that waits fires when all firings are used up.
+    fn drain(&mut self, number: u64) {
+        if !self.is_used_up(number) {
+            return;
+        }
+        let due = |waits: &Waits| matches!(waits.key, Key::Time { .. });
+        let (gone, stay) = std::mem::take(&mut self.runs(number).waiting).into_iter().partition(due);
+        self.runs(number).waiting = stay;
+        let gone: Vec<Waits> = gone;
+        gone.into_iter().for_each(|waits| self.overlap(number, waits.key, Reason::UsedUp));
     }
 
     fn open_run(&mut self, number: u64, key: Key, happened: usize) {
@@ -155,7 +181,7 @@ impl Model {
         if reason == Reason::Overlap {
             runs.kept_out += 1;
         }
-        if let (Some((by, since)), true) = (by, reason != Reason::Paused) {
+        if let (Some((by, since)), true) = (by, !matches!(reason, Reason::Paused | Reason::UsedUp)) {
             self.happened.last_mut().expect("it happened").end = End::Overlapped { by, since };
         }
     }
@@ -172,7 +198,7 @@ impl Model {
         let (mut fires, mut skips, mut stay): (Vec<Waits>, Vec<(Waits, Reason)>, Vec<Waits>) = Default::default();
         let mut chosen: Option<Waits> = None;
         for waits in std::mem::take(&mut runs.waiting) {
-            let may = acts || matches!(waits.key, Key::Manual(_));
+            let may = acts || waits.key.is_by_hand();
             let policy = runs.policy(waits.policy);
             let stops = stops(policy);
             match policy {
@@ -196,12 +222,17 @@ impl Model {
         fires.sort_by_key(|waits| waits.seq);
         skips.sort_by_key(|(waits, _)| waits.seq);
         for Waits { key, input, .. } in fires {
+            if matches!(key, Key::Time { .. }) && self.is_used_up(number) {
+                self.overlap(number, key, Reason::UsedUp);
+                continue;
+            }
             self.begin(number, key, input);
             self.happened.last_mut().expect("it happened").waited = true;
         }
         for (waits, reason) in skips {
             self.overlap(number, waits.key, reason);
         }
+        self.drain(number);
     }
 
     pub fn closed(&mut self, items: &[Closed]) -> Outcome {

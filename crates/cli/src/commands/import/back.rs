@@ -1,0 +1,189 @@
+//! A schedule that goes back to Temporal: the definition is paused here, which is one entry in its shard's log, so that what it has decided is known;
+//! the schedule is let go on there; and what was due between the two is started there as a backfill. Each step can be said again.
+
+use chrono::{DateTime, Utc};
+use flintwheel_client::{DefinitionRecord, OccurrenceQuery, PageRequest};
+use flintwheel_import::temporal::{Facts, Mark, Times, Translation, back as between};
+use flintwheel_model::DefinitionKey;
+use flintwheel_schedule::Plan;
+use flintwheel_temporal::{Described, Switch};
+
+use super::report::Word;
+use super::temporal::Job;
+use crate::exit::{Exit, Failure};
+use crate::output::plural;
+use crate::read::key;
+
+/// What the note of a definition begins with that is on its way back.
+const GOING: &str = "going back to Temporal's schedule ";
+/// And of one that has gone.
+pub(super) const WENT: &str = "went back to Temporal's schedule ";
+/// Due times that are started there one by one; more have passed where somebody was interrupted for long.
+const MOST: usize = 1000;
+const MILLISECOND: i64 = 1000;
+/// Occurrences that are looked through for the last one of a due time: others are of events and hands.
+const LOOKED_THROUGH: u32 = 1000;
+
+/// Moves it back.
+pub async fn back(
+    job: &Job,
+    id: &str,
+    described: &Described,
+    translation: &Translation,
+) -> Result<(Word, String), Failure> {
+    let state = &described.schedule.state;
+    let mark = Mark::parse(&state.notes).filter(|_| state.paused);
+    let name = mark.as_ref().map_or_else(|| key(&translation.definition), |mark| mark.definition.clone());
+    let record = job.record(&name).await?;
+    let Some(mark) = mark else {
+        // It may act again, while what was due between is still to be done.
+        let going = record.filter(|record| note(record).is_some_and(|note| note.starts_with(GOING)));
+        return match going {
+            Some(record) if !state.paused => finish(job, id, described, translation, &record).await,
+            _ => Ok((Word::NotMoved, String::new())),
+        };
+    };
+    let Some(record) = record else {
+        let message = format!(
+            "{name} is gone, and with it what it has fired last: unpause the schedule with Temporal's own tools"
+        );
+        return Err(Failure::new(Exit::NotFound, message));
+    };
+    let place = format!("{}/{id}", job.there.namespace);
+    if mark.was_paused {
+        job.pause(&name, &format!("{WENT}{place}")).await?;
+        let note = if mark.notes.is_empty() {
+            format!("paused; came back from flintwheel {name}")
+        } else {
+            mark.notes.clone()
+        };
+        job.tell(id, &Switch::Pause { note: note.clone() }).await?;
+        job.wait_for(id, "say so", |now| now.schedule.state.notes == note).await?;
+        return Ok((Word::Back, "paused, as it was before".to_owned()));
+    }
+    // Before the schedule goes on: what is decided here from now on is nothing.
+    job.pause(&name, &format!("{GOING}{place}")).await?;
+    let note = if mark.notes.is_empty() { format!("came back from flintwheel {name}") } else { mark.notes.clone() };
+    job.tell(id, &Switch::Unpause { note }).await?;
+    let described = job.wait_for(id, "go on", |now| !now.schedule.state.paused).await?;
+    finish(job, id, &described, translation, &record).await
+}
+
+fn note(record: &DefinitionRecord) -> Option<&str> {
+    record.status.paused.as_ref().map(|paused| paused.note.as_str())
+}
+
+/// Starts what was due between, and says that it is done.
+async fn finish(
+    job: &Job,
+    id: &str,
+    described: &Described,
+    translation: &Translation,
+    record: &DefinitionRecord,
+) -> Result<(Word, String), Failure> {
+    let name = key(&record.definition);
+    let started = start_between(job, id, described, translation, record).await?;
+    let place = format!("{}/{id}", job.there.namespace);
+    job.pause(&name, &format!("{WENT}{place}")).await?;
+    let detail = if started == 0 {
+        String::new()
+    } else {
+        format!("{} between, started there", plural(started as u64, "due time"))
+    };
+    Ok((Word::Back, detail))
+}
+
+async fn start_between(
+    job: &Job,
+    id: &str,
+    described: &Described,
+    translation: &Translation,
+    record: &DefinitionRecord,
+) -> Result<usize, Failure> {
+    let Some(plan) = &translation.plan else { return Ok(0) };
+    let times = Times::new(&described.schedule.spec);
+    let facts = Facts {
+        plan,
+        times: times.as_ref(),
+        window: translation.window,
+        overlap: described.schedule.policies.overlap,
+        seen: 0,
+        passed_over: 0,
+        info: &described.info,
+        now: Utc::now().timestamp_micros(),
+    };
+    let missing = between(&facts, decided(job, plan, record).await?);
+    if missing.len() > MOST {
+        let message = format!(
+            "{} have passed since {}: start those that matter with `temporal schedule backfill`, then say the same again",
+            plural(missing.len() as u64, "due time"),
+            DateTime::from_timestamp_micros(missing[0]).unwrap_or_default()
+        );
+        return Err(Failure::new(Exit::Refused, message));
+    }
+    let mut runs: Vec<(i64, i64)> = Vec::new();
+    for time in &missing {
+        if is_started(job, described, *time).await? {
+            continue;
+        }
+        match runs.last_mut() {
+            Some((_, last)) if plan.next(*last) == Some(*time) => *last = *time,
+            _ => runs.push((*time, *time)),
+        }
+    }
+    let mut count = 0;
+    for (from, last) in runs {
+        // With jitter, it is due before the one that follows.
+        let through = plan.next(last).map_or(last + translation.window, |next| next - MILLISECOND);
+        job.tell(id, &Switch::Backfill { from, through }).await?;
+        // Of two orders at once, the scheduler may lose one.
+        wait_started(job, described, from).await?;
+        count += missing.iter().filter(|time| (from..=last).contains(time)).count();
+    }
+    Ok(count)
+}
+
+/// Whether its workflow is there: started before, by whoever was interrupted.
+async fn is_started(job: &Job, described: &Described, time: i64) -> Result<bool, Failure> {
+    let base = described.schedule.action.as_ref().map(|action| action.workflow_id.as_str()).unwrap_or_default();
+    let time = DateTime::from_timestamp_micros(time).unwrap_or_default();
+    let workflow_id = format!("{base}-{}", time.format("%Y-%m-%dT%H:%M:%SZ"));
+    Ok(job.there.sink.lookup(&job.there.namespace, &workflow_id).await?.is_some())
+}
+
+/// For some time: an overlap policy may keep it from starting, or let it wait.
+async fn wait_started(job: &Job, described: &Described, time: i64) -> Result<(), Failure> {
+    for _ in 0..50 {
+        if is_started(job, described, time).await? {
+            break;
+        }
+        tokio::time::sleep(super::forth::FIRST_LOOK * 5).await;
+    }
+    Ok(())
+}
+
+/// The last due time that was decided here, in microseconds: what came of it does not matter. Where there was none, when the definition was stored.
+/// What waits for a run to end will not run here any more.
+async fn decided(job: &Job, plan: &Plan, record: &DefinitionRecord) -> Result<i64, Failure> {
+    let name = key(&record.definition);
+    let status = job.session.client.get(&name).await?.status;
+    let waiting = status.runs.iter().flat_map(|runs| &runs.next).find_map(|key| nominal(key));
+    if let Some(waiting) = waiting {
+        return Ok(waiting - 1);
+    }
+    let DefinitionKey { namespace, id } = name;
+    let query = OccurrenceQuery { namespace, definition_id: id, ..OccurrenceQuery::default() };
+    let page = PageRequest { size: LOOKED_THROUGH, token: String::new() };
+    let found = job.session.client.occurrences(&query, page).await?;
+    for occurrence in found.items {
+        let Some(time) = nominal(&occurrence.firing_key) else { continue };
+        let more = std::iter::successors(Some(time), |time| plan.next(*time));
+        return Ok(more.take(occurrence.count.max(1) as usize).last().unwrap_or(time));
+    }
+    Ok(status.updated_at.timestamp_micros())
+}
+
+/// Of the firing of a due time, in microseconds.
+fn nominal(firing_key: &str) -> Option<i64> {
+    Some(firing_key.strip_prefix("t:")?.parse::<DateTime<Utc>>().ok()?.timestamp_micros())
+}

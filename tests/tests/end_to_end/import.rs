@@ -1,0 +1,184 @@
+//! Schedules of a real Temporal: what is said of them, and how they move here and back.
+
+use flintwheel_loadtest::process::test_server;
+use serde_json::Value;
+
+use super::support::{Cli, Node, Scene, assert_no_gap, command, eventually, text};
+
+struct Stage {
+    scene: Scene,
+    /// It runs as long as this is held.
+    _node: Node,
+    cli: Cli,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let scene = Scene::open(&[]).await;
+        let node = scene.node("server").await;
+        let address = scene.temporal.address().to_string();
+        let cli = node.cli().with("FLINTWHEEL_TEMPORAL_ADDRESS", &address);
+        Self { scene, _node: node, cli }
+    }
+
+    /// Runs `temporal schedule`; what it prints.
+    async fn schedule(&self, words: &[&str]) -> String {
+        let program = test_server("temporal", "FLINTWHEEL_TEMPORAL_CLI").expect("installed");
+        let mut temporal = command(&program, self.scene.path());
+        temporal.arg("schedule").args(words).args(["--address", &self.scene.temporal.address().to_string()]);
+        let said = temporal.output().await.expect("it runs");
+        assert!(said.status.success(), "{words:?}: {said:?}");
+        String::from_utf8(said.stdout).expect("text")
+    }
+
+    async fn create(&self, id: &str, more: &[&str]) {
+        let start = ["--workflow-id", &format!("there-{id}"), "--type", "T", "--task-queue", "nobody"];
+        self.schedule(&[&["create", "--schedule-id", id], &start[..], more].concat()).await;
+    }
+
+    /// A schedule as Temporal describes it.
+    async fn described(&self, id: &str) -> Value {
+        serde_json::from_str(&self.schedule(&["describe", "--schedule-id", id, "-o", "json"]).await).expect("JSON")
+    }
+
+    /// The only line of what `import temporal` says.
+    async fn import(&self, line: &str) -> Value {
+        self.cli.list(&format!("import temporal {line}")).await.remove(0)
+    }
+
+    /// Due times of what either side has started of a schedule, in order: one that was started twice stands twice.
+    async fn started(&self, id: &str, least: usize) -> Vec<String> {
+        let (there, here) = (format!("there-{id}-"), format!("flintwheel:default:{id}:t:"));
+        let client = self.scene.temporal.client().expect("a client");
+        eventually(&format!("{least} starts of {id}"), async || {
+            let all = client.list("default").await.unwrap_or_default();
+            let due = |id: &str| Some(id.strip_prefix(&there).or_else(|| id.strip_prefix(&here))?.to_owned());
+            let mut found: Vec<String> = all.iter().filter_map(|line| due(&line.workflow_id)).collect();
+            found.sort();
+            (found.len() >= least).then_some(found)
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn each_schedule_is_said_to_be_equal_to_differ_or_not_to_fit() {
+    let stage = Stage::open().await;
+    stage.create("equal", &["--interval", "1h/5m", "--input", "{\"a\": \"{{ b }}\"}", "--memo", "m=1"]).await;
+    stage.create("Moved By Jitter", &["--cron", "0 9 * * mon-fri", "--jitter", "5m"]).await;
+    stage.create("berlin", &["--cron", "30 1 * * *", "--time-zone", "Europe/Berlin"]).await;
+    stage.create("few", &["--interval", "1h", "--remaining-actions", "3", "--overlap-policy", "BufferOne"]).await;
+    stage.create("told", &["--interval", "1h", "--static-summary", "for people"]).await;
+    // Its list lags behind.
+    let all = eventually("five schedules are listed", async || {
+        let said = stage.cli.run("import temporal -o json").await.json();
+        Some(said.as_array()?.clone()).filter(|all| all.len() == 5)
+    })
+    .await;
+    let found = |id: &str| all.iter().find(|one| one["schedule"] == id).unwrap_or_else(|| panic!("no {id} in {all:?}"));
+    let says = |id: &str, weight: &str, name: &str| {
+        let findings = found(id)["findings"].as_array().expect("findings").clone();
+        findings.into_iter().any(|one| one["weight"] == weight && one["name"] == name)
+    };
+    assert_eq!(text(found("equal"), "outcome"), "equal");
+    assert_eq!(text(found("Moved By Jitter"), "outcome"), "differs");
+    assert!(text(&found("Moved By Jitter")["definition"], "id").starts_with("moved-by-jitter-"));
+    assert!(says("Moved By Jitter", "differs", "jitter") && says("Moved By Jitter", "differs", "schedule_id"));
+    assert!(says("berlin", "differs", "due_times"));
+    assert!(says("few", "differs", "remaining_actions"));
+    assert_eq!(text(found("told"), "outcome"), "lost");
+    assert!(says("told", "lost", "user_metadata"));
+
+    stage.cli.run("import temporal --out written").await.with_code(4);
+    stage.cli.done("import temporal told --out written --without user_metadata").await;
+    stage.cli.done("apply -f written --dry-run=server").await;
+    assert_eq!(std::fs::read_dir(stage.scene.path().join("written")).expect("a folder").count(), 5);
+    let stored = stage.import("equal --apply --label team=a").await;
+    assert_eq!(text(&stored, "outcome"), "stored");
+    let record = stage.cli.json("get equal").await;
+    assert_eq!(record["spec"]["enabled"], false);
+    assert_eq!(record["metadata"]["labels"]["team"], "a");
+    assert_eq!(record["spec"]["trigger"]["schedule"]["interval"][0]["phase"], "5m");
+    assert_eq!(record["spec"]["start_workflow"]["memo"]["m"], 1);
+    let none = stage.cli.run("import temporal nobody").await.with_code(3);
+    assert!(none.err.contains("schedule nobody: temporal: not found"), "{none:?}");
+}
+
+#[tokio::test]
+async fn a_schedule_moves_here_and_back_and_each_due_time_is_started_once() {
+    let stage = Stage::open().await;
+    stage.create("tick", &["--interval", "1s", "--overlap-policy", "AllowAll", "--notes", "of the test"]).await;
+    stage.started("tick", 3).await;
+    assert_eq!(text(&stage.import("tick --switch-over").await, "outcome"), "moved");
+    assert_eq!(text(&stage.import("tick --switch-over").await, "outcome"), "moved_before");
+    let described = stage.described("tick").await;
+    assert_eq!(described["schedule"]["state"]["paused"], true);
+    assert!(text(&described["schedule"]["state"], "notes").starts_with("moved to flintwheel default/tick (seen "));
+    let before = stage.started("tick", 0).await.len();
+    stage.started("tick", before + 4).await;
+
+    assert_eq!(text(&stage.import("tick --back").await, "outcome"), "back");
+    assert_eq!(text(&stage.import("tick --back").await, "outcome"), "not_moved");
+    assert_eq!(text(&stage.described("tick").await["schedule"]["state"], "notes"), "of the test");
+    let record = stage.cli.json("get tick").await;
+    assert_eq!(text(&record["status"]["paused"], "note"), "went back to Temporal's schedule default/tick");
+    let before = stage.started("tick", 0).await.len();
+    stage.started("tick", before + 4).await;
+
+    // And here again.
+    assert_eq!(text(&stage.import("tick --switch-over").await, "outcome"), "moved");
+    let before = stage.started("tick", 0).await.len();
+    let all = stage.started("tick", before + 4).await;
+    // The list lags behind by a second or so: what is newest may not be there, and what came before it may come after.
+    let settled = &all[..all.len() - 2];
+    let again = stage.started("tick", all.len() + 3).await;
+    assert_eq!(&again[..settled.len()], settled, "what was listed stays");
+    assert_no_gap(&again[..again.len() - 3]);
+}
+
+#[tokio::test]
+async fn a_move_that_was_interrupted_is_finished_by_saying_it_again() {
+    let stage = Stage::open().await;
+    stage.create("tick", &["--interval", "1s", "--overlap-policy", "AllowAll"]).await;
+    let first = stage.started("tick", 3).await;
+    // As whoever was killed after the pause leaves it.
+    let seen = first.last().expect("one").replace('Z', ".000000Z");
+    let note = format!("moved to flintwheel default/tick (seen {seen}, 0 passed over): own");
+    stage.schedule(&["toggle", "--schedule-id", "tick", "--pause", "--reason", &note]).await;
+    eventually("it is paused", async || {
+        (stage.described("tick").await["schedule"]["state"]["paused"] == true).then_some(())
+    })
+    .await;
+    let other = stage.cli.run("import temporal tick --switch-over -n other").await.with_code(7);
+    assert!(other.err.contains("it has moved to default/tick already"), "{other:?}");
+    assert_eq!(text(&stage.import("tick --switch-over").await, "outcome"), "moved");
+    assert_eq!(stage.cli.json("get tick").await["metadata"]["name"], "own");
+    let before = stage.started("tick", 0).await.len();
+    let all = stage.started("tick", before + 6).await;
+    assert_no_gap(&all[..all.len() - 3]);
+}
+
+#[tokio::test]
+async fn what_is_paused_stays_paused_and_what_fires_already_is_left_alone() {
+    let stage = Stage::open().await;
+    stage.create("still", &["--interval", "1s", "--paused", "--notes", "on holiday"]).await;
+    stage.create("taken", &["--interval", "1h"]).await;
+    assert_eq!(text(&stage.import("still --switch-over").await, "outcome"), "moved");
+    let record = stage.cli.json("get still").await;
+    assert_eq!(text(&record["status"]["paused"], "note"), "on holiday");
+    assert_eq!(text(&stage.import("still --back").await, "outcome"), "back");
+    let state = stage.described("still").await["schedule"]["state"].clone();
+    assert_eq!((&state["paused"], &state["notes"]), (&Value::Bool(true), &Value::String("on holiday".to_owned())));
+    assert!(stage.started("still", 0).await.is_empty(), "nothing was due");
+
+    let definition = "apiVersion: flintwheel.dev/v1\nkind: ActivityDefinition\nmetadata: {id: taken}\n\
+        spec: {trigger: {schedule: {interval: {every: 2h}}}, start_workflow: {type: T, task_queue: q}}\n";
+    stage.cli.apply(definition).await;
+    for (option, message) in
+        [("--switch-over", "both would start the same"), ("--apply", "is there already, and enabled")]
+    {
+        let said = stage.cli.run(&format!("import temporal taken {option}")).await.with_code(7);
+        assert!(said.err.contains(message), "{said:?}");
+    }
+    assert_ne!(stage.described("taken").await["schedule"]["state"]["paused"], true);
+}

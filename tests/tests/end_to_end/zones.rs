@@ -1,0 +1,72 @@
+//! Newer time-zone data from a folder: what was due by the old one moves.
+
+use std::fs;
+use std::path::Path;
+
+use super::support::{Node, eventually};
+
+const DEFINITIONS: &str = r#"
+apiVersion: flintwheel.dev/v1
+kind: ActivityDefinition
+metadata: {namespace: ops, id: berlin}
+spec:
+  trigger: {schedule: {cron: "0 9 1 1 *", timezone: Europe/Berlin}}
+  start_workflow: {type: W, task_queue: q}
+---
+apiVersion: flintwheel.dev/v1
+kind: ActivityDefinition
+metadata: {namespace: ops, id: london}
+spec:
+  trigger: {schedule: {cron: "0 9 1 1 *", timezone: Europe/London}}
+  start_workflow: {type: W, task_queue: q}
+"#;
+
+/// A file of a zone with one offset, which its last line gives; the older part of the format is left empty, as `zic` does.
+fn fixed(rule: &str) -> Vec<u8> {
+    let head = [b"TZif2".as_slice(), &[0; 15], [0_u32, 0, 0, 0, 1, 4].map(u32::to_be_bytes).as_flattened()].concat();
+    let part = [head.as_slice(), &[0; 6], b"UTC\0"].concat();
+    [part.as_slice(), &part, format!("\n{rule}\n").as_bytes()].concat()
+}
+
+/// In which Berlin is three hours ahead of UTC.
+fn write(dir: &Path) {
+    fs::create_dir_all(dir.join("Europe")).expect("a folder");
+    fs::write(dir.join("Europe/Berlin"), fixed("MSK-3")).expect("written");
+    fs::write(dir.join("+VERSION"), "2099z\n").expect("written");
+}
+
+#[tokio::test]
+async fn newer_time_zone_data_moves_what_is_due_by_it_and_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let zones = dir.path().join("zones");
+    write(&zones);
+    let mut node = Node::start("server", dir.path(), &["--sink=null"], &[]).await;
+    node.cli().apply(DEFINITIONS).await;
+    let due = async |node: &Node, id: &str| {
+        let status = node.cli().json(&format!("get ops/{id}")).await["status"].clone();
+        status["next_due"].as_str().expect("it is due").to_owned()
+    };
+    assert!(due(&node, "berlin").await.ends_with("T08:00:00Z"));
+    node.stop().await;
+
+    let flag = format!("--timezone-data={}", zones.display());
+    let node = Node::start("server", dir.path(), &["--sink=null", &flag], &[]).await;
+    eventually("Berlin's has moved", async || due(&node, "berlin").await.ends_with("T06:00:00Z").then_some(())).await;
+    assert!(due(&node, "london").await.ends_with("T09:00:00Z"));
+    let log = node.log();
+    assert!(log.contains("due at another time by other time-zone data") && log.contains("berlin"), "{log}");
+    let status = node.cli().json("status").await;
+    assert_eq!(status["tzdata_version"], "2099z");
+    let said = node.cli().done("next ops/berlin --count 1").await;
+    assert!(said.contains("ops/berlin"), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_that_holds_no_zones_is_refused_before_anything_is_opened() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let flag = format!("--timezone-data={}", dir.path().display());
+    let mut node = Node::new("server", dir.path(), &["--sink=null", &flag], &[]);
+    node.spawn();
+    eventually("it has ended, and says why", async || node.log().contains("timezone_data: ").then_some(())).await;
+    assert!(node.log().contains("holds no file of a time zone"), "{}", node.log());
+}

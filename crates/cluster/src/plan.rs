@@ -35,17 +35,24 @@ pub const CAUGHT_UP: u64 = 64;
 pub const LAGGING: u64 = 10_000;
 /// Bytes that stay free on a node that gets a replica, beyond what the replica needs.
 pub const RESERVE: u64 = 64 << 20;
+/// While so many bytes of shards are being copied, no move is begun that could as well wait: so many small shards move at a time, or one
+/// large one. Copies take processors and disks from events, and more of them at a time are hardly done sooner.
+const CALM: u64 = 8 << 20;
 
 /// The next steps, the most urgent first: what goes on, and as much that is new as the limit on moves at once allows. Steps of
 /// different shards may be done at the same time; there is one a shard. Empty where there is nothing to do, or nothing can be done.
 pub fn plan(view: &View<'_>) -> Vec<Step> {
     let most = view.meta.settings().map_or(0, |settings| settings.most_moves as usize);
-    plan_up_to(view, most)
+    steps(view, most, CALM)
 }
 
-/// As [`plan`], with another limit: with `usize::MAX` it is what a whole rebalance would begin with, for a dry run.
-pub fn plan_up_to(view: &View<'_>, most: usize) -> Vec<Step> {
-    let Some(mut board) = Board::new(view) else { return Vec::new() };
+/// As [`plan`], without a limit: what a whole rebalance would begin with, for a dry run.
+pub fn plan_all(view: &View<'_>) -> Vec<Step> {
+    steps(view, usize::MAX, u64::MAX)
+}
+
+fn steps(view: &View<'_>, most: usize, calm: u64) -> Vec<Step> {
+    let Some(mut board) = Board::new(view, calm) else { return Vec::new() };
     let mut steps = pending::steps(&mut board);
     let rules = [
         unfit::steps,

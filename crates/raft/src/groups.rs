@@ -192,6 +192,16 @@ impl<M: Replicated> Groups<M> {
         self.replicas.by_shard.read().values().for_each(look);
     }
 
+    /// Looks at the groups of some shards, with what comes with each, as far as this node has replicas of them. Be short, as above.
+    pub fn each_of<T>(&self, shards: impl IntoIterator<Item = (u32, T)>, mut look: impl FnMut(T, &Group<M>)) {
+        let groups = self.replicas.by_shard.read();
+        for (shard, with) in shards {
+            if let Some(group) = groups.get(&shard) {
+                look(with, group);
+            }
+        }
+    }
+
     /// Whether none of them has anything to do.
     pub fn all_asleep(&self) -> bool {
         self.replicas.by_shard.read().values().all(Group::is_asleep)

@@ -9,7 +9,7 @@ use crate::fence::Fence;
 use crate::state::{GroupState, RAFT, put_writes, table_columns};
 use crate::types::{Entry, Reply, StoredMembership, Types};
 use flintwheel_shard::{ApplyError, ReadError, Replicated, Txn};
-use flintwheel_store::{ExportedFile, StateDb, StoreError};
+use flintwheel_store::{ExportedFile, StateBatch, StateDb, StoreError};
 use openraft::EntryPayload;
 use openraft::storage::EntryResponder;
 use parking_lot::{Mutex, RwLock};
@@ -169,7 +169,7 @@ impl<M: Replicated> Machine<M> {
         }
         let mut batch = self.state.batch(self.group);
         put_writes(&mut batch, txn.into_writes());
-        batch.put(RAFT, APPLIED, &encode_applied(place(self.group, 0), &applied));
+        stand_for(&mut batch, self.group, &applied);
         if let Err(error) = self.state.write(batch) {
             self.fatal.call(&error);
             return Err(Stopped::because(error.to_string()));
@@ -183,25 +183,35 @@ impl<M: Replicated> Machine<M> {
         let mut machine = self.machine.write();
         let mut batch = self.state.batch(self.group);
         table_columns().for_each(|column| batch.clear(column));
+        stand_for(&mut batch, self.group, &applied);
         self.state.write(batch)?;
-        self.stand_for(&mut machine, applied)
+        self.state.flush()?;
+        self.begin_anew(&mut machine, applied)
     }
 
-    /// The state as it is stands for `applied`: makes that durable, and the machine anew.
-    fn stand_for(&self, machine: &mut Option<M>, applied: Applied) -> Result<(), MachineError> {
-        stand_for(&self.state, self.group, &applied)?;
+    /// Makes the machine anew from the state, which durably stands for `applied`.
+    fn begin_anew(&self, machine: &mut Option<M>, applied: Applied) -> Result<(), MachineError> {
         *machine = Some(M::open(&self.state())?);
         *self.applied.lock() = applied.clone();
         *self.flushed.lock() = applied;
         Ok(())
     }
 
-    /// Writes the state as it is now as files into `dir`, and says what it stands for. Applying waits only until the instant is fixed.
-    pub(crate) fn export(&self, dir: &Path) -> Result<(Applied, Vec<ExportedFile>), StoreError> {
+    /// Writes the state as it is now as files into `dir`, and says what it stands for. Applying waits only until the instant is fixed. `pace`
+    /// is told how many bytes were written since it was called last, and may sleep.
+    pub(crate) fn export(
+        &self,
+        dir: &Path,
+        pace: &mut dyn FnMut(u64),
+    ) -> Result<(Applied, Vec<ExportedFile>), StoreError> {
         let guard = self.machine.read();
         let applied = self.applied();
         let columns: Vec<_> = table_columns().collect();
-        let files = self.state.export(self.group, &columns, dir, || drop(guard), &mut |_| ControlFlow::Continue(()));
+        let mut pace = |bytes| {
+            pace(bytes);
+            ControlFlow::Continue(())
+        };
+        let files = self.state.export(self.group, &columns, dir, || drop(guard), &mut pace);
         let files = files.inspect_err(|error| self.check(error))?;
         Ok((applied, files.expect("nothing breaks it off")))
     }
@@ -227,8 +237,8 @@ impl<M: Replicated> Machine<M> {
     /// state that stands for nothing: the group must not be read before this was done again.
     pub(crate) fn install(&self, applied: Applied, dir: &Path, files: &[ExportedFile]) -> Result<(), MachineError> {
         let mut machine = self.machine.write();
-        import(&self.state, self.group, dir, files)?;
-        self.stand_for(&mut machine, applied)
+        replace(&self.state, self.group, &applied, dir, files)?;
+        self.begin_anew(&mut machine, applied)
     }
 
     /// Removes a group's state: its replica has left this node.
@@ -265,20 +275,12 @@ pub(crate) fn replace(
     dir: &Path,
     files: &[ExportedFile],
 ) -> Result<(), MachineError> {
-    import(state, group, dir, files)?;
-    stand_for(state, group, applied)
-}
-
-fn import(state: &StateDb, group: u32, dir: &Path, files: &[ExportedFile]) -> Result<(), StoreError> {
     let columns: Vec<_> = table_columns().collect();
-    state.import(group, &columns, dir, files)
+    Ok(state.import(group, &columns, dir, files, |batch| stand_for(batch, group, applied))?)
 }
 
-fn stand_for(state: &StateDb, group: u32, applied: &Applied) -> Result<(), MachineError> {
-    let mut batch = state.batch(group);
+fn stand_for(batch: &mut StateBatch<'_>, group: u32, applied: &Applied) {
     batch.put(RAFT, APPLIED, &encode_applied(place(group, 0), applied));
-    state.write(batch)?;
-    Ok(state.flush()?)
 }
 
 fn apply_one<M: Replicated>(

@@ -103,7 +103,7 @@ impl Default for Limits {
             log_kept: 64,
             apply_threads: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8)),
             // Leaves room for the log on a gigabit, and a shard of a gigabyte is there in 20 s.
-            snapshot_bytes_per_second: 64 << 20,
+            snapshot_bytes_per_second: 32 << 20,
             // Awake again it is within a round trip; but what is asked of a shard every few seconds had better find it awake.
             sleep_after: Duration::from_secs(5),
         }

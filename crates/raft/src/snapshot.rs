@@ -116,6 +116,11 @@ impl Outgoing {
         let (turns, paced_until) = (Semaphore::new(TURNS), Mutex::new(Moment::now()));
         Ok(Self { root, turns, bytes_per_second, paced_until, next: AtomicU64::new(0) })
     }
+
+    /// How long so many bytes take at the rate that is allowed.
+    fn takes(&self, bytes: u64) -> Duration {
+        Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / self.bytes_per_second.max(1))
+    }
 }
 
 /// What one group sends.
@@ -137,7 +142,7 @@ impl Exports {
 
     /// Waits until `bytes` more may be sent.
     pub(crate) async fn pace(&self, bytes: u64) {
-        let takes = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / self.node.bytes_per_second.max(1));
+        let takes = self.node.takes(bytes);
         let mut until = self.node.paced_until.lock().await;
         *until = (*until).max(Moment::now()) + takes;
         let mine = *until;
@@ -176,8 +181,8 @@ impl Exports {
         *last = None;
         let number = self.node.next.fetch_add(1, Ordering::Relaxed);
         let dir = self.node.root.join(format!("{}-{number}", machine.group));
-        let machine = machine.clone();
-        let made = blocking(move || export(&machine, dir)).await.map_err(io::Error::other)??;
+        let (machine, node) = (machine.clone(), self.node.clone());
+        let made = blocking(move || export(&machine, dir, &node)).await.map_err(io::Error::other)??;
         assert!(made.applied.last >= least, "what was flushed is applied");
         let made = Arc::new(made);
         *last = Some((made.clone(), Moment::now()));
@@ -194,8 +199,10 @@ impl Exports {
     }
 }
 
-fn export<M: Replicated>(machine: &Machine<M>, dir: PathBuf) -> io::Result<Export> {
-    let made = machine.export(&dir).map_err(io::Error::other);
+fn export<M: Replicated>(machine: &Machine<M>, dir: PathBuf, node: &Outgoing) -> io::Result<Export> {
+    // As slowly as it will be sent: written at once, it would take a processor from what decides.
+    let mut pace = |bytes| std::thread::sleep(node.takes(bytes));
+    let made = machine.export(&dir, &mut pace).map_err(io::Error::other);
     if made.is_err() {
         remove(&dir);
     }

@@ -6,6 +6,7 @@ use crate::error::{Fault, StoreError};
 use crate::exported::{ExportedFile, verify};
 use crate::keys::group_end;
 use crate::shelf;
+use crate::state_batch::StateBatch;
 use crate::state_db::{Base, Column, StateDb};
 use rocksdb::IngestExternalFileOptions;
 use std::collections::BTreeSet;
@@ -24,29 +25,42 @@ impl StateDb {
     ///
     /// All files are checked first: an error that comes of that has changed nothing. After any other error, and after a crash before it
     /// returns, the group is anything between before and after: do it again, from the same files, before the group is read. Doing it twice
-    /// does no harm. What it has done when it returns needs no flush.
+    /// does no harm. `last` is written when all that is there, and with it: what tells that the group is after, not between. What it has done
+    /// when it returns needs no flush.
     ///
     /// The caller writes nothing to the group meanwhile. That the keys in a file are of this group is only known by its checksum: the
     /// `rocksdb` package can't read a table without a database around it.
-    pub fn import(&self, group: u32, columns: &[Column], dir: &Path, files: &[ExportedFile]) -> Result<(), StoreError> {
+    pub fn import(
+        &self,
+        group: u32,
+        columns: &[Column],
+        dir: &Path,
+        files: &[ExportedFile],
+        last: impl FnOnce(&mut StateBatch<'_>),
+    ) -> Result<(), StoreError> {
         let files = self.checked(columns, dir, files)?;
         self.clear(group, columns)?;
-        if let Base::Shelf(base) = &self.base {
-            for (column, paths) in files {
-                paths.iter().try_for_each(|path| shelf::ingest(base, column.0, path))?;
-            }
-            return self.flush();
-        }
         for (column, paths) in files {
-            for (n, some) in paths.chunks(FILES).enumerate() {
-                if n > 0 {
-                    self.make_room(group, column);
-                }
-                self.ingest(column, dir, some)?;
-            }
+            self.take_in(group, column, dir, &paths)?;
         }
-        // The group is on disk already. With this, so is all that other groups wrote meanwhile: the caller may count it as any other flush.
+        let mut batch = self.batch(group);
+        last(&mut batch);
+        self.write(batch)?;
+        // Flushes are of the whole database, and each leaves a file at the top of each column, where many hold up all writers: so only one.
         self.flush()
+    }
+
+    fn take_in(&self, group: u32, column: Column, dir: &Path, paths: &[PathBuf]) -> Result<(), StoreError> {
+        if let Base::Shelf(base) = &self.base {
+            return paths.iter().try_for_each(|path| shelf::ingest(base, column.0, path));
+        }
+        for (n, some) in paths.chunks(FILES).enumerate() {
+            if n > 0 {
+                self.make_room(group, column);
+            }
+            self.ingest(column, dir, some)?;
+        }
+        Ok(())
     }
 
     /// The files' paths by column, if all of them are as they were written.
@@ -77,13 +91,14 @@ impl StateDb {
     /// Removes the group's keys, also from the files. A column without keys is left alone: what was removed for nothing costs readers and
     /// keeps files that are taken in above it.
     fn clear(&self, group: u32, columns: &[Column]) -> Result<(), StoreError> {
-        let mut batch = self.batch(group);
-        for &column in columns {
-            // (What can't be read is to go all the same.)
-            if !matches!(self.is_empty(group, column), Ok(true)) {
-                batch.clear(column);
-            }
+        // (What can't be read is to go all the same.)
+        let taken = |column: &&Column| !matches!(self.is_empty(group, **column), Ok(true));
+        let taken: Vec<_> = columns.iter().filter(taken).collect();
+        if taken.is_empty() {
+            return Ok(());
         }
+        let mut batch = self.batch(group);
+        taken.into_iter().for_each(|column| batch.clear(*column));
         self.write(batch)?;
         self.flush()
     }
@@ -166,7 +181,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (db, neighbour) = occupied(&root);
         for _ in 0..2 {
-            db.import(GROUP, &ALL, &dir, &files).unwrap();
+            db.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap();
             assert_eq!(rows(&db, GROUP), wanted);
             assert_eq!(rows(&db, GROUP - 1), neighbour);
             assert_eq!(rows(&db, GROUP + 1), neighbour);
@@ -180,7 +195,7 @@ mod tests {
         let (_source, dir, files) = exported(&wanted);
         let root = tempfile::tempdir().unwrap();
         let (db, neighbour) = occupied(&root);
-        db.import(GROUP, &ALL, &dir, &files).unwrap();
+        db.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap();
         let (_copy, found) = after_power_loss(&db);
         assert_eq!(rows(&found, GROUP), wanted);
         assert_eq!(rows(&found, GROUP + 1), neighbour);
@@ -201,7 +216,7 @@ mod tests {
             let done = by_column(&db).into_iter().take(columns_done);
             done.for_each(|(column, paths)| db.ingest(column, &dir, &paths).unwrap());
             let (_copy, found) = after_power_loss(&db);
-            found.import(GROUP, &ALL, &dir, &files).unwrap();
+            found.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap();
             assert_eq!(rows(&found, GROUP), wanted, "{columns_done}");
             assert_eq!(rows(&found, GROUP - 1), neighbour);
         }
@@ -213,7 +228,7 @@ mod tests {
         assert_eq!(files, []);
         let root = tempfile::tempdir().unwrap();
         let (db, neighbour) = occupied(&root);
-        db.import(GROUP, &ALL, &dir, &files).unwrap();
+        db.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap();
         let (_copy, found) = after_power_loss(&db);
         for db in [&db, &found] {
             assert_eq!(rows(db, GROUP), Rows::new());
@@ -229,7 +244,7 @@ mod tests {
         let (db, _) = occupied(&root);
         let before = rows(&db, GROUP);
         let files: Vec<_> = files.into_iter().filter(|file| file.column == "blob").collect();
-        db.import(GROUP, &[BLOB], &dir, &files).unwrap();
+        db.import(GROUP, &[BLOB], &dir, &files, |_| ()).unwrap();
         let of = |rows: &Rows, other: bool| -> Rows {
             rows.clone().into_iter().filter(|((place, _), _)| (*place == BLOB.0) != other).collect()
         };
@@ -250,7 +265,7 @@ mod tests {
         }
         let (_source, dir, files) = exported(&wanted);
         let db = open(&root);
-        db.import(GROUP, &ALL, &dir, &files).unwrap();
+        db.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap();
         for ((place, key), value) in &wanted {
             assert_eq!(db.get(GROUP, Column(*place), key).unwrap().as_ref(), Some(value));
         }
@@ -293,7 +308,7 @@ mod tests {
         for (want, fault, damage) in cases {
             let (_source, dir, mut files) = exported(&sample(1, 2_000, 200));
             damage(&dir, &mut files);
-            let error = db.import(GROUP, &ALL, &dir, &files).unwrap_err();
+            let error = db.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap_err();
             assert_eq!(error.fault, fault, "{error}");
             assert!(error.to_string().contains(want), "{error}");
             assert_eq!(rows(&db, GROUP), before);
@@ -307,11 +322,11 @@ mod tests {
         files[0] = ExportedFile::read(&dir, &files[0].column.clone(), 0).unwrap();
         let root = tempfile::tempdir().unwrap();
         let (db, neighbour) = occupied(&root);
-        let error = db.import(GROUP, &ALL, &dir, &files).unwrap_err();
+        let error = db.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap_err();
         assert_eq!((error.fault, error.path.as_path()), (Fault::Damaged, dir.as_path()), "{error}");
         assert_eq!(rows(&db, GROUP + 1), neighbour);
         // Nothing is stopped by it: with good files, it is done.
-        db.import(GROUP, &ALL, &dir, &[]).unwrap();
+        db.import(GROUP, &ALL, &dir, &[], |_| ()).unwrap();
         assert_eq!(rows(&db, GROUP), Rows::new());
     }
 
@@ -338,7 +353,7 @@ mod tests {
             // What compaction does by itself, and when, must not decide what is seen here.
             let manual = |column| db.rocks().set_options_cf(db.column(column), &[("disable_auto_compactions", "true")]);
             ALL.into_iter().try_for_each(manual).unwrap();
-            db.import(GROUP, &ALL, &dir, &files).unwrap();
+            db.import(GROUP, &ALL, &dir, &files, |_| ()).unwrap();
             for column in ALL {
                 let given = files.iter().filter(|file| file.column == db.name(column)).count();
                 let live = db.rocks().live_files().unwrap();

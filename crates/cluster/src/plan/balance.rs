@@ -13,6 +13,7 @@ use crate::rows::Reason;
 pub(super) fn steps(board: &mut Board<'_>, free: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     while steps.len() < free
+        && !board.is_crowded()
         && let Some((shard, from, to)) = best(board)
     {
         steps.push(board.begin(shard, Some(from), to, Reason::Rebalance));

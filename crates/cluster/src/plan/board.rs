@@ -12,6 +12,10 @@ pub(super) struct Board<'a> {
     pub(super) settings: &'a Settings,
     pub(super) spots: BTreeMap<u64, Spot<'a>>,
     pub(super) seats: BTreeMap<u32, Seat<'a>>,
+    /// Bytes of replicas that are being made, or will be.
+    copying: u64,
+    /// With so many of them, what is not urgent waits.
+    calm: u64,
 }
 
 /// A node.
@@ -62,12 +66,12 @@ pub(super) struct Seat<'a> {
 }
 
 impl<'a> Board<'a> {
-    /// None before the cluster is made.
-    pub(super) fn new(view: &View<'a>) -> Option<Self> {
+    /// None before the cluster is made. `calm`: bytes being copied, with which what is not urgent waits.
+    pub(super) fn new(view: &View<'a>, calm: u64) -> Option<Self> {
         let View { meta, seen } = *view;
         let settings = meta.settings()?;
         let spots = meta.nodes().map(|node| (node.id, Spot::new(node, settings, seen))).collect();
-        let mut board = Self { meta, settings, spots, seats: BTreeMap::new() };
+        let mut board = Self { meta, settings, spots, seats: BTreeMap::new(), copying: 0, calm };
         for (shard, row) in meta.shards() {
             let mut seat = Seat::new(row, seen.shards.get(&shard));
             seat.damaged = seen.damaged.range((shard, 0)..=(shard, u64::MAX)).map(|(_, node)| *node).collect();
@@ -82,6 +86,7 @@ impl<'a> Board<'a> {
             let Some(spot) = self.spots.get_mut(&replica.node) else { continue };
             spot.lagging |= replica.role == Role::Voter && lag > LAGGING;
             if replica.role == Role::Learner {
+                self.copying += seat.bytes;
                 spot.room = spot.room.saturating_sub(seat.needs());
             }
         }
@@ -226,12 +231,18 @@ impl<'a> Board<'a> {
         self.serves(shard, node) && lag.is_some_and(|lag| *lag <= CAUGHT_UP)
     }
 
+    /// So much is being copied that what can wait waits.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.copying >= self.calm
+    }
+
     /// Begins a move.
     pub(super) fn begin(&mut self, shard: u32, from: Option<u64>, to: u64, reason: Reason) -> Step {
         let needs = self.seats[&shard].needs();
         self.leave(shard, from);
         let seat = self.seats.get_mut(&shard).expect("rules name shards of the board");
         seat.nodes.push(to);
+        self.copying += seat.bytes;
         let spot = self.spots.get_mut(&to).expect("targets are nodes of the board");
         spot.replicas += 1;
         spot.bytes += seat.bytes;

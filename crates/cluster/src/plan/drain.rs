@@ -26,6 +26,10 @@ fn give_away(board: &mut Board<'_>, shard: u32) -> Option<Step> {
     if staying >= board.settings.replication as usize {
         return board.take_out(shard, from, Reason::Drain);
     }
+    // (Its leaders are given away at once: what stays serves on, and can be copied in peace.)
+    if board.is_crowded() {
+        return None;
+    }
     let to = board.target(shard, Some(from))?;
     Some(board.begin(shard, Some(from), to, Reason::Drain))
 }

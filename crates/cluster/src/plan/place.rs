@@ -7,7 +7,7 @@ use crate::entry::Placement;
 /// Where to put shards that have no replicas yet: as many as are wanted and can be, in different zones, evenly. Empty where all have
 /// some, or no node can take any.
 pub fn first_replicas(view: &View<'_>) -> Vec<Placement> {
-    let Some(mut board) = Board::new(view) else { return Vec::new() };
+    let Some(mut board) = Board::new(view, u64::MAX) else { return Vec::new() };
     let unplaced = (0..board.settings.shards).filter(|shard| view.meta.shard(*shard).is_none());
     unplaced.map(|shard| Placement { shard, nodes: choose(&mut board) }).filter(|one| !one.nodes.is_empty()).collect()
 }

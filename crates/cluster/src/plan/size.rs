@@ -12,6 +12,7 @@ const LEAST: u64 = 1 << 30;
 pub(super) fn steps(board: &mut Board<'_>, free: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     while steps.len() < free
+        && !board.is_crowded()
         && let Some((from, to, (given, got))) = best(board, free - steps.len())
     {
         steps.push(board.begin(given, Some(from), to, Reason::Rebalance));

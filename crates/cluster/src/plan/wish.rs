@@ -134,7 +134,7 @@ pub fn can_set_replication(view: &View<'_>, wanted: u32) -> Result<(), Refusal> 
 }
 
 fn board<'a>(view: &View<'a>) -> Result<Board<'a>, Refusal> {
-    Board::new(view).ok_or(Refusal::NotInitialised)
+    Board::new(view, u64::MAX).ok_or(Refusal::NotInitialised)
 }
 
 fn find_room(board: &mut Board<'_>, shard: u32, from: Option<u64>, reason: Reason) -> Result<(), Refusal> {

@@ -13,7 +13,7 @@ pub(super) fn steps(board: &mut Board<'_>, free: usize) -> Vec<Step> {
 fn spread(board: &mut Board<'_>, shard: u32) -> Option<Step> {
     let seat = &board.seats[&shard];
     let before = board.conflicts(&seat.nodes);
-    if before == 0 || !board.healthy(shard) {
+    if before == 0 || board.is_crowded() || !board.healthy(shard) {
         return None;
     }
     let moves = seat.nodes.iter().filter_map(|from| {

@@ -2,7 +2,7 @@
 
 use flintwheel_cluster::entry::{Body, MoveOutcome};
 use flintwheel_cluster::plan::describe::{describe, describe_all};
-use flintwheel_cluster::plan::{Action, LAGGING, View, first_replicas, plan, plan_up_to};
+use flintwheel_cluster::plan::{Action, LAGGING, View, first_replicas, plan, plan_all};
 use flintwheel_cluster::rows::{MoveStep, Reason, Settings};
 use flintwheel_cluster::{META, Meta, Step};
 
@@ -276,7 +276,7 @@ fn capacity_and_what_is_on_its_way_count_as_used() {
     }
     // Room for two: a quarter more than their bytes, and the reserve.
     world.seen.nodes.get_mut(&4).expect("is there").free = (64 << 20) + 2 * (5 << 28);
-    let steps = added(&world.plan());
+    let steps = added(&plan_all(&world.view()));
     assert_eq!(steps.len(), 2, "{steps:?}");
     let register = flintwheel_cluster::entry::Register { capacity: Some(3 << 30), ..register(4, 2) };
     world.group.apply(Body::Register(register)).expect("registers");
@@ -544,12 +544,40 @@ fn a_limit_that_was_lowered_lets_what_is_under_way_go_on() {
     world.group.set(lower).expect("is lowered");
     let shards: Vec<u32> = world.plan().iter().map(|step| step.shard).collect();
     assert_eq!(shards, [0, 1, 2]);
-    assert!(plan_up_to(&world.view(), usize::MAX).len() > 3);
+    assert!(plan_all(&world.view()).len() > 3);
     for shard in 0..3 {
         world.group.step(shard, MoveStep::Abandon).expect("follows");
         world.group.end(shard, MoveOutcome::Abandoned).expect("ends");
     }
     assert_eq!(world.plan().len(), 1);
+}
+
+#[test]
+fn large_shards_are_copied_one_at_a_time_unless_it_is_urgent() {
+    type Change = fn(&mut World);
+    let cases: [(&str, u64, Change, usize); 6] = [
+        ("a node that joined", 9 << 20, |_| (), 1),
+        ("small ones", 3 << 20, |_| (), 3),
+        ("empty ones", 0, |_| (), 5),
+        ("a node that is drained", 9 << 20, |world| drop(world.group.drain(1, true)), 1),
+        ("small ones of it", 3 << 20, |world| drop(world.group.drain(1, true)), 3),
+        ("a node that is lost", 9 << 20, |world| world.gone(1, 2 * REPAIR_AFTER), 8),
+    ];
+    for (case, bytes, change, want) in cases {
+        let mut world = World::of(4, Settings { most_moves: 64, ..settings() });
+        // Led by others, so that nothing is handed over first.
+        (0..8).for_each(|shard| world.place(shard, &[2, 1, 3]));
+        (0..8).for_each(|shard| world.shard(shard).bytes = bytes);
+        change(&mut world);
+        let copied = |world: &World| added(&world.plan()).iter().filter(|(shard, ..)| *shard != META).count();
+        assert_eq!(copied(&world), want, "{case}: {:?}", world.plan());
+        for step in world.plan() {
+            world.execute(&step, Done::Recorded);
+        }
+        assert_eq!(copied(&world), if bytes == 0 { copied(&world) } else { want }, "{case}: what is under way counts");
+        world.settle(1000);
+        assert!(world.replicas_on(4) >= 5, "{case}: and all is moved in the end");
+    }
 }
 
 #[test]

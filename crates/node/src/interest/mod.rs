@@ -18,7 +18,6 @@ pub mod wire;
 
 pub use changed::changes;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -283,16 +282,12 @@ fn confirmed(shared: &Shared, group: &Group<Machine>, term: u64) -> Option<i64> 
 
 /// Looks which of these shards this node still leads, and since when nobody doubts it.
 fn confirm(shared: &Shared, shards: impl Iterator<Item = u32>) {
-    let led: BTreeMap<u32, u64> = shared.interest.book.lock().led(shards).into_iter().collect();
+    let led = shared.interest.book.lock().led(shards);
     // Without a replica here, it does not lead.
-    let mut seen: Vec<_> = led.iter().map(|(shard, term)| (*shard, *term, false, None)).collect();
-    shared.groups.each(|group| {
-        let place = seen.binary_search_by_key(&group.shard(), |(shard, ..)| *shard);
-        if let Some((_, term, leads, at)) = place.ok().and_then(|place| seen.get_mut(place))
-            && group.leadership() == (Leadership::Leader { term: *term })
-        {
-            (*leads, *at) = (true, confirmed(shared, group, *term));
-        }
+    let mut seen: Vec<_> = led.into_iter().map(|(shard, term)| (shard, term, false, None)).collect();
+    shared.groups.each_of(seen.iter_mut().map(|one| (one.0, one)), |(_, term, leads, at), group| {
+        *leads = group.leadership() == (Leadership::Leader { term: *term });
+        *at = if *leads { confirmed(shared, group, *term) } else { None };
     });
     let interest = &shared.interest;
     let mut book = interest.book.lock();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flintwheel_client::{ClusterState, Granted, PlannedStep, SettingsChange};
 use flintwheel_cluster::entry::{Body, Change, Drain, Remove};
 use flintwheel_cluster::plan::describe::describe;
-use flintwheel_cluster::plan::{can_drain, can_move, can_remove, can_set_replication, can_transfer, plan_up_to};
+use flintwheel_cluster::plan::{can_drain, can_move, can_remove, can_set_replication, can_transfer, plan_all};
 use flintwheel_cluster::refusal::shard_name;
 use flintwheel_cluster::rows::NodeState;
 use flintwheel_cluster::{Accepted, META, Meta, Refusal, Step, View};
@@ -248,7 +248,7 @@ fn best_leader(view: &View<'_>, shard: u32) -> Result<Step, Refusal> {
 }
 
 fn planned(view: &View<'_>) -> Vec<PlannedStep> {
-    let steps = plan_up_to(view, usize::MAX);
+    let steps = plan_all(view);
     let words = |step: &Step| PlannedStep {
         shard: step.shard,
         reason: status::reason(step.reason),

@@ -30,7 +30,7 @@ async fn snapshot(count: u64) -> (TempDir, Offer, Toy) {
     let toy = toy::propose(&groups, 0, count).await;
     let out = tempfile::tempdir().unwrap();
     let machine = groups.group(0).inner.machine.clone();
-    let (applied, files) = machine.export(&out.path().join("files")).unwrap();
+    let (applied, files) = machine.export(&out.path().join("files"), &mut |_| ()).unwrap();
     drop(machine);
     groups.shutdown().await.unwrap();
     (out, Offer { vote: VOTE, applied, files }, toy)
@@ -113,7 +113,7 @@ fn install_until(end: End, shared: &Shared, staged: &Staged) {
         End::Staged => {}
         End::FilesImported => {
             let columns: Vec<_> = crate::state::table_columns().collect();
-            shared.state.import(0, &columns, staged.dir(), &staged.offer.files).unwrap();
+            shared.state.import(0, &columns, staged.dir(), &staged.offer.files, |_| ()).unwrap();
         }
         End::StateStands | End::LogStands => {
             machine.install(applied.clone(), staged.dir(), &staged.offer.files).unwrap()

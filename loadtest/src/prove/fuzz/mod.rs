@@ -1,7 +1,8 @@
-//! Every parser of a schedule and a calendar, fed with texts that come near to good ones: none panics, none takes longer than a
-//! bar, memory stays, faults point into the text, and what is accepted has times that follow each other.
+//! Every parser of what a definition, a calendar or a crontab says about time, fed with texts that come near to good ones: none panics,
+//! none takes longer than a bar, memory stays, faults point into the text, and what is accepted has times that follow each other.
 
 mod mutate;
+mod others;
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +15,7 @@ use rand::rngs::StdRng;
 use super::{Scale, progress};
 use crate::process::own_peak_bytes;
 use crate::report::{Kind, Report, number};
+use others::OTHERS;
 use targets::{TARGETS, Target};
 
 /// How long one text may take, to be read and to be asked for some times.
@@ -30,7 +32,7 @@ pub(super) async fn run(scale: Scale, seed: u64) -> Result<Report> {
 fn all(length: Duration, seed: u64) -> Result<Report> {
     let mut report = Report::new("fuzz", "no text makes a parser of schedules panic, hang or grow");
     report.figure("seed", seed);
-    for (number, target) in TARGETS.iter().enumerate() {
+    for (number, target) in TARGETS.iter().chain(&OTHERS).enumerate() {
         let found = one(target, length, seed.wrapping_add(number as u64))?;
         progress(format!("{}: {} texts, slowest {:?}", target.name, found.texts, found.slowest.0));
         let figures = format!(

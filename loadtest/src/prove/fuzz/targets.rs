@@ -218,7 +218,7 @@ fn schedule(trigger: ScheduleTrigger, text: &str, chance: &mut StdRng) -> Result
 }
 
 /// A refused text has faults, not endless ones, that point into it.
-fn refused(faults: &Violations, text: &str) -> Result<bool, String> {
+pub fn refused(faults: &Violations, text: &str) -> Result<bool, String> {
     let length: usize = faults.0.iter().map(|fault| fault.message.len()).sum();
     if faults.0.is_empty() || faults.0.len() > 40 || length > 20_000 {
         return Err(format!("{} faults of {length} bytes are told", faults.0.len()));

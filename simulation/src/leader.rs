@@ -539,7 +539,7 @@ impl Leader {
             let firing = FiringKey::Event(key.clone());
             let digest = dedupe_digest(one.number, &firing);
             let (number, version, window) = (one.number, one.version, matcher.window());
-            found.push(Match { event: 0, number, version, key, digest, window });
+            found.push(Match { event: 0, number, version, key, digest, window, due: None });
         }
         Ok(found)
     }

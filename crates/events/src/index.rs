@@ -2,8 +2,11 @@
 //!
 //! The cost of an event grows with the subscriptions that it may match, not with those there are.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use flintwheel_model::definition::after_of_type;
 
 use crate::matcher::Matcher;
 
@@ -26,6 +29,8 @@ pub struct Index {
     namespaces: HashMap<String, HashMap<String, OfType>>,
     /// Where a definition's subscriptions stand, by shard and number: namespace and event types.
     by_definition: HashMap<u32, HashMap<u64, (String, Vec<String>)>>,
+    /// By namespace and id, definitions for whose runs others wait: how many do.
+    followed: BTreeMap<(String, String), usize>,
     len: usize,
 }
 
@@ -54,6 +59,9 @@ impl Index {
         let of_shard = self.by_definition.entry(subscription.shard).or_default();
         let (_, types) = of_shard.entry(subscription.number).or_insert_with(|| (namespace.to_owned(), Vec::new()));
         types.push(event_type.to_owned());
+        if let Some(id) = after_of_type(event_type) {
+            *self.followed.entry((namespace.to_owned(), id.to_owned())).or_default() += 1;
+        }
         let of_namespace = self.namespaces.entry(namespace.to_owned()).or_default();
         of_namespace.entry(event_type.to_owned()).or_default().insert(subscription);
         self.len += 1;
@@ -73,6 +81,9 @@ impl Index {
         }
         let Some(of_namespace) = self.namespaces.get_mut(&namespace) else { return };
         for event_type in types {
+            if let Some(id) = after_of_type(&event_type) {
+                unfollow(&mut self.followed, (namespace.clone(), id.to_owned()));
+            }
             let Some(of_type) = of_namespace.get_mut(&event_type) else { continue };
             self.len -= of_type.remove_where(|s| s.shard == shard && s.number == number);
             if of_type.is_empty() {
@@ -82,6 +93,16 @@ impl Index {
         if of_namespace.is_empty() {
             self.namespaces.remove(&namespace);
         }
+    }
+
+    /// Definitions for whose runs others wait: namespace and id.
+    pub fn followed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.followed.keys().map(|(namespace, id)| (namespace.as_str(), id.as_str()))
+    }
+
+    /// Whether any definition waits for the runs of this one.
+    pub fn is_followed(&self, namespace: &str, id: &str) -> bool {
+        self.followed.contains_key(&(namespace.to_owned(), id.to_owned()))
     }
 
     /// Removes all subscriptions of a shard.
@@ -134,6 +155,16 @@ impl OfType {
     }
 }
 
+/// One waits no more.
+fn unfollow(followed: &mut BTreeMap<(String, String), usize>, name: (String, String)) {
+    if let Entry::Occupied(mut waiting) = followed.entry(name) {
+        *waiting.get_mut() -= 1;
+        if *waiting.get() == 0 {
+            waiting.remove();
+        }
+    }
+}
+
 fn drain(list: &mut Vec<Arc<Subscription>>, gone: impl Fn(&Subscription) -> bool) -> usize {
     let before = list.len();
     list.retain(|subscription| !gone(subscription));
@@ -144,7 +175,7 @@ fn drain(list: &mut Vec<Arc<Subscription>>, gone: impl Fn(&Subscription) -> bool
 mod tests {
     use std::collections::BTreeMap;
 
-    use flintwheel_model::definition::{DedupeKeyStrategy, EventTrigger};
+    use flintwheel_model::definition::{DedupeKeyStrategy, EventTrigger, after_type};
 
     use super::*;
 
@@ -188,6 +219,21 @@ mod tests {
         ] {
             assert_eq!(numbers(&index, namespace, event_type, event), found, "{namespace} {event_type} {event:?}");
         }
+    }
+
+    #[test]
+    fn whose_runs_others_wait_for_is_known_as_long_as_one_of_them_does() {
+        let mut index = index();
+        let names = |index: &Index| index.followed().map(|(n, id)| format!("{n}/{id}")).collect::<Vec<_>>();
+        for (shard, number, id) in [(0, 1, "x"), (1, 9, "x"), (1, 9, "y")] {
+            index.insert("a", &after_type(id), subscription(shard, number, &[]));
+        }
+        assert_eq!((names(&index), index.is_followed("b", "x")), (vec!["a/x".to_owned(), "a/y".to_owned()], false));
+        assert_eq!(numbers(&index, "a", &after_type("x"), &[]), [1, 9]);
+        index.remove(1, 9);
+        assert_eq!(names(&index), ["a/x"]);
+        index.remove_shard(0);
+        assert!(names(&index).is_empty() && !index.is_followed("a", "x"));
     }
 
     #[test]

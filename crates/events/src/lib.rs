@@ -6,4 +6,4 @@ mod index;
 mod matcher;
 
 pub use index::{Index, Subscription};
-pub use matcher::Matcher;
+pub use matcher::{DueAfter, Matcher};

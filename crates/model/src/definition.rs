@@ -15,8 +15,8 @@ use crate::one_or_many::{OneOrMany, one_or_many};
 mod schedule;
 
 pub use schedule::{
-    AfterEnd, CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
-    MisfirePolicy, OnResume, OverlapPolicy, Roll, ScheduleTrigger,
+    After, AfterEnd, CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode,
+    MisfireMode, MisfirePolicy, OnResume, OverlapPolicy, Roll, RunOutcome, ScheduleTrigger, after_of_type, after_type,
 };
 
 /// The only accepted `apiVersion`.

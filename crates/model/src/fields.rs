@@ -454,7 +454,7 @@ mod tests {
             ("spec.trigger.schedule.timezon", json!(1), "did you mean spec.trigger.schedule.timezone?"),
             ("timezone", json!(1), "did you mean spec.trigger.schedule.timezone?"),
             ("spec.cron", json!(1), "did you mean spec.trigger.schedule.cron?"),
-            ("spec.trigger.schedule.xyzzy", json!(1), "; it has after_end, at, "),
+            ("spec.trigger.schedule.xyzzy", json!(1), "; it has after, after_end, "),
             ("spec.task_templates.name", json!("x"), "task_templates[0].name"),
             ("spec.trigger.schedule.timezone.x", json!(1), "has no parts"),
             ("spec.enabled[0]", json!(1), "is no list"),

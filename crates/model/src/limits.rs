@@ -28,6 +28,10 @@ pub const TASK_TEMPLATES: usize = 64;
 pub const SEARCH_ATTRIBUTES: usize = 100;
 /// Types of errors in one retry policy.
 pub const ERROR_TYPES: usize = 100;
+/// Other definitions that one schedule comes after: each of their runs is watched, and brought to its shard.
+pub const AFTER: usize = 10;
+/// The longest delay after a run of another definition, in days: what is to come is kept in memory until then.
+pub const AFTER_DAYS: u64 = 365;
 /// Event types of one trigger, and attributes compared.
 pub const EVENT_TYPES: usize = 32;
 /// Of an event type, and of any other CloudEvents attribute.

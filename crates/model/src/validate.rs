@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::calendar::{self, Calendar};
 use crate::definition::{
-    API_VERSION, ActivityDefinition, ContextSource, DedupeKeyStrategy, EventTrigger, HttpSource, KIND, Metadata,
-    RetryPolicy, Spec, StartWorkflow, Target, TaskTemplate,
+    API_VERSION, ActivityDefinition, AfterEnd, ContextSource, DedupeKeyStrategy, EventTrigger, HttpSource, KIND,
+    Metadata, RetryPolicy, ScheduleTrigger, Spec, StartWorkflow, Target, TaskTemplate,
 };
 use crate::duration::Span;
 use crate::expression::Expression;
@@ -30,6 +30,9 @@ pub fn check(definition: &ActivityDefinition) -> Violations {
     }
     check_metadata(&definition.metadata, &mut faults);
     check_spec(&definition.spec, &mut faults);
+    if let Some(schedule) = &definition.spec.trigger.schedule {
+        check_after(schedule, &definition.metadata.id, &mut faults);
+    }
     check_size(definition, &mut faults);
     faults
 }
@@ -127,6 +130,38 @@ fn check_spec(spec: &Spec, faults: &mut Violations) {
     }
     check_sources(&spec.context_sources, faults);
     check_tasks(&spec.task_templates, faults);
+}
+
+/// What a schedule comes after. Whether it is there, and comes after this one in turn, only the shards know.
+fn check_after(schedule: &ScheduleTrigger, id: &str, faults: &mut Violations) {
+    let field = "spec.trigger.schedule.after";
+    let ScheduleTrigger { after, after_end, .. } = schedule;
+    if after.len() > limits::AFTER {
+        faults.push(field, format!("{} entries are too many; at most {} are allowed", after.len(), limits::AFTER));
+        return;
+    }
+    for (i, one) in after.iter().enumerate() {
+        let path = format!("{field}[{i}]");
+        if let Err(why) = ids::check_id(&one.definition) {
+            faults.push(format!("{path}.definition"), format!("{why}; it is the id of another definition"));
+        } else if one.definition == id {
+            let message = "names the definition itself: each of its runs would set off the next; use interval";
+            faults.push(format!("{path}.definition"), message);
+        }
+        if one.delay > Span::from_secs(limits::AFTER_DAYS * 86_400) {
+            let message = format!("{} is not in 0s to {}d", one.delay, limits::AFTER_DAYS);
+            faults.push(format!("{path}.delay"), message);
+        }
+        if after[..i].contains(one) {
+            faults
+                .push(path, format!("the same stands in {field} twice; each has another definition, delay or outcome"));
+        }
+    }
+    if !after.is_empty() && *after_end != AfterEnd::Keep {
+        let message = "nobody knows when the last run of another definition ends, so it would never be over: leave \
+                       after_end out, or after";
+        faults.push("spec.trigger.schedule.after_end", message);
+    }
 }
 
 fn check_event_trigger(event: &EventTrigger, faults: &mut Violations) {
@@ -540,6 +575,33 @@ mod tests {
         ] {
             let faults = faults_of(pointer, value);
             assert!(faults.iter().any(|fault| fault.starts_with(begins)), "{begins}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_schedule_comes_after_is_another_definition_within_limits() {
+        let schedule = |after: Value| json!({"schedule": {"after": after}});
+        let field = "spec.trigger.schedule.after";
+        for (after, told) in [
+            (json!({"definition": "b"}), vec![]),
+            (json!([{"definition": "b"}, {"definition": "b", "outcome": "failure", "delay": "365d"}]), vec![]),
+            (json!({"definition": "a"}), vec![format!("{field}[0].definition: names the definition itself")]),
+            (json!({"definition": "n/b"}), vec![format!("{field}[0].definition: \"n/b\" holds '/'")]),
+            (json!({"definition": ""}), vec![format!("{field}[0].definition: an id has 1 to 200")]),
+            (json!({"definition": "b", "delay": "366d"}), vec![format!("{field}[0].delay: 366d is not in 0s to 365d")]),
+            (json!([{"definition": "b"}, {"definition": "b", "delay": "0s"}]), vec![format!("{field}[1]: the same")]),
+            (json!(vec![json!({"definition": "b"}); 11]), vec![format!("{field}: 11 entries are too many")]),
+        ] {
+            let faults = faults_of("/spec/trigger", schedule(after.clone()));
+            let fits = faults.len() == told.len() && faults.iter().zip(&told).all(|(f, begin)| f.starts_with(begin));
+            assert!(fits, "{after}: {faults:?}");
+        }
+        let over = json!({"schedule": {"after": {"definition": "b"}, "after_end": "delete"}});
+        assert!(faults_of("/spec/trigger", over)[0].starts_with("spec.trigger.schedule.after_end: nobody knows"));
+        for odd in
+            [json!({"definition": "b", "delay": "-1s"}), json!({"definition": "b", "outcome": "good"}), json!({})]
+        {
+            assert!(serde_json::from_value::<crate::definition::After>(odd.clone()).is_err(), "{odd}");
         }
     }
 

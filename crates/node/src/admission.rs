@@ -2,13 +2,14 @@
 
 mod given;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flintwheel_events::Matcher;
+use flintwheel_events::{DueAfter, Matcher};
 use flintwheel_model::definition::{
-    self, ActivityDefinition, DedupeKeyStrategy, Exclusion, Metadata, OverlapPolicy, Roll, ScheduleTrigger,
-    StartWorkflow,
+    self, ActivityDefinition, After, DedupeKeyStrategy, Exclusion, Metadata, OverlapPolicy, Roll, ScheduleTrigger,
+    StartWorkflow, after_type,
 };
 use flintwheel_model::validate;
 use flintwheel_model::{DefinitionKey, Violation, Violations};
@@ -208,6 +209,7 @@ fn bounds(schedule: &ScheduleTrigger) -> Option<Bounds> {
 fn newest(schedule: &ScheduleTrigger) -> Option<&'static str> {
     let misfire = schedule.misfire_policy.unwrap_or_default();
     [
+        ("after", !schedule.after.is_empty()),
         ("max_firings", schedule.max_firings.is_some()),
         ("after_end", schedule.after_end != definition::AfterEnd::Keep),
         ("misfire_policy.pace", misfire.pace.is_some()),
@@ -236,11 +238,27 @@ pub fn policy(policy: OverlapPolicy) -> Policy {
 }
 
 fn subscriptions(definition: &ActivityDefinition) -> Vec<(String, Bytes)> {
-    let Some(event) = &definition.spec.trigger.event else { return Vec::new() };
+    let mut all = of_runs(definition);
+    let Some(event) = &definition.spec.trigger.event else { return all };
     let default = DedupeKeyStrategy::default();
     let strategy = definition.spec.dedupe_key_strategy.as_ref().unwrap_or(&default);
     let matcher: Bytes = Matcher::encode(event, strategy).into();
-    event.types.iter().map(|event_type| (event_type.clone(), matcher.clone())).collect()
+    all.extend(event.types.iter().map(|event_type| (event_type.clone(), matcher.clone())));
+    all
+}
+
+/// One for each definition for whose runs this one waits.
+fn of_runs(definition: &ActivityDefinition) -> Vec<(String, Bytes)> {
+    let mut by_name: BTreeMap<&str, Vec<DueAfter>> = BTreeMap::new();
+    for After { definition, delay, outcome } in comes_after(definition) {
+        by_name.entry(definition).or_default().push(DueAfter { outcome: *outcome, delay: delay.micros() });
+    }
+    by_name.into_iter().map(|(id, due)| (after_type(id), Matcher::encode_after(due).into())).collect()
+}
+
+/// What its schedule comes after.
+pub fn comes_after(definition: &ActivityDefinition) -> &[After] {
+    definition.spec.trigger.schedule.as_ref().map_or(&[], |schedule| &schedule.after)
 }
 
 fn one(field: &str, message: &str) -> Violations {

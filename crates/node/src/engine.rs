@@ -31,7 +31,7 @@ use crate::paces::Paces;
 use crate::peers::{Directory, Doorman, Guests, Link, Peers};
 use crate::placement::{self, Placement};
 use crate::shared::Shared;
-use crate::{backfills, calendars, clocks, hand_over, ingress, interest, pauses, room, runs, zone_data};
+use crate::{after, backfills, calendars, clocks, hand_over, ingress, interest, pauses, room, runs, zone_data};
 
 /// Who makes a cluster gets this id.
 pub const FOUNDER: u64 = 1;
@@ -126,6 +126,7 @@ impl Engine {
         tasks.spawn(endless(ticker::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(runs::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(pauses::run(Arc::clone(&shared)), stopping.clone()));
+        tasks.spawn(endless(after::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(backfills::run(Arc::clone(&shared)), stopping.clone()));
         tasks.spawn(endless(calendars::spread::run(api.clone()), stopping.clone()));
         tasks.spawn(endless(maintain(Arc::clone(&opened.groups), Arc::clone(&opened.meta)), stopping.clone()));

@@ -1,6 +1,7 @@
 //! From a producer's batch to the shards: validate, match, compute dedupe keys, send each shard just what matched there, wherever it is led, and
 //! answer when all of them have it on disk. What matches nothing ends here.
 
+pub mod after;
 mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -276,6 +277,7 @@ impl ShardBatch {
             key,
             digest,
             window: subscription.matcher.window(),
+            due: None,
         });
     }
 
@@ -431,7 +433,8 @@ mod tests {
             let mut batch = ShardBatch::default();
             for (number, count) in matches.iter().enumerate() {
                 let event = Bytes::from(vec![0; 1024 * 1024]);
-                let one = Match { event: 0, number: 1, version: 1, key: key.clone(), digest: [0; 16], window: 0 };
+                let one =
+                    Match { event: 0, number: 1, version: 1, key: key.clone(), digest: [0; 16], window: 0, due: None };
                 if *count > 0 {
                     batch.events.push(event);
                     batch.indices.push(number as u32);

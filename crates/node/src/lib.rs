@@ -4,6 +4,7 @@
 
 pub mod actors;
 pub mod admission;
+mod after;
 pub mod api;
 mod backfills;
 mod calendars;

@@ -13,6 +13,7 @@ use flintwheel_shard::reply::{Outcome, Pausing};
 use flintwheel_shard::slots::Slot;
 use flintwheel_shard::{Machine, query};
 
+use crate::after::coming;
 use crate::calendars;
 use crate::error::EngineError;
 use crate::plans::{Find, Plans};
@@ -84,10 +85,12 @@ fn resumes(shared: &Shared, group: &Group<Machine>, due: Vec<(i64, u64)>) -> Res
     let find = |namespace: &str, name: &str| calendars::find(&shared.calendars, group, namespace, name);
     let mut resumes = Vec::with_capacity(due.len());
     for (until, number) in due {
-        let Some(slot) = group.read(|machine, _| machine.slots().get(number).copied())? else { continue };
+        let found =
+            group.read(|machine, _| machine.slots().get(number).map(|slot| (*slot, coming(machine, number))))?;
+        let Some((slot, coming)) = found else { continue };
         let Some(stored) = query::version(&group.state(), number, slot.version)? else { continue };
         // What is due at that instant is not missed.
-        let Resumed { next, passed_over, wanted_through } = resumed(&slot, &stored, None, until - 1, &find)?;
+        let Resumed { next, passed_over, wanted_through } = resumed((&slot, &coming), &stored, None, until - 1, &find)?;
         let Version { namespace, id, .. } = stored;
         let (note, until) = (String::new(), Some(until));
         let missed = passed_over;
@@ -97,9 +100,9 @@ fn resumes(shared: &Shared, group: &Group<Machine>, due: Vec<(i64, u64)>) -> Res
 }
 
 /// What becomes of the schedule of a paused definition that goes on as of an instant; `missed` is what becomes of due times up to then, if not what
-/// the definition says. (One that is not paused goes on as it does.)
+/// the definition says; `coming` has come from runs of other definitions. (One that is not paused goes on as it does.)
 pub fn resumed(
-    slot: &Slot,
+    (slot, coming): (&Slot, &[(i64, String)]),
     stored: &Version,
     missed: Option<OnResume>,
     through: i64,
@@ -111,7 +114,8 @@ pub fn resumed(
     let mut plans = Plans::default();
     let timing = plans.of_document(&stored.document, stored.incarnation, find).map_err(EngineError::Read)?;
     let timing = plans.get(timing);
-    Ok(goes_on(&timing.plan, slot.next, through, missed.unwrap_or(timing.misfire.on_resume)))
+    let plan = timing.plan.with_admitted(coming.iter().map(|(nominal, _)| *nominal));
+    Ok(goes_on(&plan, slot.next, through, missed.unwrap_or(timing.misfire.on_resume)))
 }
 
 /// Where a schedule goes on after a pause.

@@ -30,6 +30,8 @@ pub struct Plan {
     pub(crate) business: Box<[Business]>,
     pub(crate) intervals: Box<[Every]>,
     pub(crate) singles: Box<[i64]>,
+    /// Times that were let in before, sorted: nothing excludes or bounds them any more.
+    pub(crate) admitted: Box<[i64]>,
     /// Without it nothing is excluded.
     pub(crate) closed: Option<Box<Closed>>,
     pub(crate) roll: Roll,
@@ -50,6 +52,17 @@ impl Plan {
     /// Also `None` where [`MAX_EXCLUDED_TIMES`] in a row are excluded one by one: closed hours, days and dates are passed
     /// over at once, and don't count.
     pub fn next(&self, after: i64) -> Option<i64> {
+        let named = self.next_open(after);
+        // (Hardly any plan has some.)
+        let Some(last) = self.admitted.last() else { return named };
+        if after >= *last {
+            return named;
+        }
+        let first = self.admitted[self.admitted.partition_point(|time| *time <= after)];
+        Some(named.map_or(first, |named| named.min(first)))
+    }
+
+    fn next_open(&self, after: i64) -> Option<i64> {
         let Some(closed) = &self.closed else { return self.next_named(after) };
         let mut time = self.next_named(after)?;
         for _ in 0..MAX_EXCLUDED_TIMES {
@@ -68,6 +81,21 @@ impl Plan {
             None => nominal,
             Some(_) => self.due_before(nominal, self.next(nominal), seed),
         }
+    }
+
+    /// The same, with times beside those that it names, which it has let in (see [`allows`](Self::allows)) at some time: sorted. Whatever excludes or
+    /// bounds the others, they stay.
+    #[must_use]
+    pub fn with_admitted(&self, times: impl IntoIterator<Item = i64>) -> Self {
+        let admitted: Box<[i64]> = times.into_iter().collect();
+        debug_assert!(admitted.is_sorted(), "times are looked for by their order");
+        Self { admitted, ..self.clone() }
+    }
+
+    /// Whether it lets in a time that somebody names: it lies within bounds and is not excluded.
+    pub fn allows(&self, time: i64) -> bool {
+        let named = Self { singles: [time].into(), ..self.clone() };
+        time.checked_sub(1).and_then(|before| named.next_open(before)) == Some(time)
     }
 
     /// How far jitter moves a due time at most, in microseconds; 0 without jitter.

@@ -25,7 +25,7 @@ fn each_fault_is_told_with_its_path_and_all_of_them_at_once() {
         (
             r#"{}"#,
             &[
-                ": it has none of cron, calendar, rrule, interval and at; leave the schedule out to run by hand or by events only",
+                ": it has none of cron, calendar, rrule, interval, at and after; leave the schedule out to run by hand or by events only",
             ][..],
         ),
         (
@@ -289,4 +289,18 @@ fn an_end_that_never_comes_is_told() {
         assert_eq!(told.len(), expected, "{json}: {told:?}");
         assert!(told.iter().all(|warning| warning.field == format!("{FIELD}.after_end")));
     }
+}
+
+#[test]
+fn a_time_is_let_in_by_what_excludes_and_bounds_and_stays_whatever_they_say_then() {
+    let day = |hour: u32| micros(&format!("2026-11-24T{hour:02}:00:00Z"));
+    let text = r#"{"cron": "0 12 * * *", "exclude": {"cron": "0 7 * * *"}, "start": "2026-11-24T06:00:00Z", "end": "2026-11-24T20:00:00Z"}"#;
+    let plan = Plan::compile(&read(text), FIELD, 0).expect("valid");
+    let allowed: Vec<u32> = [5, 6, 7, 8, 12, 20, 21].into_iter().filter(|hour| plan.allows(day(*hour))).collect();
+    assert_eq!(allowed, [6, 8, 12, 20]);
+    // Those of before are all there, and one that it names itself is due once.
+    let with = plan.with_admitted([5, 7, 12, 21].map(day));
+    let all: Vec<i64> = std::iter::successors(with.next(0), |time| with.next(*time)).collect();
+    assert_eq!(all, [5, 7, 12, 21].map(day));
+    assert_eq!((plan.next(0), plan.next(day(12))), (Some(day(12)), None));
 }

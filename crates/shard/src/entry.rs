@@ -3,6 +3,8 @@
 //! The format is versioned: an entry of a newer kind stops the shard on a node that doesn't know it, never the node.
 
 mod backfill;
+mod follow;
+mod ingest;
 mod restore;
 
 use bytes::Bytes;
@@ -15,10 +17,14 @@ use crate::tracks::{Policy, Tracking};
 use crate::zones::Rezone;
 
 pub use backfill::{AdvanceBackfill, BackfillStep, BeginBackfill, Range};
+pub use follow::FollowStep;
+pub use ingest::{Ingest, Match};
 pub use restore::Restore;
 
 /// Of the whole encoding; the first byte of each entry.
 const VERSION: u8 = 1;
+/// What a definition listens to whose name begins so is no type of events, but the ends of another one's runs.
+pub const AFTER: char = '\u{1}';
 /// "No further due time", in `next` fields.
 pub const NEVER: i64 = i64::MAX;
 /// The cluster's format from which on entries may carry requests, and conditions on a delete: nodes that only know the one before stop at such
@@ -37,6 +43,8 @@ pub const OPERATIONS_SINCE: u32 = 4;
 /// would leave them out and say nothing.
 pub const DUE_AFTER_SINCE: u32 = 4;
 
+/// The cluster's format from which on runs of one definition make others due.
+pub const AFTER_SINCE: u32 = 4;
 /// The cluster's format from which on nodes read definitions whose workflow has search attributes or a retry policy.
 pub const START_OPTIONS_SINCE: u32 = 4;
 
@@ -83,6 +91,8 @@ pub enum Body {
     Calendar(CalendarStep),
     /// Definitions due by other time-zone data.
     Rezone(Rezone),
+    /// Definitions whose runs others wait for, and who has been told of their ends.
+    Follow(Vec<FollowStep>),
 }
 
 /// A definition as it shall be.
@@ -191,32 +201,6 @@ pub struct Decision {
     pub count: u32,
 }
 
-/// Events matched to definitions of this shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ingest {
-    /// The events as they came in (CloudEvents protobuf), each once.
-    pub events: Vec<Bytes>,
-    /// What they matched.
-    pub matches: Vec<Match>,
-}
-
-/// One event that matched one definition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Match {
-    /// Index into the entry's events.
-    pub event: u32,
-    /// Which definition.
-    pub number: u64,
-    /// The definition's version whose subscription matched; another one makes the match stale.
-    pub version: u32,
-    /// The dedupe key, as written in the firing key.
-    pub key: String,
-    /// Of definition and key.
-    pub digest: [u8; 16],
-    /// For how long the key is remembered, in seconds.
-    pub window: u32,
-}
-
 /// A firing by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trigger {
@@ -271,6 +255,8 @@ pub struct Closed {
     pub left: Option<Bytes>,
     /// Why the definition is paused, if it is paused by that.
     pub note: String,
+    /// When it has ended by the sink's clock, in microseconds since the epoch; only where others wait for that.
+    pub at: Option<i64>,
 }
 
 /// A definition whose schedule is over, and that asks for something to become of it then.
@@ -303,6 +289,11 @@ pub enum RunEnd {
 impl RunEnd {
     const ALL: [Self; 6] =
         [Self::Completed, Self::Failed, Self::TimedOut, Self::Canceled, Self::Terminated, Self::Gone];
+
+    pub(crate) fn of(code: u8) -> Result<Self, DecodeError> {
+        let found = Self::ALL.into_iter().find(|end| *end as u8 == code);
+        found.ok_or_else(|| DecodeError(format!("end {code} of a run is not known")))
+    }
 }
 
 /// What to do with one dead letter.
@@ -355,7 +346,10 @@ impl Body {
             Self::Conclude(_) => 17,
             Self::Define(items) if items.iter().any(|item| item.tracking.is_some()) => 13,
             Self::Trigger(items) if items.iter().any(|item| item.policy.is_some()) => 14,
+            Self::Closed(items) if items.iter().any(|item| item.at.is_some()) => 32,
             Self::Closed(_) => 15,
+            Self::Ingest(ingest) if ingest.has_due() => 31,
+            Self::Follow(_) => 30,
             Self::Backfill(_) => 28,
             Self::Expire(expire) if expire.keep > 0 => 29,
             Self::Define(_) if self.has_requests() => 10,
@@ -437,7 +431,13 @@ impl Body {
                     e.option(item.policy.as_ref(), |e, policy| Policy::encode(e, *policy));
                 }
             }),
-            Self::Closed(items) => e.list(items, Closed::encode),
+            Self::Closed(items) => e.list(items, |e, item| {
+                Closed::encode(e, item);
+                if kind == 32 {
+                    e.option(item.at.as_ref(), |e, at| e.i64(*at));
+                }
+            }),
+            Self::Follow(steps) => e.list(steps, FollowStep::encode),
             Self::Ack(items) => e.list(items, Ack::encode),
             Self::Dead(items) => e.list(items, |e, action| {
                 e.u64(action.seq);
@@ -463,7 +463,7 @@ impl Body {
             2 => Self::Delete(d.list(|d| Delete::decode(d, false))?),
             3 => Self::Pause(d.list(|d| Pause::decode(d, false))?),
             4 => Self::Fire(Fire { through: d.i64()?, decisions: d.list(Decision::decode)? }),
-            5 => Self::Ingest(Ingest::decode(d)?),
+            5 => Self::Ingest(Ingest::decode(d, false)?),
             6 => Self::Trigger(d.list(Trigger::decode)?),
             7 => Self::Ack(d.list(Ack::decode)?),
             8 => Self::Dead(d.list(|d| Ok(DeadAction { seq: d.u64()?, retry: d.flag()? }))?),
@@ -507,6 +507,15 @@ impl Body {
             29 => {
                 let (account_before, versions_before) = (d.i64()?, d.i64()?);
                 Self::Expire(Expire { account_before, versions_before, keep: d.u32()? }).of_kind(29)?
+            }
+            30 => Self::Follow(d.list(FollowStep::decode)?),
+            31 => Self::Ingest(Ingest::decode(d, true)?).of_kind(31)?,
+            32 => {
+                let closed = d.list(|d| {
+                    let closed = Closed::decode(d)?;
+                    Ok(Closed { at: d.option(Decoder::i64)?, ..closed })
+                })?;
+                Self::Closed(closed).of_kind(32)?
             }
             other => return Err(DecodeError(format!("entry kind {other} is not known to this program"))),
         })
@@ -640,46 +649,6 @@ impl Decision {
     }
 }
 
-impl Ingest {
-    /// As it stands in an entry.
-    pub fn encode(e: &mut Encoder, item: &Self) {
-        e.list(&item.events, |e, event| e.bytes(event));
-        e.list(&item.matches, Match::encode);
-    }
-
-    /// From an entry.
-    pub fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
-        let events = d.list(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?;
-        let matches = d.list(Match::decode)?;
-        match matches.iter().find(|matched| matched.event as usize >= events.len()) {
-            Some(Match { event, .. }) => Err(DecodeError(format!("a match is of event {event} of {}", events.len()))),
-            None => Ok(Self { events, matches }),
-        }
-    }
-}
-
-impl Match {
-    fn encode(e: &mut Encoder, item: &Self) {
-        e.u32(item.event);
-        e.u64(item.number);
-        e.u32(item.version);
-        e.text(&item.key);
-        e.raw(&item.digest);
-        e.u32(item.window);
-    }
-
-    fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
-        Ok(Self {
-            event: d.u32()?,
-            number: d.u64()?,
-            version: d.u32()?,
-            key: d.text()?,
-            digest: d.array()?,
-            window: d.u32()?,
-        })
-    }
-}
-
 impl Trigger {
     fn encode(e: &mut Encoder, item: &Self) {
         e.text(&item.namespace);
@@ -711,11 +680,9 @@ impl Closed {
     }
 
     fn decode(d: &mut Decoder) -> Result<Self, DecodeError> {
-        let (number, run, code) = (d.u64()?, d.u64()?, d.u8()?);
-        let end = RunEnd::ALL.into_iter().find(|end| *end as u8 == code);
-        let end = end.ok_or_else(|| DecodeError(format!("end {code} of a run is not known")))?;
+        let (number, run, end) = (d.u64()?, d.u64()?, RunEnd::of(d.u8()?)?);
         let left = d.option(|d| Ok(Bytes::copy_from_slice(d.bytes()?)))?;
-        Ok(Self { number, run, end, left, note: d.text()? })
+        Ok(Self { number, run, end, left, note: d.text()?, at: None })
     }
 }
 

@@ -66,12 +66,12 @@ impl Machine {
         &self.courses
     }
 
-    /// What is to become of a definition now, because its schedule is over: none where it goes on, stays as it is, is paused, or has runs that are
-    /// open or wait.
+    /// What is to become of a definition now, because its schedule is over: none where it goes on, stays as it is, is paused, has runs that are
+    /// open or wait, or others must still be told that one has ended.
     pub fn conclusion(&self, number: u64) -> Option<AfterEnd> {
         let after_end = self.courses.end_of(number)?;
         let paused = self.slots.get(number).is_none_or(Slot::is_paused);
-        let busy = self.tracks.get(number).is_some_and(|track| track.open_len() + track.waiting_len() > 0);
+        let busy = self.tracks.get(number).is_some_and(|track| track.is_busy());
         (!paused && !busy).then_some(after_end)
     }
 
@@ -212,6 +212,7 @@ impl Machine {
         self.paused = self.paused + usize::from(slot.is_paused()) - usize::from(was_paused);
         txn.put(Table::Cursors, keys::cursor(number), slot.encode());
         self.courses.follow(txn, number, &slot);
+        self.tracks.pass(txn, number, slot.next);
         self.slots.set(number, slot);
     }
 
@@ -267,6 +268,7 @@ impl Machine {
             Body::Backfill(steps) => apply::backfill::apply(self, txn, at, steps)?,
             Body::Calendar(step) => apply::calendar::apply(self, txn, at, step)?.into(),
             Body::Rezone(rezone) => apply::rezone::apply(self, txn, &rezone).into(),
+            Body::Follow(steps) => apply::follow::apply(self, txn, at, &steps).into(),
         })
     }
 }

@@ -14,7 +14,13 @@ use crate::kv::{Read, ReadError, Table, Txn};
 use crate::occurrence::{Key, NO_CHUNK, check_version};
 use crate::scan::{self, corrupt};
 
+mod after;
+
+pub use after::{Ended, LINGER, MOST_COMING};
+
 const VERSION: u8 = 1;
+/// Of the head of a track that says more; the others are written as they ever were.
+const FOLLOWED_VERSION: u8 = 2;
 /// Occurrences of one definition that wait for its open runs; what comes beyond is skipped. Temporal's own limit.
 pub const WAITING: usize = 1000;
 /// Open runs of one definition that are known. A definition that starts more than it ends would fill the memory of each replica.
@@ -107,6 +113,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// It is watched only because others wait for its end: an event neither waits for runs nor is one that others wait for to begin.
+    pub fn is_beside(&self) -> bool {
+        matches!(self.key, Key::Event(_))
+    }
+
     /// As it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::with_capacity(64);
@@ -184,12 +195,29 @@ pub struct Track {
     /// Given to the next run or waiting occurrence.
     next: u64,
     open: BTreeMap<u64, Run>,
+    /// Of those, such as are in nobody's way.
+    beside: usize,
     waiting: BTreeMap<u64, Waiting>,
+    /// Others wait for its runs: when that was last asked for, in microseconds since the epoch.
+    followed: Option<i64>,
+    ended: BTreeMap<u64, Ended>,
+    coming: BTreeMap<i64, Bytes>,
 }
 
 impl Track {
     fn new(lane: u16, tracking: Option<Tracking>) -> Self {
-        Self { tracking, lane, kept_out: 0, next: 0, open: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self {
+            tracking,
+            lane,
+            kept_out: 0,
+            next: 0,
+            open: BTreeMap::new(),
+            beside: 0,
+            waiting: BTreeMap::new(),
+            followed: None,
+            ended: BTreeMap::new(),
+            coming: BTreeMap::new(),
+        }
     }
 
     /// What becomes of occurrences that bring no policy of their own.
@@ -212,6 +240,11 @@ impl Track {
         self.open.len()
     }
 
+    /// Whether one of them is in the way of what comes.
+    pub fn is_in_the_way(&self) -> bool {
+        self.open.len() > self.beside
+    }
+
     /// What waits, in the order in which it came.
     pub fn waiting(&self) -> impl Iterator<Item = (u64, &Waiting)> {
         self.waiting.iter().map(|(seq, waiting)| (*seq, waiting))
@@ -222,20 +255,31 @@ impl Track {
         self.waiting.len()
     }
 
+    /// A run is open, something waits for one, or others wait to be told that one has ended.
+    pub fn is_busy(&self) -> bool {
+        !(self.open.is_empty() && self.waiting.is_empty() && self.ended.is_empty())
+    }
+
     fn head(&self) -> Vec<u8> {
         let mut e = Encoder::with_capacity(32);
-        e.u8(VERSION);
+        e.u8(if self.is_followed() { FOLLOWED_VERSION } else { VERSION });
         e.option(self.tracking.as_ref(), Tracking::encode);
         e.u32(self.kept_out);
         e.u64(self.next);
+        self.followed.into_iter().for_each(|asked| e.i64(asked));
         e.finish()
     }
 
     fn of_head(bytes: &[u8], lane: u16) -> Result<Self, DecodeError> {
         let mut d = Decoder::new(bytes);
-        check_version(d.u8()?, "track")?;
+        let followed = match d.u8()? {
+            FOLLOWED_VERSION => true,
+            version => check_version(version, "track").map(|()| false)?,
+        };
         let tracking = d.option(Tracking::decode)?;
-        let track = Self { kept_out: d.u32()?, next: d.u64()?, ..Self::new(lane, tracking) };
+        let (kept_out, next) = (d.u32()?, d.u64()?);
+        let followed = if followed { Some(d.i64()?) } else { None };
+        let track = Self { kept_out, next, followed, ..Self::new(lane, tracking) };
         d.end()?;
         Ok(track)
     }
@@ -247,6 +291,8 @@ pub(crate) const RUN: u8 = 1;
 pub(crate) const WAITS: u8 = 2;
 pub(crate) const RESULT: u8 = 3;
 pub(crate) const FAILURE: u8 = 4;
+pub(crate) const ENDED: u8 = 5;
+pub(crate) const COMING: u8 = 6;
 
 /// What the last run left behind for the next one, as the sink knows it; opaque here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -277,6 +323,10 @@ pub struct Tracks {
     wishes: BTreeSet<(u64, u64)>,
     waiting: usize,
     open: usize,
+    /// Definitions for whose runs others wait.
+    followed: BTreeSet<u64>,
+    /// Runs of theirs that have ended and of which not all have been told.
+    ended: BTreeSet<(u64, u64)>,
 }
 
 impl Tracks {
@@ -321,15 +371,15 @@ impl Tracks {
         self.open
     }
 
-    /// Whether what is due of a definition depends on its runs.
+    /// Whether what is due of a definition, or of others, depends on its runs.
     pub(crate) fn is_asked(&self, number: u64) -> bool {
-        self.get(number).is_some_and(|track| track.tracking.is_some())
+        self.get(number).is_some_and(|track| track.tracking.is_some() || track.is_followed())
     }
 
     /// Whether there is anything to tell of a definition's runs: it asks for that, or something is left that did.
     pub fn is_active(&self, number: u64) -> bool {
         let left = |track: &Track| !track.open.is_empty() || !track.waiting.is_empty();
-        self.get(number).is_some_and(|track| track.tracking.is_some() || left(track))
+        self.get(number).is_some_and(|track| track.tracking.is_some() || track.is_followed() || left(track))
     }
 
     /// A definition says what it asks for. One that asks for nothing any more keeps its head: no other run may have the number of one that it
@@ -359,6 +409,8 @@ impl Tracks {
     pub(crate) fn remove(&mut self, txn: &mut Txn<'_>, number: u64) {
         let Some(track) = self.tracks.remove(&number) else { return };
         self.waiting -= track.waiting.len();
+        self.followed.remove(&number);
+        track.ended.keys().for_each(|run| _ = self.ended.remove(&(number, *run)));
         for (seq, run) in &track.open {
             self.forget(track.lane, (number, *seq), run);
         }
@@ -378,6 +430,7 @@ impl Tracks {
         let Some(track) = self.tracks.get_mut(&number).filter(|track| track.open.len() < OPEN) else { return };
         let (seq, lane) = (track.next, track.lane);
         track.next += 1;
+        track.beside += usize::from(run.is_beside());
         txn.put(Table::Meta, keys::track(number, RUN, seq), run.encode());
         track.open.insert(seq, run.clone());
         self.note(lane, (number, seq), &run);
@@ -389,9 +442,12 @@ impl Tracks {
         let track = self.tracks.get_mut(&number)?;
         let run = track.open.remove(&seq)?;
         let lane = track.lane;
+        track.beside -= usize::from(run.is_beside());
         txn.delete(Table::Meta, keys::track(number, RUN, seq));
         self.forget(lane, (number, seq), &run);
-        self.set_kept_out(txn, number, 0);
+        if !run.is_beside() {
+            self.set_kept_out(txn, number, 0);
+        }
         Some(run)
     }
 
@@ -424,7 +480,8 @@ impl Tracks {
     /// All open runs of a definition shall end.
     pub(crate) fn wish(&mut self, txn: &mut Txn<'_>, number: u64, wish: Wish) {
         let Some(track) = self.get(number) else { return };
-        let weaker: Vec<u64> = track.open().filter(|(_, run)| run.wish < wish).map(|(seq, _)| seq).collect();
+        let weaker: Vec<u64> =
+            track.open().filter(|(_, run)| run.wish < wish && !run.is_beside()).map(|(seq, _)| seq).collect();
         for seq in weaker {
             self.change_run(txn, number, seq, |run| run.wish = wish);
         }
@@ -533,7 +590,11 @@ impl Tracks {
     /// One record. The head comes first, in the order of keys.
     fn take_part(&mut self, number: u64, lane: u16, part: u8, seq: u64, value: &[u8]) -> Result<(), DecodeError> {
         if part == HEAD {
-            let before = self.tracks.insert(number, Track::of_head(value, lane)?);
+            let track = Track::of_head(value, lane)?;
+            if track.is_followed() {
+                self.followed.insert(number);
+            }
+            let before = self.tracks.insert(number, track);
             return before.map_or(Ok(()), |_| Err(DecodeError(format!("a second track of definition {number}"))));
         }
         let headless = || DecodeError(format!("part {part} of the track of definition {number} has no head"));
@@ -542,6 +603,7 @@ impl Tracks {
         match part {
             RUN if fits => {
                 let run = Run::decode(value)?;
+                track.beside += usize::from(run.is_beside());
                 track.open.insert(seq, run.clone());
                 self.note(lane, (number, seq), &run);
             }
@@ -550,6 +612,14 @@ impl Tracks {
                 self.waiting += 1;
             }
             RESULT | FAILURE if seq == 0 => {}
+            ENDED if fits => {
+                track.ended.insert(seq, Ended::decode(value)?);
+                self.ended.insert((number, seq));
+            }
+            COMING => {
+                let nominal = i64::try_from(seq).map_err(|_| DecodeError(format!("due time {seq} is none")))?;
+                track.coming.insert(nominal, Bytes::copy_from_slice(value));
+            }
             _ => {
                 return Err(DecodeError(format!("part {part} {seq} of the track of definition {number} is not known")));
             }

@@ -42,6 +42,8 @@ pub enum Standing {
         run_id: String,
         /// How.
         status: RunStatus,
+        /// When, in microseconds since the epoch, by Temporal's clock.
+        closed_at: Option<i64>,
     },
     /// Temporal does not know it, or not any more.
     Gone,
@@ -94,7 +96,7 @@ impl TemporalSink {
         Ok(match found.status {
             // Between two runs there is none that continues it; the next look tells.
             RunStatus::Running | RunStatus::Paused | RunStatus::Unknown | RunStatus::ContinuedAsNew => Standing::Open,
-            status => Standing::Closed { run_id: found.run_id, status },
+            status => Standing::Closed { run_id: found.run_id, status, closed_at: found.closed_at },
         })
     }
 

@@ -61,6 +61,8 @@ pub struct Found {
     pub status: RunStatus,
     /// Request ids that started the latest run; empty where the server is too old to tell (before 1.28).
     pub start_request_ids: Vec<String>,
+    /// When the latest run has closed, in microseconds since the epoch, by Temporal's clock.
+    pub closed_at: Option<i64>,
 }
 
 /// A namespace as Temporal describes it.
@@ -171,7 +173,9 @@ fn found(answer: DescribeWorkflowExecutionResponse) -> Found {
         .filter(|(_, request)| request.event_type == EventType::WorkflowExecutionStarted as i32)
         .map(|(id, _)| id)
         .collect();
-    Found { run_id: info.execution.unwrap_or_default().run_id, status: RunStatus::of(info.status), start_request_ids }
+    let closed_at = info.close_time.map(|closed| closed.seconds * 1_000_000 + i64::from(closed.nanos) / 1_000);
+    let (run_id, status) = (info.execution.unwrap_or_default().run_id, RunStatus::of(info.status));
+    Found { run_id, status, start_request_ids, closed_at }
 }
 
 fn execution(info: WorkflowExecutionInfo) -> Execution {

@@ -102,7 +102,7 @@ async fn how_a_run_ends_and_what_it_leaves_is_told_and_given_to_the_next() {
     );
     let mut left = Left::default();
     for (id, ended) in [("p:a", RunStatus::Completed), ("p:b", RunStatus::Failed)] {
-        let Standing::Closed { run_id, status } = scene.standing(id).await else { panic!("{id} is open") };
+        let Standing::Closed { run_id, status, .. } = scene.standing(id).await else { panic!("{id} is open") };
         assert_eq!(status, ended);
         let behind = scene.sink.left_behind("default", id, &run_id).await.expect("answer");
         let value = behind.value.map(Into::into);

@@ -146,11 +146,11 @@ async fn a_schedule_that_is_not_one_is_refused_with_its_place() -> Result<()> {
             &[
                 "spec.trigger.schedule.corn",
                 r#"did you mean "cron"?"#,
-                "allowed: cron, dialect, calendar, rrule, interval, at, exclude",
+                "allowed: cron, dialect, calendar, rrule, interval, at, after, exclude",
                 ":6:16",
             ],
         ),
-        ("{}", &["spec.trigger.schedule", "it has none of cron, calendar, rrule, interval and at", ":6:5"]),
+        ("{}", &["spec.trigger.schedule", "it has none of cron, calendar, rrule, interval, at and after", ":6:5"]),
     ];
     let mut server = Server::start().await?;
     let mut faults = Vec::new();

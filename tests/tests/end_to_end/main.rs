@@ -1,5 +1,6 @@
 //! The whole as its users meet it: the programs as processes, a real Temporal server, the worker of `examples/`. What goes on inside is not known here.
 
+mod after;
 mod backup;
 mod calendars;
 mod cluster;

@@ -109,6 +109,11 @@ impl Scene {
 
     /// The attributes of a workflow's first event, as the Temporal CLI tells them.
     pub async fn started(&self, namespace: &str, workflow_id: &str) -> Value {
+        self.history(namespace, workflow_id).await[0]["workflowExecutionStartedEventAttributes"].clone()
+    }
+
+    /// The events of a workflow's latest run, as the Temporal CLI tells them.
+    pub async fn history(&self, namespace: &str, workflow_id: &str) -> Vec<Value> {
         let program =
             flintwheel_loadtest::process::test_server("temporal", "FLINTWHEEL_TEMPORAL_CLI").expect("installed");
         let mut show = command(&program, self.path());
@@ -116,7 +121,7 @@ impl Scene {
         show.args(["--address", &self.temporal.address().to_string()]);
         let shown = show.output().await.expect("it runs");
         let history: Value = serde_json::from_slice(&shown.stdout).unwrap_or_else(|error| panic!("{error}: {shown:?}"));
-        history["events"][0]["workflowExecutionStartedEventAttributes"].clone()
+        history["events"].as_array().cloned().unwrap_or_default()
     }
 }
 

@@ -15,8 +15,14 @@ use crate::shell::{self, say};
 use crate::{Result, place};
 
 /// Of `examples/definitions`, and the one-shot.
-const DEFINITIONS: [&str; 5] =
-    ["billing/invoice-reminder", "billing/nightly-report", "ops/health-check", "ops/launch", "ops/stock-sync"];
+const DEFINITIONS: [&str; 6] = [
+    "billing/invoice-reminder",
+    "billing/nightly-report",
+    "billing/report-notice",
+    "ops/health-check",
+    "ops/launch",
+    "ops/stock-sync",
+];
 
 /// Both command lines with their addresses.
 pub struct Script<'a> {

@@ -46,9 +46,12 @@ async fn describe(session: &Session, key: &DefinitionKey, printer: &mut Printer)
     printer.line(head(&record, now)?.trim_end())?;
     if record.definition.spec.trigger.schedule.is_some() {
         let next = session.client.next_times(NextOf::Stored(key), SHOWN, None).await?;
-        printer.line("Coming times:")?;
+        let none =
+            Some(show::when_runs_end(&record.definition)).filter(|none| next.times.is_empty() && !none.is_empty());
+        printer.line(&format!("Coming times{}", none.as_deref().unwrap_or(":")))?;
         for time in &next.times {
-            printer.line(&format!("  {}", when(time.due, now, zone)))?;
+            let because = if time.because.is_empty() { String::new() } else { format!("   {}", time.because) };
+            printer.line(&format!("  {}{because}", when(time.due, now, zone)))?;
         }
     }
     let query = OccurrenceQuery {

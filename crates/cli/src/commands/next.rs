@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use flintwheel_client::{NextOf, NextTimes};
-use flintwheel_model::{Calendar, Span};
+use flintwheel_model::{ActivityDefinition, Calendar, Span};
 
 use super::due::Whose;
+use super::show;
 use crate::config::{Connection, Session};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, Zone, compact, say};
@@ -52,6 +53,9 @@ pub async fn run(args: Args) -> Outcome {
     if let Some(name) = &args.name {
         let key = session.key(name)?;
         let next = session.client.next_times(NextOf::Stored(&key), args.count, args.after).await?;
+        if next.times.is_empty() {
+            tell_none(&session.client.get(&key).await?.definition);
+        }
         print(&mut printer, &key.to_string(), &next)?;
     }
     let input =
@@ -60,6 +64,9 @@ pub async fn run(args: Args) -> Outcome {
     for definition in input.definitions() {
         let given = NextOf::Given(definition, &calendars);
         let next = session.client.next_times(given, args.count, args.after).await?;
+        if next.times.is_empty() {
+            tell_none(definition);
+        }
         print(&mut printer, &key(definition).to_string(), &next)?;
     }
     printer.finish()?;
@@ -80,15 +87,23 @@ async fn all(args: &Args, session: &Session) -> Outcome {
     Ok(Exit::Ok)
 }
 
+fn tell_none(definition: &ActivityDefinition) {
+    say(format_args!("{} has no due time to come{}", key(definition), show::when_runs_end(definition)));
+}
+
 fn print(printer: &mut Printer, name: &str, next: &NextTimes) -> Result<(), Failure> {
-    if next.times.is_empty() {
-        say(format_args!("{name} has no due time to come"));
-    }
     if !printer.is_table() {
         return next.times.iter().try_for_each(|time| printer.value(&time.nominal.to_rfc3339(), time));
     }
     let now = Utc::now();
-    printer.rows(&["DEFINITION", "DUE", "IN", "JITTER"], &rows(name, next, now))
+    let head = ["DEFINITION", "DUE", "IN", "JITTER", "BECAUSE"];
+    let columns = if has_causes(next) { head.len() } else { head.len() - 1 };
+    printer.rows(&head[..columns], &rows(name, next, now))
+}
+
+/// Whether any of them is due because of another definition's run.
+fn has_causes(next: &NextTimes) -> bool {
+    next.times.iter().any(|time| !time.because.is_empty())
 }
 
 fn rows(name: &str, next: &NextTimes, now: DateTime<Utc>) -> Vec<Vec<String>> {
@@ -96,7 +111,9 @@ fn rows(name: &str, next: &NextTimes, now: DateTime<Utc>) -> Vec<Vec<String>> {
     let row = |time: &flintwheel_client::DueTime| {
         let away = (time.due - now).to_std().map(compact).unwrap_or_default();
         let jitter = (time.due - time.nominal).to_std().ok().filter(|jitter| !jitter.is_zero());
-        vec![name.to_owned(), zone.exact(time.nominal), away, jitter.map(compact).unwrap_or_default()]
+        let mut row = vec![name.to_owned(), zone.exact(time.nominal), away, jitter.map(compact).unwrap_or_default()];
+        row.extend(has_causes(next).then(|| time.because.clone()));
+        row
     };
     next.times.iter().map(row).collect()
 }
@@ -111,10 +128,14 @@ mod tests {
     fn times_are_shown_in_the_schedules_zone_with_their_jitter() {
         let time = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
         let nominal = time("2026-11-24T08:00:00Z");
-        let times = vec![DueTime { nominal, due: nominal }, DueTime { nominal, due: time("2026-11-24T08:01:12Z") }];
-        let next = NextTimes { times, timezone: "Europe/Berlin".into() };
-        let rows = rows("a/b", &next, time("2026-11-24T07:30:00Z"));
-        assert_eq!(rows[0], ["a/b", "2026-11-24 09:00:00 +0100", "30m", ""]);
-        assert_eq!(rows[1], ["a/b", "2026-11-24 09:00:00 +0100", "31m", "1m12s"]);
+        let at = |due| DueTime { nominal, due, because: String::new() };
+        let times = vec![at(nominal), at(time("2026-11-24T08:01:12Z"))];
+        let mut next = NextTimes { times, timezone: "Europe/Berlin".into() };
+        let shown = rows("a/b", &next, time("2026-11-24T07:30:00Z"));
+        assert_eq!(shown[0], ["a/b", "2026-11-24 09:00:00 +0100", "30m", ""]);
+        assert_eq!(shown[1], ["a/b", "2026-11-24 09:00:00 +0100", "31m", "1m12s"]);
+        next.times[1].because = "c t:1 succeeded".into();
+        let shown = rows("a/b", &next, time("2026-11-24T07:30:00Z"));
+        assert_eq!((shown[0].len(), shown[1][4].as_str()), (5, "c t:1 succeeded"));
     }
 }

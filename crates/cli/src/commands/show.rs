@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_client::{DefinitionRecord, DefinitionStatus};
-use flintwheel_model::DefinitionKey;
-use flintwheel_model::definition::{Interval, Trigger};
+use flintwheel_model::definition::{After, Interval, Trigger};
+use flintwheel_model::{ActivityDefinition, DefinitionKey};
 
 use crate::exit::Failure;
 use crate::output::{Printer, Zone, ago, when};
@@ -101,6 +101,20 @@ fn interval(interval: &Interval) -> String {
     }
 }
 
+/// `after nightly-load`, `10m after nightly-load`.
+fn after(After { definition, delay, .. }: &After) -> String {
+    if delay.is_zero() { format!("after {definition}") } else { format!("{delay} after {definition}") }
+}
+
+/// Of one that has no due time to come: on whose runs it depends when it has. Empty for most.
+pub fn when_runs_end(definition: &ActivityDefinition) -> String {
+    let after = definition.spec.trigger.schedule.iter().flat_map(|schedule| &schedule.after);
+    let mut names: Vec<&str> = after.map(|after| after.definition.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() { String::new() } else { format!(": none until a run of {} ends", names.join(" or ")) }
+}
+
 /// What sets a definition off, in one cell.
 pub fn trigger(trigger: &Trigger) -> String {
     let mut parts = Vec::new();
@@ -110,6 +124,7 @@ pub fn trigger(trigger: &Trigger) -> String {
         parts.extend(schedule.rrule.iter().map(|rule| rule.split_whitespace().collect::<Vec<_>>().join(" ")));
         parts.extend(schedule.calendar.iter().map(|_| "calendar".to_owned()));
         parts.extend(schedule.at.iter().map(|time| format!("at {}", Zone::UTC.short(*time))));
+        parts.extend(schedule.after.iter().map(after));
     }
     if let Some(event) = &trigger.event {
         parts.extend(event.types.iter().map(|name| format!("event {name}")));
@@ -195,5 +210,13 @@ pub(super) mod tests {
             record(json!({"trigger": {"schedule": {"interval": {"every": "5m"}}, "event": {"types": ["a", "b"]}}}));
         idle.status.armed = false;
         assert_eq!((state(&idle), trigger(&idle.definition.spec.trigger).as_str()), ("idle", "every 5m (+2 more)"));
+        for (after, shown) in [
+            (json!({"definition": "load"}), "after load"),
+            (json!({"definition": "load", "delay": "10m"}), "10m after load"),
+        ] {
+            let waits = record(json!({"trigger": {"schedule": {"after": after}}}));
+            assert_eq!(trigger(&waits.definition.spec.trigger), shown);
+            assert_eq!(when_runs_end(&waits.definition), ": none until a run of load ends");
+        }
     }
 }

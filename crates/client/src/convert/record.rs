@@ -180,8 +180,11 @@ pub fn applied_from_proto(proto: v1::ApplyResult) -> Result<Applied, Violations>
 
 /// To the wire.
 pub fn next_times_to_proto(next: &NextTimes) -> v1::NextTimesResponse {
-    let write =
-        |t: &DueTime| v1::DueTime { nominal: Some(time::timestamp(t.nominal)), due: Some(time::timestamp(t.due)) };
+    let write = |t: &DueTime| v1::DueTime {
+        nominal: Some(time::timestamp(t.nominal)),
+        due: Some(time::timestamp(t.due)),
+        because: t.because.clone(),
+    };
     v1::NextTimesResponse { times: next.times.iter().map(write).collect(), timezone: next.timezone.clone() }
 }
 
@@ -192,7 +195,7 @@ pub fn next_times_from_proto(proto: v1::NextTimesResponse) -> Result<NextTimes, 
     let mut read = |(i, t): (usize, v1::DueTime)| {
         let at = at.index(i);
         let nominal = read_instant(t.nominal, at.field("nominal"), &mut faults);
-        DueTime { nominal, due: read_instant(t.due, at.field("due"), &mut faults) }
+        DueTime { nominal, due: read_instant(t.due, at.field("due"), &mut faults), because: t.because }
     };
     let times = proto.times.into_iter().enumerate().map(&mut read).collect();
     faults.into_result().map(|()| NextTimes { times, timezone: proto.timezone })

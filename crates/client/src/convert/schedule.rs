@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use flintwheel_model::definition::{
-    AfterEnd, CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode, MisfireMode,
-    MisfirePolicy, OnResume, OverlapPolicy, Roll, ScheduleTrigger,
+    After, AfterEnd, CalendarTimes, CronDialect, DstPolicy, Exclusion, Fold, Gap, Interval, Jitter, JitterMode,
+    MisfireMode, MisfirePolicy, OnResume, OverlapPolicy, Roll, RunOutcome, ScheduleTrigger,
 };
 use flintwheel_model::{Pace, Violations};
 use flintwheel_proto::v1;
@@ -36,11 +36,12 @@ pub(super) fn write(schedule: &ScheduleTrigger, at: At<'_>, faults: &mut Violati
         carry_last_result: schedule.carry_last_result,
         max_firings: schedule.max_firings,
         after_end: write_after_end(schedule.after_end).into(),
+        after: schedule.after.iter().map(write_after).collect(),
     }
 }
 
 pub(super) fn read(proto: v1::ScheduleTrigger, at: At<'_>, faults: &mut Violations) -> ScheduleTrigger {
-    let excluded = at.field("exclude");
+    let (excluded, after) = (at.field("exclude"), at.field("after"));
     let exclude = proto.exclude.into_iter().enumerate();
     ScheduleTrigger {
         cron: proto.cron,
@@ -63,6 +64,7 @@ pub(super) fn read(proto: v1::ScheduleTrigger, at: At<'_>, faults: &mut Violatio
         carry_last_result: proto.carry_last_result,
         max_firings: proto.max_firings,
         after_end: read_after_end(proto.after_end, at.field("after_end"), faults),
+        after: proto.after.into_iter().enumerate().map(|(i, one)| read_after(one, after.index(i), faults)).collect(),
     }
 }
 
@@ -295,6 +297,26 @@ pub(super) fn read_on_resume(proto: i32, at: At<'_>, faults: &mut Violations) ->
         v1::OnResume::Latest => Some(OnResume::Latest),
         v1::OnResume::All => Some(OnResume::All),
     }
+}
+
+fn write_after(after: &After) -> v1::After {
+    let outcome = match after.outcome {
+        RunOutcome::Success => v1::RunOutcome::Success,
+        RunOutcome::Failure => v1::RunOutcome::Failure,
+        RunOutcome::Any => v1::RunOutcome::Any,
+    };
+    let (definition, delay) = (after.definition.clone(), Some(time::write_span(after.delay)));
+    v1::After { definition, delay, outcome: outcome.into() }
+}
+
+fn read_after(proto: v1::After, at: At<'_>, faults: &mut Violations) -> After {
+    let delay = proto.delay.map(|delay| time::read_span(delay, at.field("delay"), faults)).unwrap_or_default();
+    let outcome = match known(proto.outcome, at.field("outcome"), faults) {
+        Some(v1::RunOutcome::Failure) => RunOutcome::Failure,
+        Some(v1::RunOutcome::Any) => RunOutcome::Any,
+        Some(v1::RunOutcome::Success | v1::RunOutcome::Unspecified) | None => RunOutcome::Success,
+    };
+    After { definition: proto.definition, delay, outcome }
 }
 
 fn write_after_end(after_end: AfterEnd) -> v1::AfterEnd {

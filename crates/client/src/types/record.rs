@@ -204,10 +204,13 @@ pub struct NextTimes {
 }
 
 /// One coming due time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DueTime {
     /// As the schedule names it.
     pub nominal: DateTime<Utc>,
     /// With jitter.
     pub due: DateTime<Utc>,
+    /// Which run of another definition makes it due, for people; empty where the schedule names the time itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub because: String,
 }

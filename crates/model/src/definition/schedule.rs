@@ -39,6 +39,10 @@ pub struct ScheduleTrigger {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<DateTime<Utc>>")]
     pub at: Vec<DateTime<Utc>>,
+    /// A delay after each run of another definition that ends. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<After>")]
+    pub after: Vec<After>,
     /// Due times that are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<Exclusion>")]
@@ -97,6 +101,60 @@ impl ScheduleTrigger {
     pub fn watches_runs(&self) -> bool {
         let overlaps = self.overlap_policy.unwrap_or_default() != OverlapPolicy::AllowAll;
         overlaps || self.pause_on_failure || self.carry_last_result
+    }
+}
+
+/// Due a delay after each run of another definition that ends in a certain way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// Its id. It is of the same namespace, and another one than this.
+    pub definition: String,
+    /// Counted from when the run has ended (default: 0s; at most 365d).
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub delay: Span,
+    /// How the run must have ended (default: `success`).
+    #[serde(default, skip_serializing_if = "RunOutcome::is_default")]
+    pub outcome: RunOutcome,
+}
+
+/// Under which type a definition listens to the ends of another one's runs. It holds a control character: no event has such a type.
+pub fn after_type(definition: &str) -> String {
+    format!("{AFTER_TYPE}{definition}")
+}
+
+/// The other way; none for the type of an event.
+pub fn after_of_type(event_type: &str) -> Option<&str> {
+    event_type.strip_prefix(AFTER_TYPE)
+}
+
+const AFTER_TYPE: &str = "\u{1}after:";
+
+/// How a run has ended, after all its retries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Well.
+    #[default]
+    Success,
+    /// It has failed or timed out.
+    Failure,
+    /// In any way: it may have been cancelled or terminated, too.
+    Any,
+}
+
+impl RunOutcome {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Any => "any",
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

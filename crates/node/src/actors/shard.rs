@@ -25,12 +25,13 @@ use crate::actors::backlog::{Backlog, Deciding};
 use crate::actors::bits::Bits;
 use crate::actors::coming::{Coming, Found};
 use crate::actors::watch::Watcher;
+use crate::after;
 use crate::calendars;
 use crate::decide::{Armed, decide};
 use crate::dedupe;
 use crate::error::EngineError;
 use crate::interest;
-use crate::plans::Plans;
+use crate::plans::{Plans, Timing};
 use crate::room::Level;
 use crate::shared::Shared;
 use retime::Retiming;
@@ -51,6 +52,7 @@ const HELD: i64 = 200_000;
 const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
 
 mod ends;
+mod ends_of_runs;
 mod late;
 mod watch;
 
@@ -414,7 +416,9 @@ impl State {
                 let fresh = slot.is_some_and(|slot| {
                     slot.is_armed() && slot.generation == armed.generation && slot.next == armed.nominal
                 });
-                let timing = plans.get(armed.plan);
+                let timing: &Timing = plans.get(armed.plan);
+                let with_coming = after::with_coming(machine, armed.number, timing);
+                let timing = with_coming.as_ref().unwrap_or(timing);
                 if fresh && now - timing.due(armed.nominal) >= LATE_AFTER {
                     late.push(Found { number: armed.number, generation: armed.generation, nominal: armed.nominal });
                 } else if fresh {
@@ -431,6 +435,7 @@ impl State {
     fn propose_ingests(&mut self) {
         while self.ingests_in_flight < IN_FLIGHT && !self.ingest.is_empty() {
             let (jobs, mut body) = self.take_ingest();
+            self.keep_to_schedules(&mut body.matches);
             // A shard that has stopped takes nothing: who proposes is told.
             let _ = self.group.read(|machine, _| dedupe::as_restored(machine, &mut body.matches));
             self.ingests_in_flight += 1;
@@ -493,7 +498,7 @@ impl State {
         match done.what {
             Proposed::Command { body, reply } => self.command_done(&body, done.result, reply)?,
             Proposed::Fire(batch) => self.fire_done(done.result, batch)?,
-            Proposed::Ingest { jobs } => self.ingest_done(done.result, jobs),
+            Proposed::Ingest { jobs } => self.ingest_done(done.result, jobs)?,
             Proposed::Ack { acks } => self.ack_done(done.result, acks),
             Proposed::Retime { numbers } => self.retimed(done.result, &numbers)?,
             Proposed::Rezone { numbers } => self.rezoned(done.result, &numbers)?,
@@ -614,10 +619,11 @@ impl State {
         numbers.into_iter().try_for_each(|number| self.arm_from_cursor(number))
     }
 
-    fn ingest_done(&mut self, result: Result<Applied, EngineError>, jobs: Vec<IngestJob>) {
+    fn ingest_done(&mut self, result: Result<Applied, EngineError>, jobs: Vec<IngestJob>) -> Result<(), EngineError> {
         self.ingests_in_flight -= 1;
         match result {
             Ok(Applied { outcome: Outcome::Ingested(outcomes), .. }) => {
+                self.arm_due(&jobs, &outcomes)?;
                 let mut outcomes = outcomes.into_iter();
                 for job in jobs {
                     let of_job = outcomes.by_ref().take(job.matches.len()).collect();
@@ -628,6 +634,7 @@ impl State {
             Err(error) => answer_all(jobs, &error),
         }
         self.propose_ingests();
+        Ok(())
     }
 
     fn ack_done(&mut self, result: Result<Applied, EngineError>, acks: Vec<Ack>) {

@@ -90,19 +90,28 @@ impl Api {
     ) -> Vec<Result<Applied, ApiError>> {
         let mut results: Vec<Option<Result<Applied, ApiError>>> = Vec::new();
         let mut parts: BTreeMap<(u32, bool), Vec<(usize, Applying)>> = BTreeMap::new();
+        let mut warnings = BTreeMap::new();
         for (index, (definition, options)) in definitions.iter().enumerate() {
+            let tried = options.validate_only || given.is_some();
             // Faults are told by any node, whether the shard has a leader or not.
-            match self.check_due_after(options).and_then(|()| prepare(definition, options)) {
+            let prepared = match self.check_due_after(options).and_then(|()| prepare(definition, options)) {
+                Ok(prepared) => self.come_after(definition, definitions, tried).await.map(|more| (prepared, more)),
+                Err(error) => Err(error),
+            };
+            match prepared {
                 Err(error) => results.push(Some(Err(error))),
-                Ok((key, item)) => {
+                Ok(((key, item), more)) => {
                     results.push(None);
-                    let tried = options.validate_only || given.is_some();
+                    warnings.insert(index, more);
                     parts.entry((self.shard_of(&key), tried)).or_default().push((index, item));
                 }
             }
         }
         let parts = parts.into_iter().map(|((shard, tried), items)| self.apply_shard(shard, tried, items, given));
-        for (index, result) in join_all(parts).await.into_iter().flatten() {
+        for (index, mut result) in join_all(parts).await.into_iter().flatten() {
+            if let Ok(applied) = &mut result {
+                applied.warnings.extend(warnings.remove(&index).unwrap_or_default());
+            }
             results[index] = Some(result);
         }
         results.into_iter().map(|result| result.unwrap_or(Err(ApiError::Engine(EngineError::Stopping)))).collect()
@@ -117,6 +126,7 @@ impl Api {
         asked: String,
     ) -> Result<Applied, ApiError> {
         let (key, mut item) = prepare(definition, options)?;
+        self.come_after(definition, &[], options.validate_only).await?;
         item.asked = Some(asked);
         let done = self.apply_shard(self.shard_of(&key), options.validate_only, vec![(0, item)], None).await.pop();
         done.map_or(Err(ApiError::Engine(EngineError::Stopping)), |(_, result)| result)
@@ -358,6 +368,9 @@ impl Replica {
                         Err(error) => results.push((index, Err(error))),
                     },
                     other => {
+                        if matches!(other, Defined::Created(_)) {
+                            self.follow_new(&item.admitted).await?;
+                        }
                         let mut result = self.outcome(&item, other, again).await?;
                         if let (Ok(applied), true) = (&mut result, few) {
                             let (admitted, next) = (Arc::clone(&item.admitted), item.next);

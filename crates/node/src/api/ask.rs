@@ -245,6 +245,8 @@ pub(super) enum Act {
         /// What.
         act: BackfillAct,
     },
+    /// The runs of a definition watched, for others wait for them.
+    Follow(DefinitionKey),
     /// What is about calendars.
     Calendar(CalendarAct),
 }
@@ -406,6 +408,8 @@ pub(super) enum Told {
     },
     /// Which backup was brought in, or is being.
     Restoration(Restoration),
+    /// Its runs are watched, if it is there.
+    Followed,
     /// A backfill has begun, or would.
     BackfillBegun(BackfillBegun),
     /// Backfills of a shard.

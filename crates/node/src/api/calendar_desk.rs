@@ -378,6 +378,7 @@ impl Replica {
                 };
                 looked += 1;
                 let next = due_anew(&mut plans, &stored, &slot, now, &find).unwrap_or(NEVER);
+                let next = self.group.read(|machine, _| machine.tracks().soonest(*number, next))?;
                 if next != slot.next {
                     let shown = |next: i64| Some(next).filter(|next| *next != NEVER).map(time);
                     let definition = DefinitionKey::new(stored.namespace, stored.id);
@@ -430,7 +431,7 @@ impl Replica {
         after: Option<chrono::DateTime<chrono::Utc>>,
     ) -> Result<NextTimes, ApiError> {
         let admitted = self.admitted_by(definition, given)?.0;
-        times_by(&admitted, seed, count, after, self.now())
+        times_by((&admitted, &[]), seed, count, after, self.now())
     }
 }
 

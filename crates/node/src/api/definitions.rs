@@ -7,6 +7,7 @@ use flintwheel_client::{
     Counts, DefinitionRecord, DefinitionStatus, DueTime, ListQuery, NextTimes, OpenRun, Page, PageRequest, Paused,
     WatchedRuns,
 };
+use flintwheel_model::definition::after_of_type;
 use flintwheel_model::ids::workflow_id;
 use flintwheel_model::{ActivityDefinition, Calendar, DefinitionKey, base64, limits};
 use flintwheel_shard::courses::Course;
@@ -22,6 +23,7 @@ use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, Selector, check_key, check_request_id, one, page_size, time};
 use crate::admission::{Admitted, admit};
+use crate::after::coming;
 use crate::calendars::Given;
 use crate::dispatch::firing_key;
 use crate::error::EngineError;
@@ -91,7 +93,7 @@ impl Api {
     }
 
     /// The next names over all shards, and whether there are no more than these.
-    async fn names(
+    pub(super) async fn names(
         &self,
         namespace: &str,
         after: Option<DefinitionKey>,
@@ -202,7 +204,8 @@ impl Api {
         }
         let now = self.now();
         // A schedule that is seldom due is searched for long.
-        let found = tokio::task::spawn_blocking(move || times_by(&admit(&definition)?, 0, count, after, now)).await;
+        let found =
+            tokio::task::spawn_blocking(move || times_by((&admit(&definition)?, &[]), 0, count, after, now)).await;
         found.map_err(|error| EngineError::Read(format!("the request failed: {error}")))?
     }
 }
@@ -219,7 +222,8 @@ impl Replica {
             let note = query::pause_note(state, number)?;
             let runs = machine.tracks().get(number).filter(|_| machine.tracks().is_active(number)).cloned();
             let course = machine.courses().get(number).copied();
-            Ok(stored.map(|stored| Found { slot, stored, note, runs, course }))
+            let coming = coming(machine, number);
+            Ok(stored.map(|stored| Found { slot, stored, note, runs, course, coming }))
         })?;
         found.map_err(|error: ReadError| error.into())
     }
@@ -288,13 +292,14 @@ impl Replica {
         count: u32,
         after: Option<DateTime<Utc>>,
     ) -> Result<Told, ApiError> {
-        let Found { slot, stored, course, .. } =
+        let Found { slot, stored, course, coming, .. } =
             self.find(key, None)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
         let definition = serde_json::from_slice(&stored.document)
             .map_err(|e| EngineError::Read(format!("{key} can't be read: {e}")))?;
-        let mut times = self.times_by(&Given::default(), &definition, stored.incarnation, count, after)?;
+        let (admitted, _) = self.admitted_by(&definition, &Given::default())?;
+        let mut times = times_by((&admitted, &coming), stored.incarnation, count, after, self.now())?;
         if let Some(course) = course {
-            let left = if is_over(&slot, &course) { Some(0) } else { course.left() };
+            let left = if is_over(&slot, &stored, &course) { Some(0) } else { course.left() };
             times.times.truncate(left.map_or(usize::MAX, |left| left as usize));
         }
         Ok(Told::Times(times))
@@ -392,9 +397,9 @@ fn check_count(count: u32) -> Result<(), ApiError> {
     if count > TIMES { Err(one("count", format!("{count} is not in 0-{TIMES}")).into()) } else { Ok(()) }
 }
 
-/// The coming due times of a definition that was looked at with the calendars that it names.
+/// The coming due times of a definition that was looked at with the calendars that it names, with those that have come from runs of others.
 pub(super) fn times_by(
-    admitted: &Admitted,
+    (admitted, coming): (&Admitted, &[(i64, String)]),
     seed: u64,
     count: u32,
     after: Option<DateTime<Utc>>,
@@ -404,8 +409,14 @@ pub(super) fn times_by(
     let count = if count == 0 { 10 } else { count };
     let Some(plan) = &admitted.plan else { return Ok(NextTimes { times: Vec::new(), timezone: String::new() }) };
     let first = after.map_or(now, |after| after.timestamp_micros());
+    let plan = plan.with_admitted(coming.iter().map(|(nominal, _)| *nominal));
     let nominal = std::iter::successors(plan.next(first), |nominal| plan.next(*nominal));
-    let times = nominal.take(count as usize).map(|n| DueTime { nominal: time(n), due: time(plan.due(n, seed)) });
+    let why = |n: i64| coming.iter().find(|(nominal, _)| *nominal == n).map(|(_, why)| why.clone());
+    let times = nominal.take(count as usize).map(|n| DueTime {
+        nominal: time(n),
+        due: time(plan.due(n, seed)),
+        because: why(n).unwrap_or_default(),
+    });
     Ok(NextTimes { times: times.collect(), timezone: plan.zone_name().to_owned() })
 }
 
@@ -419,24 +430,31 @@ pub(super) struct Found {
     runs: Option<Track>,
     /// Where it asks for something about its end.
     course: Option<Course>,
+    /// Due times that have come from runs of others.
+    coming: Vec<(i64, String)>,
 }
 
 impl Replica {
     /// The version that was found, and how its definition stands.
     pub(super) fn status_of(&self, found: Found) -> (Version, DefinitionStatus) {
-        let Found { slot, stored, note, runs, course } = found;
+        let Found { slot, stored, note, runs, course, .. } = found;
         let key = DefinitionKey::new(&stored.namespace, &stored.id);
         let runs = runs.map(|track| watched(&self.shared.dispatchers.prefix, &key, &track));
         let firings_left = course.and_then(|course| course.left());
-        let over = course.is_some_and(|course| is_over(&slot, &course));
-        let status = DefinitionStatus { runs, firings_left, over, ..status(&slot, &stored, note) };
-        (stored, status)
+        let over = course.is_some_and(|course| is_over(&slot, &stored, &course));
+        let status = status(&slot, &stored, note);
+        // A run of another definition may make it due at any time.
+        let waits = comes_after_runs(&stored) && slot.is_enabled() && !slot.is_paused() && !over;
+        let armed = status.armed || waits;
+        (stored, DefinitionStatus { runs, firings_left, over, armed, ..status })
     }
 }
 
-/// Of one that asks for something about its end: whether that has come.
-fn is_over(slot: &Slot, course: &Course) -> bool {
-    course.disabled || (course.bounds.is_some() && slot.is_enabled() && slot.next == NEVER)
+/// Of one that asks for something about its end: whether that has come. What comes after runs of others may be due again until all of its firings
+/// are used up.
+fn is_over(slot: &Slot, stored: &Version, course: &Course) -> bool {
+    let ends = !comes_after_runs(stored) || course.left() == Some(0);
+    course.disabled || (course.bounds.is_some() && slot.is_enabled() && slot.next == NEVER && ends)
 }
 
 /// The runs of a definition that have not ended, and what waits for them.
@@ -485,6 +503,11 @@ fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> DefinitionS
         firings_left: None,
         over: false,
     }
+}
+
+/// Runs of other definitions make it due.
+fn comes_after_runs(stored: &Version) -> bool {
+    stored.event_types.iter().any(|listens| after_of_type(listens).is_some())
 }
 
 /// A page token is the last name of the page before.

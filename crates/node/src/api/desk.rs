@@ -141,6 +141,7 @@ impl Replica {
             Act::Export(export) => self.export(export).await,
             Act::Restore { backup, step } => self.restore(*backup, step).await,
             Act::Backfill { key, act } => self.backfill(key, act).await,
+            Act::Follow(key) => self.follow(key).await,
             Act::Calendar(act) => self.act_on_calendar(act).await,
         }
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::{Look, Told, otherwise};
 use super::desk::Replica;
 use super::{Api, ApiError, Selector, one, time};
+use crate::after::coming;
 use crate::calendars;
 use crate::plans::{Find, Plans};
 
@@ -94,21 +95,24 @@ impl Replica {
         let namespace = Some(query.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         let after = after.map(|key| (key.namespace.as_str(), key.id.as_str()));
         let names = query::names(&state, namespace, after, LOOKED_AT_ONCE)?;
-        let slots: Vec<Option<Slot>> = self
-            .group
-            .read(|machine, _| names.iter().map(|(_, _, number)| machine.slots().get(*number).copied()).collect())?;
+        let slots: Vec<Option<(Slot, Vec<i64>)>> = self.group.read(|machine, _| {
+            let coming = |number| coming(machine, number).into_iter().map(|(nominal, _)| nominal).collect();
+            let slot = |number| machine.slots().get(number).map(|slot| (*slot, coming(number)));
+            names.iter().map(|(_, _, number)| slot(*number)).collect()
+        })?;
         let find = |namespace: &str, name: &str| calendars::find(&self.shared.calendars, &self.group, namespace, name);
         let (mut share, mut counted) = (DueShare::default(), 0);
         let is_full = names.len() == LOOKED_AT_ONCE;
         for ((namespace, id, number), slot) in names.into_iter().zip(slots) {
             share.definitions += 1;
             let key = DefinitionKey { namespace, id };
-            if let Some(slot) = slot.filter(Slot::is_armed)
+            if let Some((slot, coming)) = slot.filter(|(slot, _)| slot.is_armed())
                 && let Some(stored) = query::version(&state, number, slot.version)?
                 && fits(&selector, &stored.document)
             {
+                let stands = (slot.next, coming.as_slice());
                 counted +=
-                    share.count(query, &key, (&mut plans, &find), (&stored.document, stored.incarnation), slot.next);
+                    share.count(query, &key, (&mut plans, &find), (&stored.document, stored.incarnation), stands);
             }
             share.last = Some(key);
             if counted >= COUNTED_AT_ONCE {
@@ -128,16 +132,18 @@ impl DueShare {
         key: &DefinitionKey,
         (plans, find): (&mut Plans, Find<'_>),
         (document, incarnation): (&[u8], u64),
-        next: i64,
+        (next, coming): (i64, &[i64]),
     ) -> u64 {
         let Ok(plan) = plans.of_document(document, incarnation, find) else { return 0 };
         let timing = plans.get(plan);
+        let with_coming = (!coming.is_empty()).then(|| timing.plan.with_admitted(coming.iter().copied()));
+        let (plan, seed) = (with_coming.as_ref().unwrap_or(&timing.plan), timing.seed);
         let (from, until) = (query.from.timestamp_micros(), query.until.timestamp_micros());
-        let (window, step) = (timing.plan.jitter_window(), i64::from(query.step) * SECOND);
+        let (window, step) = (plan.jitter_window(), i64::from(query.step) * SECOND);
         let first = from.saturating_sub(window).max(next);
-        let nominal = std::iter::successors(timing.plan.next(first - 1), |nominal| timing.plan.next(*nominal));
+        let nominal = std::iter::successors(plan.next(first - 1), |nominal| plan.next(*nominal));
         let mut counted = 0;
-        for due in nominal.take_while(|nominal| *nominal < until).map(|nominal| timing.due(nominal)) {
+        for due in nominal.take_while(|nominal| *nominal < until).map(|nominal| plan.due(nominal, seed)) {
             if !(from..until).contains(&due) {
                 continue;
             }
@@ -230,7 +236,8 @@ mod tests {
             format!(r#"{{"metadata":{{"namespace":"a","id":"b"}},"spec":{{"trigger":{{"schedule":{schedule}}}}}}}"#);
         let mut share = DueShare::default();
         let key = DefinitionKey::new("a", "b");
-        let counted = share.count(query, &key, (&mut Plans::default(), &|_, _| None), (document.as_bytes(), 7), next);
+        let counted =
+            share.count(query, &key, (&mut Plans::default(), &|_, _| None), (document.as_bytes(), 7), (next, &[]));
         assert_eq!(counted, share.steps.values().map(|step| step.due).sum::<u64>());
         share.steps.into_iter().map(|(number, step)| (number, step.due, step.steady)).collect()
     }

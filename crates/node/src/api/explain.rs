@@ -1,7 +1,7 @@
 //! Why a definition is due at a time, or is not: what its schedule says, and what the account knows.
 
 use flintwheel_client::{AskedTime, Explanation, LeftOut, Moment, Occurrence, Paused};
-use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use flintwheel_model::{ActivityDefinition, DefinitionKey, FiringKey};
 use flintwheel_schedule as schedule;
 use flintwheel_schedule::{Asked, identity};
 use flintwheel_shard::occurrence::{Key, NO_CHUNK};
@@ -10,7 +10,8 @@ use flintwheel_shard::query;
 use super::ask::{Look, Told, otherwise};
 use super::desk::Replica;
 use super::{Api, ApiError, check_key, time};
-use crate::admission::SCHEDULE;
+use crate::admission::{SCHEDULE, comes_after};
+use crate::after::coming;
 use crate::calendars;
 use crate::error::EngineError;
 
@@ -39,9 +40,20 @@ impl Replica {
         let definition: ActivityDefinition = serde_json::from_slice(&stored.document)
             .map_err(|e| EngineError::Read(format!("{key} can't be read: {e}")))?;
         let mut explanation = self.said(&definition, stored.incarnation, at)?;
+        let coming = self.group.read(|machine, _| coming(machine, number))?;
+        let after = !comes_after(&definition).is_empty();
         for moment in &mut explanation.moments {
             let nominal = moment.jittered_from.unwrap_or(moment.instant).timestamp_micros();
             moment.occurrences = self.became(key, (number, slot.chunk), nominal)?;
+            let why =
+                coming.iter().find(|(came, _)| *came == nominal).map(|(_, why)| format!("{SCHEDULE}.after ({why})"));
+            // What has been decided is not coming any more; the account has it, and no other field has named it.
+            let word = FiringKey::Time(nominal).text();
+            let was_due = after && !moment.is_nominal && moment.occurrences.iter().any(|one| one.firing_key == word);
+            if let Some(why) = why.or_else(|| was_due.then(|| format!("{SCHEDULE}.after"))) {
+                (moment.is_nominal, moment.due) = (true, Some(moment.due.unwrap_or(moment.instant)));
+                moment.named_by.push(why);
+            }
         }
         explanation.enabled = slot.is_enabled();
         explanation.paused = note.filter(|_| slot.is_paused()).map(|note| Paused {

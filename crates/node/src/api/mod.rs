@@ -3,6 +3,7 @@
 //! Any node answers anything. What is about a shard becomes an ask ([`ask`](mod@ask)), which goes to the node that leads it ([`route`]), and is
 //! answered there ([`desk`]); each file here holds both halves of its topic.
 
+mod after;
 mod apply;
 mod ask;
 mod backfill;

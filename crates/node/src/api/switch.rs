@@ -16,6 +16,7 @@ use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, check_key, check_request_id, one};
 use crate::admission::policy;
+use crate::after::coming;
 use crate::calendars::find;
 use crate::dedupe;
 use crate::error::EngineError;
@@ -189,8 +190,10 @@ impl Replica {
 
     fn resumed_at(&self, key: &DefinitionKey, missed: Option<OnResume>, now: i64) -> Result<Resumed, ApiError> {
         let (slot, stored) = self.stored(key)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
+        let number = query::number(&self.group.state(), &key.namespace, &key.id)?;
+        let coming = self.group.read(|machine, _| number.map(|number| coming(machine, number)).unwrap_or_default())?;
         let find = |namespace: &str, name: &str| find(&self.shared.calendars, &self.group, namespace, name);
-        Ok(resumed(&slot, &stored, missed, now, &find)?)
+        Ok(resumed((&slot, &coming), &stored, missed, now, &find)?)
     }
 
     /// The same request id fires it once, however often it is asked.

@@ -20,6 +20,8 @@ use crate::peers::{Answers, Subject};
 use crate::shared::{Place, Shared};
 
 const VERSION: u8 = 1;
+/// Of matches that make definitions due.
+const DUE_VERSION: u8 = 2;
 /// For room at the leader: who asked waits a little longer.
 const ADMISSION: Duration = Duration::from_secs(2);
 /// When too much is on its way to a node.
@@ -154,15 +156,18 @@ async fn take(shared: &Shared, shard: u32, Ingest { events, matches }: Ingest) -
 
 fn encode(shard: u32, ingest: &Ingest) -> Bytes {
     let mut e = Encoder::with_capacity(16 + weight(&ingest.events, &ingest.matches) + ingest.matches.len() * 64);
-    e.u8(VERSION);
+    e.u8(if ingest.has_due() { DUE_VERSION } else { VERSION });
     e.u32(shard);
     Ingest::encode(&mut e, ingest);
     e.finish().into()
 }
 
 fn decode(bytes: &[u8]) -> Result<(u32, Ingest), DecodeError> {
-    let mut d = begin(bytes)?;
-    let found = (d.u32()?, Ingest::decode(&mut d)?);
+    let (mut d, due) = match bytes.split_first() {
+        Some((&DUE_VERSION, rest)) => (Decoder::new(rest), true),
+        _ => (begin(bytes)?, false),
+    };
+    let found = (d.u32()?, Ingest::decode(&mut d, due)?);
     d.end()?;
     Ok(found)
 }
@@ -247,7 +252,8 @@ mod tests {
 
     #[test]
     fn matches_are_these_bytes() {
-        let matched = Match { event: 0, number: 9, version: 4, key: "k".into(), digest: [0xAB; 16], window: 60 };
+        let matched =
+            Match { event: 0, number: 9, version: 4, key: "k".into(), digest: [0xAB; 16], window: 60, due: None };
         let ingest = Ingest { events: vec![Bytes::from_static(b"e")], matches: vec![matched] };
         let bytes = encode(7, &ingest);
         let digest = "ab".repeat(16);
@@ -255,7 +261,12 @@ mod tests {
             "01 07000000 01000000 01000000 65 01000000 00000000 0900000000000000 04000000 01000000 6b {digest} 3c000000"
         );
         assert_eq!(hex(&bytes), golden.replace(' ', ""));
-        assert_eq!(decode(&bytes), Ok((7, ingest)));
+        assert_eq!(decode(&bytes), Ok((7, ingest.clone())));
+        let matches = vec![Match { due: Some(5), ..ingest.matches[0].clone() }];
+        let due = Ingest { matches, ..ingest };
+        let with_due = encode(7, &due);
+        assert_eq!(hex(&with_due), format!("02{}010500000000000000", &hex(&bytes)[2..]));
+        assert_eq!(decode(&with_due), Ok((7, due)));
         assert!((0..bytes.len()).all(|length| decode(&bytes[..length]).is_err()));
     }
 

@@ -110,6 +110,11 @@ impl Interest {
         (until == FOREVER || self.uptime.now() < until).then_some(index)
     }
 
+    /// Whether any definition waits for the runs of this one, as far as this node knows.
+    pub fn is_followed(&self, namespace: &str, id: &str) -> bool {
+        self.index.read().is_followed(namespace, id)
+    }
+
     /// A shard into which a backup is being brought, as far as this node knows.
     pub fn restoring(&self) -> Option<u32> {
         restoring::shard(&self.index.read())

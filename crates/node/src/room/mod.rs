@@ -104,7 +104,7 @@ pub fn grows(body: &Body) -> bool {
         Body::Define(_) | Body::Trigger(_) | Body::Ingest(_) | Body::Restore(_) => true,
         Body::Calendar(step) => matches!(step, CalendarStep::Put(_) | CalendarStep::Days { .. }),
         Body::Delete(_) | Body::Pause(_) | Body::Fire(_) | Body::Ack(_) | Body::Closed(_) => false,
-        Body::Conclude(_) | Body::Rezone(_) => false,
+        Body::Conclude(_) | Body::Rezone(_) | Body::Follow(_) => false,
         Body::Dead(_) | Body::Expire(_) => false,
         Body::Backfill(steps) => !steps.iter().all(|step| matches!(step, BackfillStep::Stop { .. })),
     }

@@ -15,17 +15,17 @@ pub async fn ended(
     described: &Described,
 ) -> Result<Option<Closed>, CallError> {
     let id = &described.workflow_id;
-    let (end, left) = match sink.standing(namespace, id).await? {
+    let (end, left, closed_at) = match sink.standing(namespace, id).await? {
         Standing::Open => return Ok(None),
-        Standing::Gone => (RunEnd::Gone, LeftBehind::default()),
-        Standing::Closed { run_id, status } => {
+        Standing::Gone => (RunEnd::Gone, LeftBehind::default(), None),
+        Standing::Closed { run_id, status, closed_at } => {
             let end = end_of(status);
             let left = if wants(described, end) {
                 sink.left_behind(namespace, id, &run_id).await?
             } else {
                 LeftBehind::default()
             };
-            (end, left)
+            (end, left, closed_at)
         }
     };
     if let Some(bytes) = left.too_large {
@@ -33,7 +33,8 @@ pub async fn ended(
     }
     let carry = described.tracking.is_some_and(|tracking| tracking.carry);
     let value = left.value.filter(|_| carry).map(Into::into);
-    Ok(Some(Closed { number: run.number, run: run.seq, end, left: value, note: note(id, end, &left.message) }))
+    let (note, at) = (note(id, end, &left.message), closed_at.filter(|_| described.followed));
+    Ok(Some(Closed { number: run.number, run: run.seq, end, left: value, note, at }))
 }
 
 /// Why the definition is paused, if it is.

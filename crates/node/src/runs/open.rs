@@ -37,6 +37,8 @@ pub struct Described {
     pub wish: Wish,
     /// When it was decided, in microseconds since the epoch.
     pub since: i64,
+    /// Others wait for its end.
+    pub followed: bool,
 }
 
 /// Temporal's namespaces in which a shard that this node leads has open runs.
@@ -126,11 +128,11 @@ impl OpenRuns {
         let known = shared.led(run.shard)?.read(|machine, _| {
             let track = machine.tracks().get(run.number)?;
             let open = track.run(run.seq).filter(|open| open.place.is_none())?;
-            Some((firing_key(&open.key), track.tracking, open.wish, open.since))
+            Some((firing_key(&open.key), track.tracking, open.wish, open.since, track.is_followed()))
         });
-        let (key, tracking, wish, since) = known.ok().flatten()?;
+        let (key, tracking, wish, since, followed) = known.ok().flatten()?;
         let workflow_id = workflow_id(&shared.dispatchers.prefix, name, &key);
-        Some(Described { workflow_id, tracking, wish, since })
+        Some(Described { workflow_id, tracking, wish, since, followed })
     }
 
     /// The open run of a workflow id.

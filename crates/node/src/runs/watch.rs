@@ -99,7 +99,7 @@ impl Watch<'_> {
             let runs = std::mem::take(&mut self.open.runs);
             let end = RunEnd::Completed;
             let closed = |run: OpenRun| {
-                let item = Closed { number: run.number, run: run.seq, end, left: None, note: String::new() };
+                let item = Closed { number: run.number, run: run.seq, end, left: None, note: String::new(), at: None };
                 (run, item)
             };
             self.tell(runs.into_iter().map(closed).collect()).await;

@@ -68,6 +68,7 @@ impl Plan {
             business,
             intervals: distinct(std::mem::take(&mut named.intervals)),
             singles: distinct(std::mem::take(&mut named.singles)),
+            admitted: Box::default(),
             closed,
             roll: trigger.roll,
             zone,
@@ -215,12 +216,15 @@ impl Compiler<'_> {
 
     /// Asked only when nothing else is wrong: a schedule that can't ever fire is a mistake.
     fn check_that_it_fires(&mut self, plan: &Plan) {
-        if !self.faults.0.is_empty() || plan.next(plan.first - 1).is_some() {
+        let trigger = self.trigger;
+        let names_no_time = Kinds::of_schedule(trigger, self.field).is_empty();
+        // When runs of others end, nobody knows now.
+        let waits = names_no_time && !trigger.after.is_empty();
+        if !self.faults.0.is_empty() || waits || plan.next(plan.first - 1).is_some() {
             return;
         }
-        let trigger = self.trigger;
-        let message = if Kinds::of_schedule(trigger, self.field).is_empty() {
-            "it has none of cron, calendar, rrule, interval and at; leave the schedule out to run by hand or by events only"
+        let message = if names_no_time {
+            "it has none of cron, calendar, rrule, interval, at and after; leave the schedule out to run by hand or by events only"
                 .to_owned()
         } else {
             let bound = |time: Option<DateTime<Utc>>, none: &str| time.map_or(none.to_owned(), |time| shown(&time));

@@ -206,7 +206,8 @@ pub(crate) fn move_one(m: &mut Machine, txn: &mut Txn<'_>, item: &Retimed) -> Op
         return None;
     }
     // Who has had all firings that it asks for is not due again.
-    let next = if m.courses.is_used_up(item.number) { NEVER } else { item.next };
+    let next = m.tracks.soonest(item.number, item.next);
+    let next = if m.courses.is_used_up(item.number) { NEVER } else { next };
     let moved = slot.next != next;
     slot.generation += 1;
     slot.next = next;

@@ -10,17 +10,24 @@ use crate::machine::Machine;
 use crate::records::PauseNote;
 use crate::reply::{Applied, Outcome};
 use crate::slots::Slot;
-use crate::tracks::{FAILURE, RESULT, Tracking};
+use crate::tracks::{Ended, FAILURE, RESULT, Tracking};
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Closed>) -> Result<Applied, ReadError> {
     let mut decided = Decided::new(at);
     let (mut closed, mut paused) = (0, Vec::new());
     for item in items {
         let number = item.number;
-        if m.tracks.close_run(txn, number, item.run).is_none() {
+        let Some(run) = m.tracks.close_run(txn, number, item.run) else { continue };
+        closed += 1;
+        let beside = run.is_beside();
+        if m.tracks.is_followed(number) {
+            // By the clock of whoever ran it, but never later than it is known here.
+            let ended = Ended { key: run.key, end: item.end, at: item.at.map_or(at, |ended| ended.min(at)) };
+            m.tracks.put_ended(txn, number, item.run, ended);
+        }
+        if beside {
             continue;
         }
-        closed += 1;
         let Some(mut slot) = m.slots.get(number).copied() else { continue };
         let tracking = m.tracks.get(number).and_then(|track| track.tracking);
         if tracking.is_some_and(|tracking| tracking.carry) {

@@ -54,7 +54,11 @@ fn retry(m: &mut Machine, txn: &mut Txn<'_>, at: i64, letter: DeadLetter) -> Res
     txn.put(Table::Outbox, keys::outbox(lane, seq), payloads.encode(records));
     if let Some(chunk) = query::chunk(txn, seq)? {
         m.count_failed(txn, &chunk, record, false);
-        let runs = |again: &&Record| !matches!(again.key, Key::Event(_)) && m.tracks.is_asked(again.number);
+        let asked = |again: &Record| match again.key {
+            Key::Event(_) => m.tracks.is_followed(again.number),
+            _ => m.tracks.is_asked(again.number),
+        };
+        let runs = |again: &&Record| asked(again);
         if let Some(again) = chunk.records.get(record as usize).filter(runs) {
             // Whoever sends it again wants it to run, whatever is open.
             let place = Some((seq, record));

@@ -4,7 +4,7 @@ use crate::apply::decided::Decided;
 use crate::apply::{find, overlap, retire, version_of};
 use crate::calendars::UsedNames;
 use crate::codec::Encoder;
-use crate::entry::{Define, NEVER};
+use crate::entry::{AFTER, Define, NEVER};
 use crate::keys;
 use crate::kv::{ReadError, Table, Txn};
 use crate::machine::Machine;
@@ -132,6 +132,11 @@ fn put(m: &mut Machine, txn: &mut Txn<'_>, number: u64, mut slot: Slot, version:
     slot.version += 1;
     slot.set_enabled(item.enabled);
     slot.next = item.next;
+    if !item.subscriptions.iter().any(|(event_type, _)| event_type.starts_with(AFTER)) {
+        // It comes after nothing any more.
+        m.tracks.pass(txn, number, NEVER);
+    }
+    slot.next = m.tracks.soonest(number, slot.next);
     txn.put(Table::Definitions, keys::definition(number, slot.version), version.encode());
     for (event_type, matcher) in item.subscriptions {
         let mut value = Encoder::default();

@@ -1,14 +1,15 @@
-//! Events matched: duplicates dropped, the rest written to account and outbox.
+//! Events matched: duplicates dropped, the rest written to account and outbox. An end of another definition's run is one that makes due.
 
 use bytes::Bytes;
 
 use crate::apply::decided::{Decided, Payload};
-use crate::entry::{Ingest, Match};
+use crate::entry::{Ingest, Match, NEVER};
 use crate::kv::{ReadError, Txn};
 use crate::machine::Machine;
 use crate::occurrence::{Key, Reason};
 use crate::reply::{Applied, Ingested, Outcome};
 use crate::slots::Slot;
+use crate::tracks::{MOST_COMING, Run, Wish};
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, ingest: Ingest) -> Result<Applied, ReadError> {
     let mut decided = Decided::new(at);
@@ -20,7 +21,10 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, ingest: Ingest)
             Some(_) if !m.counters.dedupe.insert(txn, at, &matched.digest, matched.window)? => Ingested::Duplicate,
             Some(slot) => {
                 touched.push(matched.number);
-                decide(m, txn, matched, slot, &ingest.events, &mut decided)
+                match matched.due {
+                    Some(due) => come(m, txn, (matched, slot), due, &ingest.events, &mut decided),
+                    None => decide(m, txn, matched, slot, &ingest.events, &mut decided),
+                }
             }
         });
     }
@@ -47,8 +51,48 @@ fn decide(
         Ingested::Skipped
     } else {
         // An event is told apart by its key, not by when it comes: it neither waits for runs nor is one of them.
-        decided.fire(m, txn, (number, &mut slot), key, Payload::Event(matched.event, events));
+        let followed = m.tracks.is_followed(number).then(|| key.clone());
+        let place = decided.fire(m, txn, (number, &mut slot), key, Payload::Event(matched.event, events));
+        if let Some(key) = followed {
+            let run = Run { key, since: decided.at(), wish: Wish::None, place: Some(place) };
+            m.tracks.open_run(txn, number, run);
+        }
         Ingested::Fired
+    };
+    m.slots.set(number, slot);
+    outcome
+}
+
+/// A run of another definition has ended, and makes this one due: paused or not, as any other due time. What stood in its cursor was computed
+/// without it, and so was what is under way: it has a new generation.
+fn come(
+    m: &mut Machine,
+    txn: &mut Txn<'_>,
+    (matched, mut slot): (Match, Slot),
+    due: i64,
+    events: &[Bytes],
+    decided: &mut Decided,
+) -> Ingested {
+    let number = matched.number;
+    if due == NEVER {
+        return Ingested::Skipped;
+    }
+    // What has been decided is over: nothing is due before it, or at it.
+    let due = due.max(slot.last.saturating_add(1)).max(0);
+    let full = m.tracks.get(number).is_some_and(|track| track.coming_len() >= MOST_COMING);
+    let reason = if m.courses.is_used_up(number) { Some(Reason::UsedUp) } else { full.then_some(Reason::BufferFull) };
+    let outcome = match reason {
+        Some(reason) => {
+            decided.skip(m, txn, (number, &mut slot), Key::Time { nominal: due, due, count: 1 }, reason);
+            Ingested::Skipped
+        }
+        None => {
+            m.tracks.make(txn, number, slot.lane);
+            let nominal = m.tracks.come(txn, number, due, events[matched.event as usize].clone());
+            slot.generation += 1;
+            slot.next = nominal.map_or(slot.next, |nominal| slot.next.min(nominal));
+            Ingested::Fired
+        }
     };
     m.slots.set(number, slot);
     outcome

@@ -11,6 +11,7 @@ pub mod define;
 pub mod delete;
 pub mod expire;
 pub mod fire;
+pub mod follow;
 pub mod ingest;
 mod overlap;
 pub mod pause;

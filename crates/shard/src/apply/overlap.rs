@@ -137,7 +137,7 @@ fn resolve(
     let waits: Vec<(u64, Waiting)> = track.waiting().map(|(seq, waiting)| (seq, waiting.clone())).collect();
     let all = waits.iter().map(|(_, waiting)| waiting).chain(comes.iter().map(|(waiting, _)| waiting));
     let candidates: Vec<Candidate> = all.map(|waiting| candidate(track, waiting)).collect();
-    let mut verdicts = judge(&candidates, track.open_len() > 0, slot.is_enabled() && !slot.is_paused());
+    let mut verdicts = judge(&candidates, track.is_in_the_way(), slot.is_enabled() && !slot.is_paused());
     let wishes = candidates.iter().zip(&verdicts).map(|(candidate, verdict)| wish_of(candidate, *verdict));
     let heard = if changed { 0 } else { waits.len() };
     m.tracks.wish(txn, number, wishes.skip(heard).max().unwrap_or_default());
@@ -222,7 +222,7 @@ fn skip(
 ) {
     let by_another = matches!(reason, Reason::Overlap | Reason::BufferFull | Reason::Replaced);
     let track = m.tracks.get(number).filter(|_| by_another);
-    let run = track.and_then(|track| track.open().next());
+    let run = track.and_then(|track| track.open().find(|(_, run)| !run.is_beside()));
     let end = run.map_or(End::Skipped, |(_, run)| End::Overlapped { by: run.key.clone(), since: run.since });
     let kept_out = track.map_or(0, |track| track.kept_out.saturating_add(1));
     if matches!(reason, Reason::Overlap | Reason::BufferFull) {

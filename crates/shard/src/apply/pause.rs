@@ -2,6 +2,7 @@
 
 use crate::apply::decided::Decided;
 use crate::apply::find;
+use crate::codec::count;
 use crate::entry::{NEVER, Pause};
 use crate::kv::{ReadError, Txn};
 use crate::machine::Machine;
@@ -76,15 +77,23 @@ fn note(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64) 
 }
 
 fn resume(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64, slot: &mut Slot) {
+    // What has come from a run of another definition while the leader looked, and lies ahead, is not passed over; nor is what has passed, where
+    // the leader passes nothing over.
+    let from = if item.missed == 0 { i64::MIN } else { at };
+    let track = m.tracks.get(number);
+    let ahead = track.and_then(|track| track.coming().map(|(nominal, _)| nominal).find(|nominal| *nominal > from));
+    // A cursor never moves back, even if the leader's clock is behind the one that moved it.
+    let next = ahead.map_or(item.next, |ahead| item.next.min(ahead)).max(slot.next);
+    let came = count(m.tracks.pass(txn, number, next));
+    let missed = item.missed.max(came);
     // Without a next due time (no schedule, disabled, or exhausted) nothing was missed.
-    if item.missed > 0 && slot.next != NEVER {
-        let key = Key::Time { nominal: slot.next, due: slot.next, count: item.missed };
+    if missed > 0 && slot.next != NEVER {
+        let key = Key::Time { nominal: slot.next, due: slot.next, count: missed };
         let mut decided = Decided::new(at);
         decided.skip(m, txn, (number, slot), key, Reason::Paused);
         decided.put(m, txn);
     }
-    // A cursor never moves back, even if the leader's clock is behind the one that moved it.
-    slot.next = slot.next.max(item.next);
+    slot.next = next;
     if let Some(through) = item.wanted_through {
         m.courses.want(txn, number, through);
     }

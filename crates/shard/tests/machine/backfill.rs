@@ -189,7 +189,7 @@ fn while_a_run_is_open_the_policy_decides_that_of_the_backfill_before_that_of_th
         assert_eq!(advanced(&mut shard, &[0, 1, 2], Some(3)), expected, "{of_definition:?} {own:?}");
         assert_eq!((known(&shard).decided, known(&shard).skipped), (3, u64::from(skipped)));
         let end = RunEnd::Completed;
-        let closed = Closed { number: 0, run: 0, end, left: None, note: String::new() };
+        let closed = Closed { number: 0, run: 0, end, left: None, note: String::new(), at: None };
         shard.apply(Body::Closed(vec![closed]));
         assert_eq!(shard.slot(0).fired, after, "{of_definition:?} {own:?}");
         let overlapped = shard.occurrences(0).iter().filter(|o| o.what.skip == Some(Reason::Overlap)).count();

@@ -74,7 +74,7 @@ fn what_waits_for_a_run_does_not_fire_when_all_are_used_up() {
     (0..4).for_each(|_| _ = shard.fire(vec![shard.next_decision(0)]));
     // One runs, three wait, and only one of them may.
     assert_eq!(stands(&shard, 0), (Some(1), true));
-    let closed = |run| Closed { number: 0, run, end: RunEnd::Completed, left: None, note: String::new() };
+    let closed = |run| Closed { number: 0, run, end: RunEnd::Completed, left: None, note: String::new(), at: None };
     shard.apply(Body::Closed(vec![closed(0)]));
     assert_eq!(stands(&shard, 0), (Some(0), false));
     let skipped = shard.occurrences(0).into_iter().filter(|o| o.what.skip == Some(Reason::UsedUp));
@@ -90,7 +90,7 @@ fn what_becomes_of_it_waits_until_it_is_over_and_nobody_runs() {
     shard.fire_next(0);
     shard.fire(vec![last(&shard, 0)]);
     assert_eq!((shard.machine.conclusion(0), conclude(&mut shard, 0)), (None, Concluded::Stale), "one runs, one waits");
-    let closed = |run| Closed { number: 0, run, end: RunEnd::Completed, left: None, note: String::new() };
+    let closed = |run| Closed { number: 0, run, end: RunEnd::Completed, left: None, note: String::new(), at: None };
     shard.apply(Body::Closed(vec![closed(0)]));
     assert_eq!(shard.machine.conclusion(0), None, "the other one runs");
     // What waits has a number too: the run that it became has the next one.

@@ -9,7 +9,7 @@ use flintwheel_shard::calendars::{Head, Leaving, Local, UsedNames};
 use flintwheel_shard::courses::{AfterEnd, Bounds, Course};
 use flintwheel_shard::entry::{
     Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Conclude, DeadAction, Decision, Define,
-    Delete, Expire, Fire, Ingest, Match, NEVER, Pause, Range, Request, Restore, RunEnd, Trigger,
+    Delete, Expire, Fire, FollowStep, Ingest, Match, NEVER, Pause, Range, Request, Restore, RunEnd, Trigger,
 };
 use flintwheel_shard::keys::CalendarPart;
 use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
@@ -22,7 +22,7 @@ use flintwheel_shard::rows::{
     VersionRow,
 };
 use flintwheel_shard::slots::Slot;
-use flintwheel_shard::tracks::{Policy, Run, Tracking, Waiting, Wish};
+use flintwheel_shard::tracks::{Ended, Policy, Run, Tracking, Waiting, Wish};
 use flintwheel_shard::zones::{Rezone, Zoned};
 use flintwheel_shard::{Entry, Table, keys};
 
@@ -67,7 +67,8 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
     let decision =
         Decision { number: 1, generation: 2, nominal: 3, due: 4, next: 5, skip: Some(Reason::Superseded), count: 6 };
     let fired = Decision { skip: None, next: NEVER, ..decision };
-    let matched = Match { event: 1, number: 2, version: 3, key: "key".into(), digest: [0xD1; 16], window: 4 };
+    let matched =
+        Match { event: 1, number: 2, version: 3, key: "key".into(), digest: [0xD1; 16], window: 4, due: None };
     let refused = AckEnd { record: 2, at: 6, refused: Some("why".into()), note: String::new() };
     let started = AckEnd { record: 1, at: 5, refused: None, note: "late".into() };
     let request = Some(Request { digest: [0xD3; 16], content: [0xC1; 16], window: 12 });
@@ -113,8 +114,27 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         ("expire", Body::Expire(Expire { account_before: 10, versions_before: -11, keep: 0 })),
     ];
     let more = restore_bodies().into_iter().chain(overlap).chain(bounds).chain(operations);
-    let more = more.chain(calendar_bodies(used));
+    let more = more.chain(calendar_bodies(used)).chain(after_bodies());
     bodies.into_iter().chain(more).map(|(name, body)| (name, Entry { at: 0x0102_0304_0506, body })).collect()
+}
+
+/// Those that speak of runs that make other definitions due.
+fn after_bodies() -> [(&'static str, Body); 3] {
+    let follow = |followed| FollowStep::Follow { number: 1, followed };
+    let matched =
+        Match { event: 0, number: 2, version: 3, key: "key".into(), digest: [0xD1; 16], window: 4, due: Some(5) };
+    let plain = Match { due: None, ..matched.clone() };
+    let closed = Closed { number: 1, run: 2, end: RunEnd::Completed, left: None, note: String::new(), at: Some(3) };
+    let other = Closed { at: None, ..closed.clone() };
+    [
+        ("follow", Body::Follow(vec![follow(true), follow(false), FollowStep::Told { number: 2, run: 3 }])),
+        ("ingest_due", Body::Ingest(Ingest { events: vec!["why".into()], matches: vec![matched, plain] })),
+        ("closed_at", Body::Closed(vec![closed, other])),
+    ]
+}
+
+pub fn ended() -> Ended {
+    Ended { key: Key::Event("event".into()), end: RunEnd::TimedOut, at: 1 }
 }
 
 /// The steps of a restore.
@@ -161,7 +181,7 @@ pub fn backfill() -> Backfill {
 /// Those that speak of runs that overlap.
 fn overlap_bodies(define: Define, anew: Define, trigger: Trigger) -> [(&'static str, Body); 3] {
     let tracking = Some(Tracking { policy: Policy::CancelOther, pause_on_failure: true, carry: false });
-    let closed = Closed { number: 1, run: 2, end: RunEnd::Failed, left: Some("3".into()), note: "4".into() };
+    let closed = Closed { number: 1, run: 2, end: RunEnd::Failed, left: Some("3".into()), note: "4".into(), at: None };
     let gone = Closed { end: RunEnd::Gone, left: None, note: String::new(), ..closed.clone() };
     [
         ("define_tracking", Body::Define(vec![Define { tracking, ..define }, anew])),
@@ -429,6 +449,7 @@ fn each_stored_value_has_its_bytes() {
         ("value.restoration", restoration().encode()),
         ("value.run", run().encode()),
         ("value.waiting", waiting().encode(b"1")),
+        ("value.ended", ended().encode()),
         ("value.overlapped", encode_ends(&[overlapped()])),
         ("value.course", course().encode()),
         ("value.timed_note", timed_note().encode()),
@@ -440,6 +461,7 @@ fn each_stored_value_has_its_bytes() {
         ("value.zoned", Zoned { version: "2026b".into(), from: 1, done: true }.encode()),
     ]);
     assert_eq!(Run::decode(&golden("value.run")), Ok(run()));
+    assert_eq!(Ended::decode(&golden("value.ended")), Ok(ended()));
     assert_eq!(Head::decode(&golden("value.calendar")), Ok(head()));
     assert_eq!(Local::decode(&golden("value.local")), Ok(local()));
     assert_eq!(UsedNames::decode(&golden("value.used")), Ok(used()));

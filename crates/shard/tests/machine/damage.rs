@@ -9,7 +9,7 @@ use flintwheel_shard::records::{Counters, DeadLetter, Origin, PauseNote, Restora
 use flintwheel_shard::request::Remembered;
 use flintwheel_shard::rows::{Row, decode_all};
 use flintwheel_shard::slots::Slot;
-use flintwheel_shard::tracks::{Run, Waiting};
+use flintwheel_shard::tracks::{Ended, Run, Waiting};
 use flintwheel_shard::zones::Zoned;
 use flintwheel_shard::{ApplyError, Entry, Machine, Table, keys};
 use proptest::collection::vec;
@@ -85,6 +85,9 @@ fn read_schedules(bytes: &[u8]) {
     if let Ok((waiting, input)) = Waiting::decode(bytes) {
         assert_eq!(waiting.encode(&input), bytes);
     }
+    if let Ok(ended) = Ended::decode(bytes) {
+        assert_eq!(ended.encode(), bytes);
+    }
     if let Ok(course) = Course::decode(bytes) {
         assert_eq!(course.encode(), bytes);
     }
@@ -122,6 +125,7 @@ fn sound() -> Vec<Vec<u8>> {
         bytes::origin().encode(),
         bytes::restoration().encode(),
         bytes::run().encode(),
+        bytes::ended().encode(),
         bytes::waiting().encode(b"1"),
     ];
     let answers = bytes::remembered().into_iter().map(|(_, known)| known.encode());
@@ -133,7 +137,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..32) {
+    fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..33) {
         read_all(&bytes);
         // With a head that is known, so that the rest is looked at.
         bytes.splice(0..bytes.len().min(2), [1, kind]);

@@ -1,6 +1,7 @@
 //! The state machine by example, by its bytes, and beside a naive model.
 
 mod ack;
+mod after;
 mod backfill;
 mod batching;
 mod bounds;

@@ -32,7 +32,7 @@ fn definition(tracking: Option<Tracking>) -> Define {
 }
 
 pub fn closed(number: u64, run: u64, end: RunEnd) -> Closed {
-    Closed { number, run, end, left: None, note: format!("run {run} failed") }
+    Closed { number, run, end, left: None, note: format!("run {run} failed"), at: None }
 }
 
 impl Scene {

@@ -59,7 +59,7 @@ fn pause(id: &str) -> Body {
     }])
 }
 
-fn rows(shard: &Shard) -> Vec<Row> {
+pub fn rows(shard: &Shard) -> Vec<Row> {
     let mut rows = Vec::new();
     let flow = export(&shard.state, &mut |row| {
         rows.push(row);
@@ -97,7 +97,7 @@ fn at(rows: u64, finished: bool) -> Restored {
 }
 
 /// A new shard with all of these rows, some at a time.
-fn restored(rows: &[Row], some: usize) -> Shard {
+pub fn restored(rows: &[Row], some: usize) -> Shard {
     let mut shard = Shard { at: START + HOUR, ..Shard::default() };
     assert_eq!(became(shard.apply(begin())), at(0, false));
     for (i, part) in rows.chunks(some).enumerate() {
@@ -189,7 +189,14 @@ fn tracking() -> Shard {
         let later = decision(number, 1, next.next);
         shard.fire(vec![next, later, decision(number, 1, later.next)]);
         let left = Some("result".into());
-        shard.apply(Body::Closed(vec![Closed { number, run: 0, end: RunEnd::Completed, left, note: String::new() }]));
+        shard.apply(Body::Closed(vec![Closed {
+            number,
+            run: 0,
+            end: RunEnd::Completed,
+            left,
+            note: String::new(),
+            at: None,
+        }]));
     }
     shard.apply(Body::Trigger(vec![trigger("b", "r1")]));
     let open: Vec<_> = shard.machine.outbox().range(0, 0).map(|(seq, open)| (seq, open.records)).collect();

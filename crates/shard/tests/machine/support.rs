@@ -98,6 +98,8 @@ pub struct View {
     /// Runs that the sink has, those of them that shall end, and all that is open and waits.
     pub runs: (Runs, Runs, usize, usize),
     pub run_lanes: Vec<u16>,
+    /// Definitions whose runs others wait for, and runs of which these have not all been told.
+    pub followed: (Vec<u64>, Runs),
     pub courses: BTreeMap<u64, Course>,
     pub over: Vec<u64>,
     pub backfills: Vec<(u64, String, Backfill)>,
@@ -127,6 +129,7 @@ impl View {
                 (started, tracks.wishes().collect(), tracks.open(), tracks.waiting())
             },
             run_lanes: machine.tracks().lanes().collect(),
+            followed: (machine.tracks().followed().collect(), machine.tracks().ended_from((0, 0)).collect()),
             courses: machine.courses().iter().map(|(number, course)| (number, *course)).collect(),
             over: machine.courses().over_from(0).collect(),
             backfills: machine.backfills().iter().map(|(n, id, one)| (n, id.to_owned(), one.clone())).collect(),
@@ -308,7 +311,7 @@ pub fn decision(number: u64, generation: u32, nominal: i64) -> Decision {
 
 /// Event 0 matched to version 1 of a definition; the key is remembered for a minute.
 pub fn matched(number: u64, key: &str) -> Match {
-    Match { event: 0, number, version: 1, key: key.into(), digest: digest(number, key), window: 60 }
+    Match { event: 0, number, version: 1, key: key.into(), digest: digest(number, key), window: 60, due: None }
 }
 
 pub fn ingest(events: &[&'static str], matches: Vec<Match>) -> Body {

@@ -127,15 +127,20 @@ fn dst() -> impl Strategy<Value = DstPolicy> {
     (gap, fold).prop_map(|(gap, fold)| DstPolicy { gap, fold })
 }
 
+fn after() -> impl Strategy<Value = After> {
+    let outcome = select(vec![RunOutcome::Success, RunOutcome::Failure, RunOutcome::Any]);
+    (text(), span(), outcome).prop_map(|(definition, delay, outcome)| After { definition, delay, outcome })
+}
+
 fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
     let lists = (vec(text(), 0..3), vec(calendar(), 0..2), vec(text(), 0..2), vec(interval(), 0..3), vec(time(), 0..3));
     let reading = (dialect(), option::of(text()), option::of(dst()), vec(exclusion(), 0..2), vec(text(), 0..2), roll());
     let rest = (option::of(jitter()), option::of(time()), option::of(time()), option::of(misfire()));
     let runs = (option::of(select(OverlapPolicy::ALL.to_vec())), any::<bool>(), any::<bool>());
     let after_end = select(vec![AfterEnd::Keep, AfterEnd::Disable, AfterEnd::Delete]);
-    let ends = (option::of(any::<u32>()), after_end);
+    let ends = (option::of(any::<u32>()), after_end, vec(after(), 0..3));
     let all = (lists, reading, rest, runs, ends);
-    all.prop_map(|(lists, reading, (jitter, start, end, misfire_policy), runs, (max_firings, after_end))| {
+    all.prop_map(|(lists, reading, (jitter, start, end, misfire_policy), runs, (max_firings, after_end, after))| {
         let (cron, calendar, rrule, interval, at) = lists;
         let (dialect, timezone, dst, exclude, only_on, roll) = reading;
         let (overlap_policy, pause_on_failure, carry_last_result) = runs;
@@ -160,6 +165,7 @@ fn schedule() -> impl Strategy<Value = ScheduleTrigger> {
             carry_last_result,
             max_firings,
             after_end,
+            after,
         }
     })
 }

@@ -12,6 +12,7 @@ use flintwheel_shard::slots::Slot;
 
 use super::{DECISIONS, State};
 use crate::actors::coming::Found;
+use crate::after;
 use crate::calendars;
 use crate::decide::{Armed, Circumstances, decide};
 use crate::error::EngineError;
@@ -216,7 +217,11 @@ impl State {
         let (known, group) = (&self.shared.calendars, &self.group);
         let find = |namespace: &str, name: &str| calendars::find(known, group, namespace, name);
         match self.late_plans.of_document(&stored.document, stored.incarnation, &find) {
-            Ok(plan) => Ok(Some(Arc::clone(self.late_plans.get(plan)))),
+            Ok(plan) => {
+                let timing = self.late_plans.get(plan);
+                let with_coming = self.group.read(|machine, _| after::with_coming(machine, number, timing))?;
+                Ok(Some(with_coming.map_or_else(|| Arc::clone(timing), Arc::new)))
+            }
             Err(why) => self.cannot_read(number, &stored, &why).map(|()| None),
         }
     }

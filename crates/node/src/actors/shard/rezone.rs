@@ -90,6 +90,8 @@ impl State {
         let find = |namespace: &str, name: &str| calendars::find(known, group, namespace, name);
         // One that can't be read is told of when it is to be armed.
         let next = due_anew(&mut self.rezoning.plans, &stored, &slot, self.shared.clock.now(), &find).ok();
+        let soonest = |next: i64| self.group.read(|machine, _| machine.tracks().soonest(number, next));
+        let next = next.map(soonest).transpose()?;
         let Some(next) = next.filter(|next| *next != slot.next) else { return Ok(None) };
         let shown = |at: i64| if at == NEVER { "never".to_owned() } else { rfc3339(at) };
         let (namespace, id, tzdata) = (&stored.namespace, &stored.id, tzdata_version());

@@ -82,7 +82,7 @@ impl State {
     fn tell_stuck(&mut self) -> Result<(), EngineError> {
         let stuck: Vec<(u64, i64, String)> = self.group.read(|machine, _| {
             let oldest = |(number, track): (u64, &Track)| {
-                let (_, run) = track.open().next()?;
+                let (_, run) = track.open().find(|(_, run)| !run.is_beside())?;
                 Some((number, run.since, firing_key(&run.key).text()))
             };
             machine.tracks().stuck().filter_map(oldest).collect()

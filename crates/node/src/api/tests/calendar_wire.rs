@@ -146,7 +146,7 @@ fn answers_are_read_as_they_were_told() {
         ),
         (
             CalendarTold::Times(NextTimes {
-                times: vec![DueTime { nominal: at(), due: at() }],
+                times: vec![DueTime { nominal: at(), due: at(), because: String::new() }],
                 timezone: "UTC".into(),
             }),
             json!({"times": {"times": [{"nominal": time, "due": time}], "timezone": "UTC"}}),

@@ -379,7 +379,10 @@ fn answers_are_read_as_they_were_told() {
         (Told::Identity { version: 1, incarnation: 2 }, json!({"identity": {"version": 1, "incarnation": 2}})),
         (Told::Definition(Box::new(kept())), json!({"definition": shown_kept})),
         (
-            Told::Times(NextTimes { times: vec![DueTime { nominal: at(), due: at() }], timezone: "UTC".into() }),
+            Told::Times(NextTimes {
+                times: vec![DueTime { nominal: at(), due: at(), because: String::new() }],
+                timezone: "UTC".into(),
+            }),
             json!({"times": {"times": [{"nominal": time, "due": time}], "timezone": "UTC"}}),
         ),
         (

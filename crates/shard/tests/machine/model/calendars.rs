@@ -411,7 +411,7 @@ impl Model {
         if !is_same || definition.last.is_some_and(|last| item.next <= last) {
             return None;
         }
-        let next = if definition.is_used_up() { NEVER } else { item.next };
+        let next = if definition.is_used_up() { NEVER } else { definition.soonest(item.next) };
         let moved = definition.next != next;
         definition.generation += 1;
         definition.next = next;

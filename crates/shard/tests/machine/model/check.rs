@@ -8,7 +8,7 @@ use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence, Subscribed};
 use flintwheel_shard::reply::{Applied, Defined, Deleted, Outcome, Pausing};
 use flintwheel_shard::slots::NOT_YET;
-use flintwheel_shard::tracks::left;
+use flintwheel_shard::tracks::{Track, left};
 use flintwheel_shard::{Entry, REFUSED, Table};
 
 use super::naive::{Definition, Happened, Model};
@@ -279,6 +279,29 @@ pub fn bounds(shard: &Shard) {
         assert!(course.used < max || slot.next == NEVER, "{number} has had {} of {max}, and is due again", course.used);
         assert!(course.used <= slot.fired, "{number} has had {} firings, and counts {}", slot.fired, course.used);
     }
+}
+
+/// Who waits for runs is told of each end, and is due once for it: what is known of that, in memory.
+pub fn after(model: &Model, shard: &Shard) {
+    let tracks = shard.machine.tracks();
+    let mut untold = Vec::new();
+    for (number, definition) in &model.definitions {
+        let track = tracks.get(*number);
+        let followed = track.and_then(Track::followed_since);
+        assert_eq!(followed, definition.runs.followed, "whether runs of {number} are followed");
+        let ended = track.into_iter().flat_map(Track::ended).map(|(run, ended)| (run, ended.clone()));
+        assert_eq!(ended.collect::<BTreeMap<_, _>>(), definition.runs.ended, "ended runs of {number}");
+        let coming: BTreeMap<_, _> =
+            track.into_iter().flat_map(Track::coming).map(|(t, why)| (t, why.clone())).collect();
+        assert_eq!(coming, definition.coming, "what comes of {number}");
+        let slot = shard.slot(*number);
+        let lies_ahead = |nominal: &i64| *nominal >= slot.next && *nominal > slot.last;
+        assert!(coming.keys().all(lies_ahead), "{number} is next due at {}, and {coming:?} comes", slot.next);
+        untold.extend(definition.runs.ended.keys().map(|run| (*number, *run)));
+    }
+    assert_eq!(tracks.ended_from((0, 0)).collect::<Vec<_>>(), untold);
+    let followed = model.definitions.iter().filter(|(_, definition)| definition.runs.followed.is_some());
+    assert_eq!(tracks.followed().collect::<Vec<_>>(), followed.map(|(number, _)| *number).collect::<Vec<_>>());
 }
 
 /// When each request was last carried out, by its digest.

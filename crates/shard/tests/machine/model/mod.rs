@@ -1,5 +1,6 @@
 //! The machine beside the naive model: random histories must give the same replies, the same state, and hold the same promises.
 
+mod after;
 mod calendars;
 mod check;
 mod naive;
@@ -41,6 +42,7 @@ fn tell(steps: &[Step]) -> Told {
         check::tables(&model, &shard);
         check::promises(&model, &shard);
         check::bounds(&shard);
+        check::after(&model, &shard);
         calendars::check(&model, &shard);
         check::requests(&mut carried_out, model.clock, &entry, &reply.outcome);
         proposed.push(entry);

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use flintwheel_shard::backfills::Backfill;
 use flintwheel_shard::courses::{AfterEnd, Bounds};
 use flintwheel_shard::entry::{
-    Ack, AdvanceBackfill, BackfillStep, Body, Conclude, DeadAction, Decision, Define, Delete, Entry, Expire, Fire,
-    Ingest, Match, NEVER, Pause, Request, Trigger,
+    AFTER, Ack, AdvanceBackfill, BackfillStep, Body, Conclude, DeadAction, Decision, Define, Delete, Entry, Expire,
+    Fire, Ingest, Match, NEVER, Pause, Request, Trigger,
 };
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::reply::{
@@ -44,11 +44,18 @@ pub struct Definition {
     /// By its own end.
     pub disabled: bool,
     pub wanted: Option<i64>,
+    /// Nominal times that have come from runs of others, with what was told of them.
+    pub coming: BTreeMap<i64, Bytes>,
 }
 
 impl Definition {
     pub fn is_used_up(&self) -> bool {
         self.bounds.and_then(|bounds| bounds.max).is_some_and(|max| self.used >= max)
+    }
+
+    /// What is due first: that, or what has come from a run of another one.
+    pub fn soonest(&self, next: i64) -> i64 {
+        self.coming.keys().copied().chain([next]).min().unwrap_or(next)
     }
 
     /// What is to become of it now.
@@ -154,6 +161,10 @@ impl Model {
             Body::Ingest(ingest) => {
                 Outcome::Ingested(ingest.matches.iter().map(|matched| self.ingest(ingest, matched)).collect())
             }
+            Body::Follow(steps) => {
+                steps.iter().for_each(|step| self.follow(*step));
+                Outcome::Done
+            }
             Body::Trigger(items) => Outcome::Triggered(items.iter().map(|item| self.trigger(item)).collect()),
             Body::Closed(items) => self.closed(items),
             Body::Conclude(items) => Outcome::Concluded(items.iter().map(|item| self.conclude(*item)).collect()),
@@ -203,6 +214,7 @@ impl Model {
             };
         }
         let told = self.define(item);
+        self.pass();
         if let Defined::Created(now) | Defined::Configured(now) | Defined::Unchanged(now) = told {
             let used_up = self.definitions[&now.number].is_used_up();
             let next = if item.enabled && !used_up { item.next } else { NEVER };
@@ -305,6 +317,7 @@ impl Model {
             used: 0,
             disabled: false,
             wanted: None,
+            coming: BTreeMap::new(),
             uses: Vec::new(),
         };
         self.definitions.insert(number, definition);
@@ -316,7 +329,11 @@ impl Model {
         let definition = self.definitions.get_mut(&number).expect("exists");
         definition.version += 1;
         definition.enabled = item.enabled;
-        definition.next = next;
+        definition.subscriptions = if item.enabled { item.subscriptions.clone() } else { Vec::new() };
+        if !definition.subscriptions.iter().any(|(event_type, _)| event_type.starts_with(AFTER)) {
+            definition.coming.clear();
+        }
+        definition.next = definition.soonest(next);
         definition.runs.ask(item.tracking);
         let counts = |bounds: Option<Bounds>| bounds.is_some_and(|bounds| bounds.max.is_some());
         definition.used = if counts(definition.bounds) && counts(item.bounds) { definition.used } else { 0 };
@@ -327,7 +344,6 @@ impl Model {
         }
         self.calendars.again.remove(&number);
         definition.uses = item.calendars.as_ref().map_or(Vec::new(), |uses| uses.names.clone());
-        definition.subscriptions = if item.enabled { item.subscriptions.clone() } else { Vec::new() };
         let made = Made { document: item.document.clone(), incarnation, created, retired: None };
         self.made.insert((number, definition.version), made);
     }
@@ -369,15 +385,21 @@ impl Model {
         if !item.paused {
             (definition.note, definition.until) = (None, None);
             let missed_from = definition.next;
-            definition.next = definition.next.max(item.next);
+            // What has come and is not known to who resumes it.
+            let passes = |nominal: &&i64| item.missed > 0 && **nominal <= clock;
+            let ahead = definition.coming.keys().find(|nominal| !passes(nominal)).copied().unwrap_or(NEVER);
+            definition.next = item.next.min(ahead).max(missed_from);
+            let came = definition.coming.range(..definition.next).count() as u32;
+            let missed = item.missed.max(came);
             definition.wanted = item.wanted_through.or(definition.wanted);
             if !definition.uses.is_empty() {
                 self.calendars.again.insert(number);
             }
-            if item.missed > 0 && missed_from != NEVER {
-                let key = Key::Time { nominal: missed_from, due: missed_from, count: item.missed };
+            if missed > 0 && missed_from != NEVER {
+                let key = Key::Time { nominal: missed_from, due: missed_from, count: missed };
                 self.happen(number, key, Some(Reason::Paused), None);
             }
+            self.pass();
         }
         Pausing::Changed(self.definite(number))
     }
@@ -446,6 +468,7 @@ impl Model {
             None => self.overlapped += u32::from(self.come(decision.number, key, None, None) == Came::Skipped),
             Some(_) => self.happen(decision.number, key, decision.skip, None),
         }
+        self.pass();
         true
     }
 
@@ -458,12 +481,15 @@ impl Model {
         if self.is_repeated(matched.digest, matched.window) {
             return Ingested::Duplicate;
         }
+        if let Some(due) = matched.due {
+            return self.come_due(matched.number, due, &ingest.events[matched.event as usize]);
+        }
         let key = Key::Event(matched.key.clone());
         if paused {
             self.happen(matched.number, key, Some(Reason::Paused), None);
             return Ingested::Skipped;
         }
-        self.happen(matched.number, key, None, Some(ingest.events[matched.event as usize].clone()));
+        self.fire_event(matched.number, key, ingest.events[matched.event as usize].clone());
         Ingested::Fired
     }
 
@@ -523,6 +549,7 @@ impl Model {
                 self.letters.insert(self.buried, index);
             }
             self.answered(index, end.refused.is_some());
+            self.pass();
         }
     }
 

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use flintwheel_shard::courses::{AfterEnd, Bounds};
 use flintwheel_shard::entry::{
-    Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Conclude, DeadAction, Decision, Define,
-    Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Pause, Range, Request, RunEnd, Trigger,
+    AFTER, Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Conclude, DeadAction, Decision,
+    Define, Delete, Entry, Expire, Fire, FollowStep, Ingest, Match, NEVER, Pause, Range, Request, RunEnd, Trigger,
 };
 use flintwheel_shard::occurrence::Reason;
 use flintwheel_shard::tracks::{Policy, Tracking};
@@ -47,8 +47,9 @@ pub enum Op {
     Fire(Vec<FireOp>),
     Ingest(Vec<MatchOp>),
     Trigger(Vec<(u8, u8, Option<Policy>)>),
-    /// Runs that end: mostly of those that are open.
-    Closed(Vec<(Index, RunEnd, bool)>),
+    /// Runs that end: mostly of those that are open, some at a time that Temporal tells.
+    Closed(Vec<EndOp>),
+    Follow(Vec<FollowOp>),
     Ack(Vec<AckOp>),
     Dead(Vec<(Index, bool)>),
     Expire {
@@ -61,6 +62,20 @@ pub enum Op {
     Again(Index),
     /// The requests of an entry of before, tried again by a leader who looks at another clock.
     Retry(Index),
+}
+
+/// About definitions whose runs others wait for.
+#[derive(Clone, Debug)]
+pub enum FollowOp {
+    Follow {
+        pick: Index,
+        followed: bool,
+    },
+    /// Mostly of one that has ended.
+    Told {
+        pick: Index,
+        unknown: bool,
+    },
 }
 
 /// A step of one of few backfills, each of ten hours with a due time in each.
@@ -128,6 +143,8 @@ pub struct MatchOp {
     event: u8,
     key: u8,
     outdated: bool,
+    /// It does not fire, but makes due so much later.
+    due: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -146,6 +163,7 @@ fn op() -> impl Strategy<Value = Op> {
     let later = select(vec![-HOUR, 0, 1, HOUR, 3 * HOUR]);
     let ago = select(vec![-HOUR, 0, HOUR, 3 * HOUR, 30 * HOUR]);
     let until = option::weighted(0.4, select(vec![SECOND, HOUR]));
+    let close_time = option::weighted(0.5, select(vec![-HOUR, HOUR]));
     prop_oneof![
         4 => vec(define(), 1..4).prop_map(Op::Define),
         2 => vec(delete(), 1..3).prop_map(Op::Delete),
@@ -156,7 +174,8 @@ fn op() -> impl Strategy<Value = Op> {
         6 => vec(matched(), 1..6).prop_map(Op::Ingest),
         3 => vec((0_u8..NAMES, 0_u8..3, option::weighted(0.2, select(Policy::ALL.to_vec()))), 1..4)
             .prop_map(Op::Trigger),
-        5 => vec((any::<Index>(), select(ENDS.to_vec()), prop::bool::weighted(0.1)), 1..4).prop_map(Op::Closed),
+        5 => vec((any::<Index>(), select(ENDS.to_vec()), prop::bool::weighted(0.1), close_time), 1..4).prop_map(Op::Closed),
+        5 => vec(follow(), 1..4).prop_map(Op::Follow),
         6 => vec(ack(), 1..8).prop_map(Op::Ack),
         2 => vec((any::<Index>(), any::<bool>()), 1..4).prop_map(Op::Dead),
         2 => (ago.clone(), ago, 0_u32..3)
@@ -178,6 +197,13 @@ fn pause(later: impl Strategy<Value = i64>, until: impl Strategy<Value = Option<
         request,
         wanted: wanted && !paused,
     })
+}
+
+fn follow() -> impl Strategy<Value = FollowOp> {
+    prop_oneof![
+        3 => (any::<Index>(), prop::bool::weighted(0.7)).prop_map(|(pick, followed)| FollowOp::Follow { pick, followed }),
+        2 => (any::<Index>(), prop::bool::weighted(0.1)).prop_map(|(pick, unknown)| FollowOp::Told { pick, unknown }),
+    ]
 }
 
 fn backfill() -> impl Strategy<Value = BackfillOp> {
@@ -265,12 +291,9 @@ fn fire() -> impl Strategy<Value = FireOp> {
 }
 
 fn matched() -> impl Strategy<Value = MatchOp> {
-    (any::<Index>(), 0..EVENTS, 0_u8..3, prop::bool::weighted(0.1)).prop_map(|(pick, event, key, outdated)| MatchOp {
-        pick,
-        event,
-        key,
-        outdated,
-    })
+    let due = option::weighted(0.4, select(vec![-HOUR, 0, 1, HOUR, NEVER]));
+    let of = (any::<Index>(), 0..EVENTS, 0_u8..3, prop::bool::weighted(0.1), due);
+    of.prop_map(|(pick, event, key, outdated, due)| MatchOp { pick, event, key, outdated, due })
 }
 
 fn ack() -> impl Strategy<Value = AckOp> {
@@ -286,6 +309,10 @@ const ENDS: [RunEnd; 6] =
 
 const NAMES: u8 = 6;
 const EVENTS: u8 = 3;
+
+/// What the last of the documents listens to.
+const AFTER_ANOTHER: &str = "\u{1}after:another";
+const _: () = assert!(AFTER_ANOTHER.as_bytes()[0] == AFTER as u8);
 
 /// In digests, where a definition stands by its name: it may not exist yet.
 const NAMED: u64 = u64::MAX;
@@ -336,12 +363,15 @@ impl Op {
             Self::Fire(items) => Body::Fire(Fire { through: at, decisions: decisions(items, at, model) }),
             Self::Ingest(items) => Body::Ingest(Ingest {
                 events: (0..EVENTS).map(|event| Bytes::from(format!("event {event} of {}", before.len()))).collect(),
-                matches: items.iter().filter_map(|item| item.matched(model)).collect(),
+                matches: items.iter().filter_map(|item| item.matched(at, model)).collect(),
             }),
             Self::Trigger(items) => {
                 Body::Trigger(items.iter().map(|(n, request, policy)| trigger(*n, *request, *policy)).collect())
             }
-            Self::Closed(items) => Body::Closed(items.iter().map(|item| closed(item, model, before.len())).collect()),
+            Self::Closed(items) => {
+                Body::Closed(items.iter().map(|item| closed(item, at, model, before.len())).collect())
+            }
+            Self::Follow(items) => Body::Follow(items.iter().map(|item| item.step(model)).collect()),
             Self::Ack(items) => Body::Ack(items.iter().filter_map(|item| item.ack(at, model)).collect()),
             Self::Dead(items) => Body::Dead(items.iter().map(|(pick, retry)| dead(pick, *retry, model)).collect()),
             Self::Expire { account, versions, keep } => {
@@ -405,7 +435,7 @@ fn advance(pick: &Index, take: usize, flaw: Option<AdvanceFlaw>, model: &Model) 
 impl DefineOp {
     fn define(&self, at: i64, incarnation: usize, model: &Model) -> Define {
         let (namespace, id) = name(self.name);
-        let types: &[&str] = [&[][..], &["a"], &["a", "b"], &[]][usize::from(self.document)];
+        let types: &[&str] = [&[][..], &["a"], &["a", "b"], &[AFTER_ANOTHER]][usize::from(self.document)];
         let uses = calendars::uses(&namespace, self.uses.0, self.uses.1, model);
         let matcher = |event_type: &&str| ((*event_type).to_owned(), Bytes::from(format!("{}", self.document)));
         Define {
@@ -494,20 +524,39 @@ fn decisions(items: &[FireOp], at: i64, model: &Model) -> Vec<Decision> {
 }
 
 impl MatchOp {
-    fn matched(&self, model: &Model) -> Option<Match> {
+    fn matched(&self, at: i64, model: &Model) -> Option<Match> {
         let number = pick(model, &self.pick);
         let version = model.definitions.get(&number)?.version - u32::from(self.outdated);
         let key = format!("k{}", self.key);
         let digest = digest(number, &format!("e:{key}"));
-        Some(Match { event: self.event.into(), number, version, key, digest, window: window_of(number) })
+        let (event, window) = (self.event.into(), window_of(number));
+        let due = self.due.map(|later| at.saturating_add(later));
+        Some(Match { event, number, version, key, digest, window, due })
     }
 }
 
-fn closed((pick, end, unknown): &(Index, RunEnd, bool), model: &Model, step: usize) -> Closed {
+type EndOp = (Index, RunEnd, bool, Option<i64>);
+
+fn closed((pick, end, unknown, later): &EndOp, at: i64, model: &Model, step: usize) -> Closed {
     let open: Vec<(u64, u64)> = model.open().collect();
     let (number, run) = if open.is_empty() { (0, 0) } else { *pick.get(&open) };
     let left = (!step.is_multiple_of(3)).then(|| Bytes::from(format!("left at {step}")));
-    Closed { number, run: run + u64::from(*unknown), end: *end, left, note: format!("failed at {step}") }
+    let (run, note, at) = (run + u64::from(*unknown), format!("failed at {step}"), later.map(|later| at + later));
+    Closed { number, run, end: *end, left, note, at }
+}
+
+impl FollowOp {
+    fn step(&self, model: &Model) -> FollowStep {
+        match self {
+            Self::Follow { pick: of, followed } => FollowStep::Follow { number: pick(model, of), followed: *followed },
+            Self::Told { pick, unknown } => {
+                let of = |(number, d): (&u64, &Definition)| d.runs.ended.keys().map(|run| (*number, *run)).collect();
+                let ended: Vec<(u64, u64)> = model.definitions.iter().flat_map::<Vec<_>, _>(of).collect();
+                let (number, run) = if ended.is_empty() { (0, 0) } else { *pick.get(&ended) };
+                FollowStep::Told { number, run: run + u64::from(*unknown) }
+            }
+        }
+    }
 }
 
 /// Mostly one that is over.

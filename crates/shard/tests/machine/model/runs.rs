@@ -1,10 +1,12 @@
 //! The model's part for definitions whose runs are tracked. Written from what the policies mean.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use flintwheel_shard::entry::{Closed, RunEnd};
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::reply::Outcome;
-use flintwheel_shard::tracks::{Policy, Run, Tracking, Waiting, Wish};
+use flintwheel_shard::tracks::{Ended, Policy, Run, Tracking, Waiting, Wish};
 
 use super::naive::{Came, Model};
 
@@ -20,6 +22,12 @@ pub struct Open {
     begun: bool,
     /// As it was when it was last looked up: where it stands in the outbox.
     place: Option<(u64, u32)>,
+}
+
+impl Open {
+    fn is_in_the_way(&self) -> bool {
+        !matches!(self.key, Key::Event(_))
+    }
 }
 
 /// An occurrence that waits.
@@ -41,6 +49,10 @@ pub struct Runs {
     pub waiting: Vec<Waits>,
     pub kept_out: u32,
     pub left: (Option<Bytes>, Option<Bytes>),
+    /// When somebody last asked that others be told of their ends.
+    pub followed: Option<i64>,
+    /// Those of which they have not been told.
+    pub ended: BTreeMap<u64, Ended>,
 }
 
 impl Runs {
@@ -65,13 +77,18 @@ impl Runs {
         self.waiting.iter().map(show).collect()
     }
 
-    /// None is open, and nothing waits.
+    /// None is open, nothing waits, and nobody is to be told of any.
     pub fn are_none(&self) -> bool {
-        self.open.is_empty() && self.waiting.is_empty()
+        self.open.is_empty() && self.waiting.is_empty() && self.ended.is_empty()
     }
 
     fn is_tracked(&self) -> bool {
-        self.asks.is_some()
+        self.asks.is_some() || self.followed.is_some()
+    }
+
+    /// Those for which others of this definition wait.
+    fn in_the_way(&self) -> impl Iterator<Item = &Open> {
+        self.open.iter().filter(|open| open.is_in_the_way())
     }
 
     fn number(&mut self) -> u64 {
@@ -84,7 +101,7 @@ impl Runs {
     }
 
     fn wish(&mut self, wish: Wish) {
-        self.open.iter_mut().for_each(|open| open.wish = open.wish.max(wish));
+        self.open.iter_mut().filter(|open| open.is_in_the_way()).for_each(|open| open.wish = open.wish.max(wish));
     }
 }
 
@@ -111,7 +128,7 @@ impl Model {
         }
     }
 
-    fn runs(&mut self, number: u64) -> &mut Runs {
+    pub fn runs(&mut self, number: u64) -> &mut Runs {
         &mut self.definitions.get_mut(&number).expect("exists").runs
     }
 
@@ -129,7 +146,7 @@ impl Model {
         let since = self.clock;
         let runs = self.runs(number);
         let policy = runs.policy(own);
-        if policy == Policy::AllowAll || runs.open.is_empty() {
+        if policy == Policy::AllowAll || runs.in_the_way().next().is_none() {
             self.begin(number, key, input);
             self.drain(number);
             return Came::Fires;
@@ -167,7 +184,7 @@ impl Model {
         gone.into_iter().for_each(|waits| self.overlap(number, waits.key, Reason::UsedUp));
     }
 
-    fn open_run(&mut self, number: u64, key: Key, happened: usize) {
+    pub fn open_run(&mut self, number: u64, key: Key, happened: usize) {
         let since = self.clock;
         let runs = self.runs(number);
         let seq = runs.number();
@@ -177,7 +194,7 @@ impl Model {
     fn overlap(&mut self, number: u64, key: Key, reason: Reason) {
         self.happen(number, key, Some(reason), None);
         let runs = self.runs(number);
-        let by = runs.open.first().map(|open| (open.key.clone(), open.since));
+        let by = runs.in_the_way().next().map(|open| (open.key.clone(), open.since));
         if reason == Reason::Overlap {
             runs.kept_out += 1;
         }
@@ -191,7 +208,7 @@ impl Model {
         let definition = &self.definitions[&number];
         let acts = definition.enabled && definition.note.is_none();
         let runs = self.runs(number);
-        let running = !runs.open.is_empty();
+        let running = runs.in_the_way().next().is_some();
         if running && !changed {
             return;
         }
@@ -239,12 +256,14 @@ impl Model {
         let (mut closed, mut paused) = (0, Vec::new());
         for item in items {
             let Some(definition) = self.definitions.get_mut(&item.number) else { continue };
-            let before = definition.runs.open.len();
-            definition.runs.open.retain(|open| open.seq != item.run);
-            if definition.runs.open.len() == before {
+            let Some(place) = definition.runs.open.iter().position(|open| open.seq == item.run) else { continue };
+            let ended = definition.runs.open.remove(place);
+            closed += 1;
+            self.note_end(item, ended.key.clone());
+            if !ended.is_in_the_way() {
                 continue;
             }
-            closed += 1;
+            let definition = self.definitions.get_mut(&item.number).expect("exists");
             definition.runs.kept_out = 0;
             let asks = definition.runs.asks;
             if asks.is_some_and(|asks| asks.carry) {
@@ -261,6 +280,7 @@ impl Model {
                 paused.push(item.number);
             }
             self.turn(item.number, false);
+            self.pass();
         }
         Outcome::Closed { closed, paused }
     }
@@ -272,18 +292,21 @@ impl Model {
         let runs = &mut definition.runs;
         let Some(open) = runs.open.iter_mut().find(|open| open.happened == happened && !open.begun) else { return };
         open.begun = !refused;
+        let in_the_way = open.is_in_the_way();
         if refused {
             runs.open.retain(|open| open.happened != happened || open.begun);
-            runs.kept_out = 0;
-            self.turn(number, false);
+            if in_the_way {
+                runs.kept_out = 0;
+                self.turn(number, false);
+            }
         }
     }
 
     /// A dead letter is.
     pub fn sent_again(&mut self, happened: usize) {
         let (number, key) = (self.happened[happened].number, self.happened[happened].key.clone());
-        let tracked = self.definitions.get(&number).is_some_and(|definition| definition.runs.is_tracked());
-        if tracked && !matches!(key, Key::Event(_)) {
+        let is_run = |runs: &Runs| if let Key::Event(_) = key { runs.followed.is_some() } else { runs.is_tracked() };
+        if self.definitions.get(&number).is_some_and(|definition| is_run(&definition.runs)) {
             self.open_run(number, key, happened);
         }
     }

@@ -89,14 +89,32 @@ fn resumes(shared: &Shared, group: &Group<Machine>, due: Vec<(i64, u64)>) -> Res
             group.read(|machine, _| machine.slots().get(number).map(|slot| (*slot, coming(machine, number))))?;
         let Some((slot, coming)) = found else { continue };
         let Some(stored) = query::version(&group.state(), number, slot.version)? else { continue };
-        // What is due at that instant is not missed.
-        let Resumed { next, passed_over, wanted_through } = resumed((&slot, &coming), &stored, None, until - 1, &find)?;
+        let Resumed { next, passed_over, wanted_through, generation } = ended((&slot, &coming), &stored, until, &find);
         let Version { namespace, id, .. } = stored;
-        let (note, until) = (String::new(), Some(until));
-        let missed = passed_over;
-        resumes.push(Pause { namespace, id, paused: false, note, next, missed, wanted_through, until, request: None });
+        resumes.push(Pause {
+            namespace,
+            id,
+            paused: false,
+            note: String::new(),
+            next,
+            missed: passed_over,
+            wanted_through,
+            until: Some(until),
+            generation,
+            request: None,
+        });
     }
     Ok(resumes)
+}
+
+/// Where a definition goes on whose pause ends at that instant; what is due then is not missed. One whose schedule can't be read goes on as it stood
+/// (it is armed when that can be read), and holds no other one up.
+fn ended((slot, coming): (&Slot, &[(i64, String)]), stored: &Version, until: i64, find: Find<'_>) -> Resumed {
+    resumed((slot, coming), stored, None, until - 1, find).unwrap_or_else(|why| {
+        let Version { namespace, id, .. } = stored;
+        tracing::warn!(%namespace, %id, %why, "a pause ends by itself, and the schedule can't be read");
+        Resumed { next: slot.next, generation: Some(slot.generation), ..Resumed::NOTHING }
+    })
 }
 
 /// What becomes of the schedule of a paused definition that goes on as of an instant; `missed` is what becomes of due times up to then, if not what
@@ -108,14 +126,16 @@ pub fn resumed(
     through: i64,
     find: Find<'_>,
 ) -> Result<Resumed, EngineError> {
+    let generation = Some(slot.generation);
     if slot.next == NEVER || !slot.is_paused() {
-        return Ok(Resumed { next: slot.next, ..Resumed::NOTHING });
+        return Ok(Resumed { next: slot.next, generation, ..Resumed::NOTHING });
     }
     let mut plans = Plans::default();
     let timing = plans.of_document(&stored.document, stored.incarnation, find).map_err(EngineError::Read)?;
     let timing = plans.get(timing);
+    let missed = missed.unwrap_or(timing.misfire.on_resume);
     let plan = timing.plan.with_admitted(coming.iter().map(|(nominal, _)| *nominal));
-    Ok(goes_on(&plan, slot.next, through, missed.unwrap_or(timing.misfire.on_resume)))
+    Ok(Resumed { generation, ..goes_on(&plan, slot.next, through, missed) })
 }
 
 /// Where a schedule goes on after a pause.
@@ -127,11 +147,13 @@ pub struct Resumed {
     pub passed_over: u32,
     /// Those that have passed, up to here, are to fire.
     pub wanted_through: Option<i64>,
+    /// The definition's generation from which all this follows.
+    pub generation: Option<u32>,
 }
 
 impl Resumed {
     /// Nothing passes, and nothing comes.
-    pub const NOTHING: Self = Self { next: NEVER, passed_over: 0, wanted_through: None };
+    pub const NOTHING: Self = Self { next: NEVER, passed_over: 0, wanted_through: None, generation: None };
 }
 
 /// `first` is the nominal time at which the schedule was paused.
@@ -144,13 +166,14 @@ fn goes_on(plan: &Plan, first: i64, now: i64, missed: OnResume) -> Resumed {
     }
     match missed {
         OnResume::Drop => {
-            Resumed { next: ahead, passed_over: passed.take(MISSED as usize).count() as u32, wanted_through: None }
+            let passed_over = passed.take(MISSED as usize).count() as u32;
+            Resumed { next: ahead, passed_over, ..Resumed::NOTHING }
         }
-        OnResume::All => Resumed { next: first, passed_over: 0, wanted_through: Some(now) },
+        OnResume::All => Resumed { next: first, wanted_through: Some(now), ..Resumed::NOTHING },
         OnResume::Latest => {
             let (count, latest) = passed.take(SEARCHED).fold((0, first), |(count, _), nominal| (count + 1, nominal));
             let passed_over = (count - 1).min(MISSED);
-            Resumed { next: latest, passed_over, wanted_through: Some(now) }
+            Resumed { next: latest, passed_over, wanted_through: Some(now), ..Resumed::NOTHING }
         }
     }
 }
@@ -164,6 +187,30 @@ mod tests {
     use crate::admission::SCHEDULE;
 
     const MINUTE: i64 = 60_000_000;
+
+    #[test]
+    fn a_pause_ends_where_its_schedule_can_not_be_read() {
+        let mut slot = Slot::new(0);
+        (slot.next, slot.generation) = (5 * MINUTE, 7);
+        slot.set_enabled(true);
+        slot.set_paused(true);
+        let stored = |schedule: &str| Version {
+            namespace: "n".into(),
+            id: "d".into(),
+            incarnation: 1,
+            created: 0,
+            updated: 0,
+            event_types: vec![],
+            document: format!(
+                r#"{{"metadata":{{"namespace":"n","id":"d"}},"spec":{{"trigger":{{"schedule":{schedule}}}}}}}"#
+            )
+            .into(),
+        };
+        let end = |schedule: &str| ended((&slot, &[]), &stored(schedule), 8 * MINUTE, &|_, _| None);
+        let unread = Resumed { next: 5 * MINUTE, generation: Some(7), ..Resumed::NOTHING };
+        assert_eq!(end(r#"{"interval":[{"every":"1m"}],"only_on":["gone"]}"#), unread);
+        assert_eq!(end(r#"{"interval":[{"every":"1m"}]}"#), Resumed { next: 8 * MINUTE, passed_over: 3, ..unread });
+    }
 
     #[test]
     fn what_passed_in_a_pause_is_dropped_or_wanted() {
@@ -185,7 +232,8 @@ mod tests {
             (19, 90, drop, (99, 2, None)),
             (19, 90, latest, (20, 1, Some(90))),
         ] {
-            let Resumed { next, passed_over, wanted_through } = goes_on(&plan, first * MINUTE, now * MINUTE, missed);
+            let Resumed { next, passed_over, wanted_through, .. } =
+                goes_on(&plan, first * MINUTE, now * MINUTE, missed);
             let found = (minutes(next), passed_over, wanted_through.map(minutes));
             assert_eq!(found, expected, "{first} {now} {missed:?}");
         }

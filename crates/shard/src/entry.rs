@@ -5,6 +5,7 @@
 mod backfill;
 mod follow;
 mod ingest;
+mod pause;
 mod restore;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::zones::Rezone;
 pub use backfill::{AdvanceBackfill, BackfillStep, BeginBackfill, Range};
 pub use follow::FollowStep;
 pub use ingest::{Ingest, Match};
+pub use pause::Pause;
 pub use restore::Restore;
 
 /// Of the whole encoding; the first byte of each entry.
@@ -37,7 +39,8 @@ pub const TRACKING_SINCE: u32 = 3;
 /// The cluster's format from which on entries may bound the number of firings, say what becomes of a definition in the end, and want what was
 /// missed in a pause.
 pub const BOUNDS_SINCE: u32 = 4;
-/// The cluster's format from which on entries may speak of pauses that end by themselves, of backfills, and of a history that is kept.
+/// The cluster's format from which on entries may speak of pauses that end by themselves, of the generation that a resume is of, of backfills,
+/// and of a history that is kept.
 pub const OPERATIONS_SINCE: u32 = 4;
 /// The cluster's format from which on who leads a shard knows that an apply may begin with due times that have passed: one that does not
 /// would leave them out and say nothing.
@@ -135,29 +138,6 @@ pub struct Delete {
     pub incarnation: Option<u64>,
     /// Only if it has this version.
     pub expected_version: Option<u32>,
-    /// Whose it is, if that is to be remembered.
-    pub request: Option<Request>,
-}
-
-/// A definition to pause or to resume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pause {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its id.
-    pub id: String,
-    /// Pause, or resume.
-    pub paused: bool,
-    /// Why, for people.
-    pub note: String,
-    /// On resume: the first nominal due time after now. A cursor that stands beyond it stays there.
-    pub next: i64,
-    /// On resume: due times between that were passed over.
-    pub missed: u32,
-    /// On resume: each due time up to here that is not passed over is to fire, whatever the misfire mode says. Microseconds since the epoch.
-    pub wanted_through: Option<i64>,
-    /// On pause: when it ends by itself, in microseconds since the epoch; without it, it does not. On resume: only if the pause is to end then.
-    pub until: Option<i64>,
     /// Whose it is, if that is to be remembered.
     pub request: Option<Request>,
 }
@@ -342,6 +322,7 @@ impl Body {
         match self {
             Self::Define(items) if items.iter().any(|item| item.calendars.is_some()) => 24,
             Self::Define(items) if items.iter().any(|item| item.bounds.is_some()) => 16,
+            Self::Pause(items) if items.iter().any(|item| item.generation.is_some()) => 33,
             Self::Pause(items) if items.iter().any(|item| item.wanted_through.or(item.until).is_some()) => 18,
             Self::Conclude(_) => 17,
             Self::Define(items) if items.iter().any(|item| item.tracking.is_some()) => 13,
@@ -394,7 +375,7 @@ impl Body {
     fn encode(&self, e: &mut Encoder) {
         let kind = self.kind();
         let (requests, tracking) = (self.has_requests(), matches!(kind, 13 | 14 | 16 | 24));
-        let (bounds, calendars) = (matches!(kind, 16 | 18 | 24), kind == 24);
+        let (bounds, calendars) = (matches!(kind, 16 | 18 | 24 | 33), kind == 24);
         match self {
             Self::Define(items) => e.list(items, |e, item| {
                 Define::encode(e, item, requests || tracking);
@@ -409,13 +390,7 @@ impl Body {
                 }
             }),
             Self::Delete(items) => e.list(items, |e, item| Delete::encode(e, item, requests)),
-            Self::Pause(items) => e.list(items, |e, item| {
-                Pause::encode(e, item, requests || bounds);
-                if bounds {
-                    e.option(item.wanted_through.as_ref(), |e, through| e.i64(*through));
-                    e.option(item.until.as_ref(), |e, until| e.i64(*until));
-                }
-            }),
+            Self::Pause(items) => e.list(items, |e, item| Pause::encode(e, item, (requests, bounds, kind == 33))),
             Self::Conclude(items) => e.list(items, |e, item| {
                 e.u64(item.number);
                 e.u32(item.generation);
@@ -461,7 +436,7 @@ impl Body {
         Ok(match kind {
             1 => Self::Define(d.list(|d| Define::decode(d, false))?),
             2 => Self::Delete(d.list(|d| Delete::decode(d, false))?),
-            3 => Self::Pause(d.list(|d| Pause::decode(d, false))?),
+            3 => Self::Pause(d.list(|d| Pause::decode(d, (false, false, false)))?),
             4 => Self::Fire(Fire { through: d.i64()?, decisions: d.list(Decision::decode)? }),
             5 => Self::Ingest(Ingest::decode(d, false)?),
             6 => Self::Trigger(d.list(Trigger::decode)?),
@@ -470,7 +445,7 @@ impl Body {
             9 => Self::Expire(Expire { account_before: d.i64()?, versions_before: d.i64()?, keep: 0 }),
             10 => Self::Define(d.list(|d| Define::decode(d, true))?).with_requests()?,
             11 => Self::Delete(d.list(|d| Delete::decode(d, true))?).with_requests()?,
-            12 => Self::Pause(d.list(|d| Pause::decode(d, true))?).with_requests()?,
+            12 => Self::Pause(d.list(|d| Pause::decode(d, (true, false, false)))?).with_requests()?,
             13 => Self::Define(d.list(|d| {
                 let define = Define::decode(d, true)?;
                 Ok(Define { tracking: d.option(Tracking::decode)?, ..define })
@@ -488,11 +463,8 @@ impl Body {
             })?)
             .of_kind(16)?,
             17 => Self::Conclude(d.list(|d| Ok(Conclude { number: d.u64()?, generation: d.u32()? }))?),
-            18 => Self::Pause(d.list(|d| {
-                let pause = Pause::decode(d, true)?;
-                Ok(Pause { wanted_through: d.option(Decoder::i64)?, until: d.option(Decoder::i64)?, ..pause })
-            })?)
-            .of_kind(18)?,
+            18 => Self::Pause(d.list(|d| Pause::decode(d, (true, true, false)))?).of_kind(18)?,
+            33 => Self::Pause(d.list(|d| Pause::decode(d, (true, true, true)))?).of_kind(33)?,
             20 => Self::Restore(Restore::decode(d)?),
             24 => Self::Define(d.list(|d| {
                 let define = Define::decode(d, true)?;
@@ -594,34 +566,6 @@ impl Delete {
         }
         let (incarnation, expected_version) = (d.option(Decoder::u64)?, d.option(Decoder::u32)?);
         Ok(Self { namespace, id, incarnation, expected_version, request: Request::decode(d)? })
-    }
-}
-
-impl Pause {
-    fn encode(e: &mut Encoder, item: &Self, requests: bool) {
-        e.text(&item.namespace);
-        e.text(&item.id);
-        e.u8(item.paused.into());
-        e.text(&item.note);
-        e.i64(item.next);
-        e.u32(item.missed);
-        if requests {
-            Request::encode(e, item.request.as_ref());
-        }
-    }
-
-    fn decode(d: &mut Decoder, requests: bool) -> Result<Self, DecodeError> {
-        Ok(Self {
-            namespace: d.text()?,
-            id: d.text()?,
-            paused: d.flag()?,
-            note: d.text()?,
-            next: d.i64()?,
-            missed: d.u32()?,
-            wanted_through: None,
-            until: None,
-            request: if requests { Request::decode(d)? } else { None },
-        })
     }
 }
 

@@ -198,6 +198,8 @@ pub enum Pausing {
     Changed(Definite),
     /// It was so already; a new note is kept.
     Same(Definite),
+    /// It has changed since it was computed where it goes on: compute it again.
+    Stale,
     /// There is no such definition.
     NotFound,
     /// The same request has been carried out before; nothing was done now.

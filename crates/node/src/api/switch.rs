@@ -6,7 +6,7 @@ use flintwheel_client::{DefinitionStatus, Switched, Triggered};
 use flintwheel_model::definition::{OnResume, OverlapPolicy};
 use flintwheel_model::ids::{rfc3339, workflow_id};
 use flintwheel_model::{DefinitionKey, FiringKey, limits};
-use flintwheel_shard::entry::{Body, Pause, Trigger};
+use flintwheel_shard::entry::{Body, OPERATIONS_SINCE, Pause, Request, Trigger};
 use flintwheel_shard::query;
 use flintwheel_shard::reply::{Outcome, Pausing, Triggered as Fired};
 use serde_json::Value;
@@ -24,6 +24,9 @@ use crate::pauses::{Resumed, resumed};
 
 /// No pause ends later, in microseconds since the epoch: the last due times are as late.
 const LAST_END: i64 = 4_102_444_800 * 1_000_000;
+
+/// How often is computed where a definition goes on that changes meanwhile.
+const ROUNDS: usize = 4;
 
 /// What is to become of a definition.
 #[derive(Clone, Copy)]
@@ -143,38 +146,65 @@ impl Replica {
     pub(super) async fn switch(
         &self,
         key: &DefinitionKey,
-        Switch { paused, note, missed, until }: Switch<'_>,
+        switch: Switch<'_>,
         request_id: &str,
         again: bool,
     ) -> Result<Told, ApiError> {
         self.check_place(key)?;
-        self.check_operations(until.is_some(), "until")?;
-        let until = until.filter(|_| paused);
+        self.check_operations(switch.until.is_some(), "until")?;
+        let Switch { paused, note, missed, .. } = switch;
+        let until = switch.until.filter(|_| paused);
         let request = self.request(key, request_id, &Content::Switch { paused, note, missed, until });
         // A try before this one may have resumed it, and nobody remembers.
         let unknown = again && request.is_none();
-        let Resumed { next, passed_over, wanted_through } =
-            if paused { Resumed::NOTHING } else { self.resumed(key, missed).await? };
-        self.check_bounds(wanted_through.is_some(), "missed")?;
-        let (namespace, id, note) = (key.namespace.clone(), key.id.clone(), note.to_owned());
-        let bytes = note.len();
-        let pause = Pause { namespace, id, paused, note, next, missed: passed_over, wanted_through, until, request };
-        let Outcome::Paused(results) = self.command(Body::Pause(vec![pause]), bytes).await? else {
-            return Err(EngineError::Read("a pause entry was answered otherwise".into()).into());
-        };
-        let changed = match results.first() {
-            Some(Pausing::Same(_) | Pausing::Repeated { changed: false }) if !paused && !unknown => {
+        let mut result = Pausing::Stale;
+        for _ in 0..ROUNDS {
+            result = self.try_to_switch(key, Switch { paused, note, missed, until }, request).await?;
+            if result != Pausing::Stale {
+                break;
+            }
+        }
+        let changed = match result {
+            Pausing::Same(_) | Pausing::Repeated { changed: false } if !paused && !unknown => {
                 return Err(ApiError::NotPaused(key.clone()));
             }
-            Some(Pausing::Changed(_)) => true,
-            Some(Pausing::Same(_)) => false,
-            Some(Pausing::Repeated { changed }) => *changed,
-            Some(Pausing::Reused) => return Err(reused(key, request_id)),
-            Some(Pausing::NotFound) | None => return Err(ApiError::NotFound(key.clone())),
+            Pausing::Changed(_) => true,
+            Pausing::Same(_) => false,
+            Pausing::Repeated { changed } => changed,
+            Pausing::Reused => return Err(reused(key, request_id)),
+            Pausing::NotFound => return Err(ApiError::NotFound(key.clone())),
+            Pausing::Stale => return Err(EngineError::Busy.into()),
         };
         let name = key.clone();
         let status = self.read(move |replica| replica.status(&name)).await?;
         Ok(Told::Switched(Switched { status, changed }))
+    }
+
+    async fn try_to_switch(
+        &self,
+        key: &DefinitionKey,
+        Switch { paused, note, missed, until }: Switch<'_>,
+        request: Option<Request>,
+    ) -> Result<Pausing, ApiError> {
+        let Resumed { next, passed_over, wanted_through, generation } =
+            if paused { Resumed::NOTHING } else { self.resumed(key, missed).await? };
+        self.check_bounds(wanted_through.is_some(), "missed")?;
+        let pause = Pause {
+            namespace: key.namespace.clone(),
+            id: key.id.clone(),
+            paused,
+            note: note.to_owned(),
+            next,
+            missed: passed_over,
+            wanted_through,
+            until,
+            generation: generation.filter(|_| self.all_know(OPERATIONS_SINCE)),
+            request,
+        };
+        let Outcome::Paused(results) = self.command(Body::Pause(vec![pause]), note.len()).await? else {
+            return Err(EngineError::Read("a pause entry was answered otherwise".into()).into());
+        };
+        Ok(results.first().copied().unwrap_or(Pausing::NotFound))
     }
 
     fn status(&self, key: &DefinitionKey) -> Result<DefinitionStatus, ApiError> {

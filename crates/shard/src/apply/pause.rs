@@ -28,6 +28,9 @@ pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Paus
 fn pause(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause) -> Result<Pausing, ReadError> {
     let Some((number, slot)) = find(m, txn, &item.namespace, &item.id)? else { return Ok(Pausing::NotFound) };
     let paused = change(m, txn, at, item, number, slot)?;
+    if paused == Pausing::Stale {
+        return Ok(paused);
+    }
     let changed = matches!(paused, Pausing::Changed(_));
     m.remember(txn, at, item.request.as_ref(), Answer::Paused { changed });
     Ok(paused)
@@ -49,6 +52,10 @@ fn change(
     let is_another = !item.paused && item.until.is_some() && m.pauses().until(number) != item.until;
     if slot.is_paused() == item.paused || is_another {
         return Ok(Pausing::Same(definite(&slot)));
+    }
+    // Where another schedule goes on is no due time of this one, and what it has missed was not missed here.
+    if !item.paused && item.generation.is_some_and(|generation| generation != slot.generation) {
+        return Ok(Pausing::Stale);
     }
     slot.generation += 1;
     slot.set_paused(item.paused);

@@ -89,6 +89,7 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         missed: 8,
         wanted_through: None,
         until: None,
+        generation: None,
         request: None,
     };
     let trigger = {
@@ -193,7 +194,7 @@ fn overlap_bodies(define: Define, anew: Define, trigger: Trigger) -> [(&'static 
 }
 
 /// Those that speak of the end of a schedule, and of what was missed in a pause.
-fn bounds_bodies(define: Define, anew: Define, pause: Pause) -> [(&'static str, Body); 3] {
+fn bounds_bodies(define: Define, anew: Define, pause: Pause) -> [(&'static str, Body); 4] {
     let tracking = Some(Tracking { policy: Policy::Skip, pause_on_failure: false, carry: true });
     let bounds = Some(Bounds { max: Some(0x21), after_end: AfterEnd::Delete });
     let ends = Define { bounds: Some(Bounds { max: None, after_end: AfterEnd::Disable }), ..anew.clone() };
@@ -204,6 +205,10 @@ fn bounds_bodies(define: Define, anew: Define, pause: Pause) -> [(&'static str, 
         }),
         ("pause_wanted", {
             let resume = Pause { paused: false, wanted_through: Some(0x22), ..pause.clone() };
+            Body::Pause(vec![resume, pause.clone()])
+        }),
+        ("pause_generation", {
+            let resume = Pause { paused: false, generation: Some(0x23), ..pause.clone() };
             Body::Pause(vec![resume, pause])
         }),
     ]

@@ -21,6 +21,7 @@ pub fn pause(id: &str, note: &str) -> Body {
         missed: 0,
         wanted_through: None,
         until: None,
+        generation: None,
         request: None,
     }])
 }
@@ -38,6 +39,7 @@ pub fn resume(id: &str, next: i64, missed: u32) -> Body {
         missed,
         wanted_through: None,
         until: None,
+        generation: None,
         request: None,
     }])
 }
@@ -101,6 +103,26 @@ fn a_pause_that_was_changed_meanwhile_is_not_ended_by_who_saw_it_before() {
         shard.apply(end());
         assert_eq!((shard.slot(0).is_paused(), shard.machine.pauses().until(0)), (paused, until), "{case}");
     }
+}
+
+#[test]
+fn a_resume_that_was_computed_from_another_schedule_is_stale() {
+    let of_generation = |body: Body, generation| {
+        let Body::Pause(mut items) = body else { panic!("not a Pause: {body:?}") };
+        items[0].generation = Some(generation);
+        Body::Pause(items)
+    };
+    let mut shard = Shard::with(vec![due("a", START + HOUR)]);
+    shard.apply(pause("a", ""));
+    // By the hourly schedule, three have passed.
+    let old = of_generation(resume("a", START + 4 * HOUR, 3), shard.slot(0).generation);
+    shard.define(Define { document: "{\"minutely\":1}".into(), ..due("a", START + 60 * SECOND) });
+    assert_eq!(outcome(&mut shard, old), Pausing::Stale);
+    let slot = shard.slot(0);
+    assert_eq!((slot.is_paused(), slot.next, slot.skipped), (true, START + 60 * SECOND, 0));
+    let new = of_generation(resume("a", START + 180 * SECOND, 2), slot.generation);
+    assert!(matches!(outcome(&mut shard, new), Pausing::Changed(_)));
+    assert_eq!((shard.slot(0).next, shard.slot(0).skipped), (START + 180 * SECOND, 2));
 }
 
 #[test]

@@ -23,8 +23,18 @@ fn deleted(shard: &mut Shard, request: Option<Request>) -> Deleted {
 
 fn paused(shard: &mut Shard, paused: bool, request: Option<Request>) -> Pausing {
     let (namespace, id, note) = (NAMESPACE.into(), "a".into(), "why".into());
-    let pause =
-        Pause { namespace, id, paused, note, next: NEVER, missed: 0, wanted_through: None, until: None, request };
+    let pause = Pause {
+        namespace,
+        id,
+        paused,
+        note,
+        next: NEVER,
+        missed: 0,
+        wanted_through: None,
+        until: None,
+        generation: None,
+        request,
+    };
     match shard.apply(Body::Pause(vec![pause])).outcome {
         Outcome::Paused(results) if results.len() == 1 => results[0],
         other => panic!("not the outcome of one Pause: {other:?}"),

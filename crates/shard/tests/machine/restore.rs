@@ -55,6 +55,7 @@ fn pause(id: &str) -> Body {
         missed: 0,
         wanted_through: None,
         until: None,
+        generation: None,
         request: None,
     }])
 }

@@ -249,7 +249,7 @@ impl Model {
             };
         }
         let told = self.pause(item);
-        if told != Pausing::NotFound {
+        if !matches!(told, Pausing::NotFound | Pausing::Stale) {
             self.carried_out(item.request, Told::Paused(told));
         }
         told
@@ -380,6 +380,9 @@ impl Model {
         let meant = item.paused || item.until.is_none() || item.until == definition.until;
         if was_paused == item.paused || !meant {
             return Pausing::Same(self.definite(number));
+        }
+        if !item.paused && item.generation.is_some_and(|generation| generation != definition.generation) {
+            return Pausing::Stale;
         }
         definition.generation += 1;
         if !item.paused {

@@ -356,7 +356,21 @@ impl Op {
                 let until = until.map(|later| if *paused { at + later } else { meant.unwrap_or(at) });
                 let (paused, next, missed) = (*paused, at + later, *missed);
                 let wanted_through = wanted.then_some(at);
-                Body::Pause(vec![Pause { namespace, id, paused, note, next, missed, wanted_through, until, request }])
+                // Proposed again, it is stale.
+                let known = model.number(&namespace, &id).map_or(0, |number| model.definitions[&number].generation);
+                let generation = (!paused && missed % 2 == 0).then_some(known);
+                Body::Pause(vec![Pause {
+                    namespace,
+                    id,
+                    paused,
+                    note,
+                    next,
+                    missed,
+                    wanted_through,
+                    until,
+                    generation,
+                    request,
+                }])
             }
             Self::Conclude(items) => Body::Conclude(items.iter().map(|item| conclude(item, model)).collect()),
             Self::Backfill(items) => Body::Backfill(items.iter().map(|item| item.step(model)).collect()),

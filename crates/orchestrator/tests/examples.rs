@@ -55,7 +55,7 @@ fn triggers(definition: &ActivityDefinition) -> Vec<TriggerEvent> {
 #[test]
 fn every_example_is_valid_and_can_be_carried_out() {
     let definitions = definitions();
-    assert_eq!(definitions.len(), 7);
+    assert_eq!(definitions.len(), 8);
     for definition in definitions {
         let id = definition.metadata.id.clone();
         assert_eq!(validate::check(&definition).to_string(), "", "{id}");

@@ -97,8 +97,7 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         Trigger { namespace, id, request_id, digest: [0xD2; 16], input: "1".into(), policy: None }
     };
     let bounds = bounds_bodies(Define { request, ..define.clone() }, anew.clone(), pause.clone());
-    let operations = operation_bodies(&pause, request);
-    let used = Define { request, ..define.clone() };
+    let (operations, used) = (operation_bodies(&pause, request), Define { request, ..define.clone() });
     let overlap = overlap_bodies(Define { request, ..define.clone() }, anew.clone(), trigger.clone());
     let bodies = [
         ("define", Body::Define(vec![define.clone(), anew.clone()])),

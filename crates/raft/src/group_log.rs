@@ -34,7 +34,7 @@ pub(crate) mod tag {
     pub(crate) const INCARNATION: u8 = b'i';
     /// Of which start that is: older versions count on without it; of [`NODE`](super::NODE).
     pub(crate) const BEGUN: u8 = b'b';
-    /// The replica stands for no election yet.
+    /// The replica stands for no election yet. Empty, or the first entry that a leader has told it is committed.
     pub(crate) const MUTE: u8 = b'm';
     /// What the log has lost, once; of [`NODE`](super::NODE), or of one group that has lost something alone.
     // (Under `d` older versions have written to see whether the disk does what it is asked: it stands there still.)
@@ -63,7 +63,9 @@ pub(crate) struct GroupLog {
     opened: Option<LogId>,
     mute: AtomicBool,
     /// The first entry that a leader said was committed, of a replica that was mute.
-    committed_then: OnceLock<u64>,
+    committed_then: OnceLock<LogId>,
+    /// Held while that is written.
+    hearing: Mutex<()>,
     positions: Mutex<Positions>,
 }
 
@@ -106,8 +108,8 @@ impl GroupLog {
     /// Of a replica that is fenced because it can't be read.
     pub(crate) fn unreadable(db: Arc<LogDb>, group: u32) -> Self {
         let positions = Positions { vote: None, committed: None, purged: None, last: None, tail: Tail::new(0) };
-        let (mute, committed_then) = (AtomicBool::new(false), OnceLock::new());
-        Self { group, db, opened: None, mute, committed_then, positions: Mutex::new(positions) }
+        let (mute, committed_then, hearing) = Default::default();
+        Self { group, db, opened: None, mute, committed_then, hearing, positions: Mutex::new(positions) }
     }
 
     /// Reads the positions of `group` and checks that its entries begin where they were purged. Keeps about `tail_bytes` in memory.
@@ -127,8 +129,10 @@ impl GroupLog {
             return Err(LogError::Hole { group, wanted, found });
         }
         let positions = Positions { vote, committed, purged, last, tail: Tail::new(tail_bytes) };
-        let (mute, committed_then) = (AtomicBool::new(db.meta(group, tag::MUTE)?.is_some()), OnceLock::new());
-        Ok(Self { group, db, opened: last, mute, committed_then, positions: Mutex::new(positions) })
+        let heard = read.meta(tag::MUTE, "what was committed when it came", decode_heard)?;
+        let (mute, hearing) = (AtomicBool::new(heard.is_some()), Mutex::default());
+        let committed_then = heard.flatten().map_or_else(OnceLock::new, OnceLock::from);
+        Ok(Self { group, db, opened: last, mute, committed_then, hearing, positions: Mutex::new(positions) })
     }
 
     /// The state has all up to `upto`, from a leader of `vote` at the latest (a snapshot was installed by an earlier process, say): the log goes on
@@ -182,9 +186,28 @@ impl GroupLog {
         self.mute.load(Ordering::Acquire)
     }
 
-    /// Whether it has applied what was committed when a leader was heard first. One says now that so much is.
-    pub(crate) fn has_heard(&self, commit: u64, applied: Option<u64>) -> bool {
-        applied.is_some_and(|applied| applied >= *self.committed_then.get_or_init(|| commit))
+    /// A leader says that so much is committed. What the first one says counts, also after a restart. Blocks.
+    pub(crate) fn hear(&self, commit: LogId) -> Result<(), LogError> {
+        let _alone = self.hearing.lock();
+        if self.committed_then.get().is_some() {
+            return Ok(());
+        }
+        let mut batch = self.db.batch();
+        let at = place(self.group, tag::MUTE.into());
+        batch.put_meta(self.group, tag::MUTE, &codec::encode_position(at, &commit));
+        self.db.commit(batch)?;
+        self.committed_then.get_or_init(|| commit);
+        Ok(())
+    }
+
+    /// Whether it has heard a leader, and has applied what was committed then.
+    pub(crate) fn has_caught_up(&self, applied: Option<u64>) -> bool {
+        self.committed_then.get().is_some_and(|then| applied >= Some(then.index()))
+    }
+
+    /// Whether a candidate whose log ends there may have its vote, as far as its own log does not say.
+    pub(crate) fn may_elect(&self, last: Option<LogId>) -> bool {
+        !self.is_mute() || self.committed_then.get().is_some_and(|then| last >= Some(*then))
     }
 
     /// It may stand for elections from now on, also after a restart. Blocks.
@@ -309,6 +332,11 @@ impl GroupLog {
     }
 }
 
+/// The value of [`tag::MUTE`].
+fn decode_heard(place: u64, bytes: &[u8]) -> Result<Option<LogId>, DecodeError> {
+    if bytes.is_empty() { Ok(None) } else { codec::decode_position(place, bytes).map(Some) }
+}
+
 /// What memory had to say about a range of the log.
 pub(crate) struct Found {
     /// The entries, if the range begins in memory.
@@ -348,5 +376,43 @@ impl Reader<'_> {
     fn entry(&self, index: u64, bytes: &[u8]) -> Result<Entry, LogError> {
         let entry = codec::decode_entry(place(self.group, index), index, bytes);
         entry.map_err(|source| LogError::Decode { group: self.group, what: format!("entry {index}"), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LeaderId;
+    use flintwheel_store::DataDir;
+
+    const SHARD: u32 = 7;
+
+    fn id(term: u64, index: u64) -> Option<LogId> {
+        Some(LogId::new(LeaderId { term, node_id: 1 }, index))
+    }
+
+    #[test]
+    fn a_new_log_elects_whoever_has_what_was_committed_when_it_first_heard_a_leader() {
+        let root = tempfile::tempdir().unwrap();
+        let db = Arc::new(LogDb::open(&DataDir::open(root.path(), 1, None).unwrap()).unwrap());
+        let mut batch = db.batch();
+        batch.put_meta(SHARD, tag::MUTE, &[]);
+        db.commit(batch).unwrap();
+        let open = || GroupLog::open(db.clone(), SHARD, 0).unwrap();
+        let candidates = [None, id(1, 9), id(2, 4), id(2, 5), id(3, 1)];
+        let elects = |log: &GroupLog| candidates.map(|last| log.may_elect(last));
+        let nobody = open();
+        assert_eq!((nobody.is_mute(), elects(&nobody)), (true, [false; 5]));
+        assert!(!nobody.has_caught_up(Some(100)));
+        nobody.hear(id(2, 5).unwrap()).unwrap();
+        // What comes later does not count: it would never have all of it.
+        nobody.hear(id(2, 9).unwrap()).unwrap();
+        for heard in [nobody, open()] {
+            assert_eq!((heard.is_mute(), elects(&heard)), (true, [false, false, false, true, true]));
+            assert_eq!([None, Some(4), Some(5)].map(|applied| heard.has_caught_up(applied)), [false, false, true]);
+        }
+        open().speak().unwrap();
+        let speaks = open();
+        assert_eq!((speaks.is_mute(), elects(&speaks)), (false, [true; 5]));
     }
 }

@@ -6,7 +6,7 @@ use crate::message::{Answer, Offer, Request};
 use crate::mute;
 use crate::receive_snapshot::{Incoming, ReceiveError};
 use crate::runtime::blocking;
-use crate::sleep::{PAIR, Sleepers};
+use crate::sleep::{Heard, PAIR, Sleepers};
 use crate::snapshot::{Data, remove};
 use crate::state_machine::StateMachine;
 use crate::transport::Inbound;
@@ -16,7 +16,7 @@ use flintwheel_shard::Replicated;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
-use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest};
+use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse};
 use openraft::{Raft, Snapshot};
 use std::sync::Arc;
 
@@ -76,11 +76,11 @@ impl<M: Replicated> Receiver<M> {
                 }
                 Ok(Answer::Append(answer))
             }
-            Request::Vote(request) => match group.inner.hear_vote(request.leadership_transfer) {
+            Request::Vote(request) => match hear_vote(&group, &request, request.leadership_transfer) {
                 Ok(_heard) => raft.vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
                 Err(refusal) => Ok(Answer::Vote(refusal)),
             },
-            Request::PreVote(request) => match group.inner.hear_vote(false) {
+            Request::PreVote(request) => match hear_vote(&group, &request, false) {
                 Ok(_heard) => raft.pre_vote(request).await.map(Answer::Vote).map_err(|e| failed(&e)),
                 Err(refusal) => Ok(Answer::Vote(refusal)),
             },
@@ -141,6 +141,16 @@ impl<M: Replicated> Receiver<M> {
         let done = blocking(move || work(&incoming)).await;
         done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
+}
+
+/// A candidate asks for a vote, or whether it would get one; refused without asking the group's Raft, where that would grant what it must not.
+fn hear_vote<'a, M: Replicated>(
+    group: &'a Group<M>,
+    request: &VoteRequest<Types>,
+    is_transfer: bool,
+) -> Result<Heard<'a, M>, VoteResponse<Types>> {
+    let heard = group.inner.hear_vote(is_transfer)?;
+    mute::refusal(&group.inner.log, request).map_or(Ok(heard), Err)
 }
 
 /// The group's Raft, unless it has ended: openraft asserts that nobody asks a core that is just ending.

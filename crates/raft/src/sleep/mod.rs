@@ -16,6 +16,7 @@ mod pairs;
 mod pairs_tests;
 mod state;
 
+pub(crate) use follower::Heard;
 pub(crate) use keeper::Sleepers;
 pub(crate) use state::Doze;
 

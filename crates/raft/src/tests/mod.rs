@@ -13,4 +13,5 @@ mod restart;
 mod sleep;
 mod suite;
 mod toy;
+mod votes;
 mod writer;

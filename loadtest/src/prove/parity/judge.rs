@@ -37,6 +37,8 @@ pub struct Found {
     pub shown: Vec<String>,
     /// Queries.
     pub asked: u64,
+    /// Queries that the server gave up, as so much is excluded: there is nothing to compare.
+    pub given_up: u64,
 }
 
 impl AddAssign for Found {
@@ -46,6 +48,7 @@ impl AddAssign for Found {
         self.unexplained += other.unexplained;
         self.not_foretold += other.not_foretold;
         self.asked += other.asked;
+        self.given_up += other.given_up;
         for (cause, (there, here)) in other.explained {
             let sum = self.explained.entry(cause).or_default();
             *sum = (sum.0 + there, sum.1 + here);

@@ -105,6 +105,7 @@ fn tell(report: &mut Report, which: &str, found: &Found) {
     let asked =
         format!("{} ({} with jitter), in {} answers", count(found.times), count(found.jittered), count(found.asked));
     report.figure(format!("times compared, {which}"), asked);
+    report.figure(format!("given up by the server for exclusions, {which}"), count(found.given_up));
     report.check(Kind::Bar, format!("{which}: {} unexplained differences", found.unexplained), found.unexplained == 0);
     let foretold = format!("{which}: {} times are not as `import` tells them", found.not_foretold);
     report.check(Kind::Bar, foretold, found.not_foretold == 0);
@@ -159,8 +160,10 @@ async fn one(server: &Server, case: &Case, zone: Tz, number: usize, seed: u64) -
     let pair = Pair { case, zone, begin, times: &times, plan: plan.as_ref(), moved: moved.as_ref(), seed: &jitter };
     let mut found = Found::default();
     for (after, through) in windows(plan.as_ref(), zone, years, seed) {
-        let (listed, asked) = server.times(&id, after, through).await?;
-        found += Found { asked, ..pair.judge(&listed, after, through) };
+        match server.times(&id, after, through).await? {
+            Some((listed, asked)) => found += Found { asked, ..pair.judge(&listed, after, through) },
+            None => found += Found { given_up: 1, ..Found::default() },
+        }
     }
     // One pair, in however many windows.
     found.pairs.values_mut().for_each(|count| *count = 1);

@@ -260,6 +260,15 @@ impl State {
         Ok(())
     }
 
+    /// What did not work is tried again in a while; a shard that has ended meanwhile is not told any more.
+    fn tell_myself_soon(&self, what: ShardMessage) {
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(RETRY).await;
+            let _ = myself.cast(what);
+        });
+    }
+
     fn sleep(&self) {
         if !self.coming.is_empty() {
             return self.shared.set_wake_at(self.shard, i64::MIN);
@@ -643,11 +652,7 @@ impl State {
             Ok(_) => self.shared.metrics.acknowledged(acks.iter().map(|ack| ack.ends.len()).sum()),
             Err(error) => {
                 tracing::debug!(shard = self.shard, %error, "acknowledgements were not written; they are tried again");
-                let myself = self.myself.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(RETRY).await;
-                    let _ = myself.cast(ShardMessage::Ack(acks));
-                });
+                self.tell_myself_soon(ShardMessage::Ack(acks));
             }
         }
         self.propose_acks();

@@ -4,8 +4,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use flintwheel_shard::entry::{
-    AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Define, Delete, Entry, NEVER, Pause, Range, Restore,
-    RunEnd,
+    AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Define, Delete, Entry, NEVER, Range, Restore, RunEnd,
 };
 use flintwheel_shard::export::export;
 use flintwheel_shard::occurrence::{End, Reason};
@@ -45,19 +44,7 @@ fn event(number: u64, event: u32, key: &str) -> flintwheel_shard::entry::Match {
 }
 
 fn pause(id: &str) -> Body {
-    let (namespace, id, note) = (NAMESPACE.into(), id.into(), "later".into());
-    Body::Pause(vec![Pause {
-        namespace,
-        id,
-        paused: true,
-        note,
-        next: NEVER,
-        missed: 0,
-        wanted_through: None,
-        until: None,
-        generation: None,
-        request: None,
-    }])
+    crate::pause::pause(id, "later")
 }
 
 pub fn rows(shard: &Shard) -> Vec<Row> {

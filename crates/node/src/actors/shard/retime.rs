@@ -10,7 +10,7 @@ use flintwheel_shard::reply::{Calendared, Outcome};
 use flintwheel_shard::slots::Slot;
 use flintwheel_wheel::Wheel;
 
-use super::{Proposed, RETRY, ShardMessage, State};
+use super::{Proposed, ShardMessage, State};
 use crate::actors::bits::Bits;
 use crate::actors::coming::Coming;
 use crate::calendars;
@@ -126,13 +126,7 @@ impl State {
             Ok(_) => return Err(EngineError::Read("a retime entry was answered with another outcome".into())),
             Err(error) if !error.is_passing() => return Err(error),
             // Looked at again by the next tick, which comes soon.
-            Err(_) => {
-                let myself = self.myself.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(RETRY).await;
-                    let _ = myself.cast(ShardMessage::Tick);
-                });
-            }
+            Err(_) => self.tell_myself_soon(ShardMessage::Tick),
         }
         self.sleep();
         Ok(())

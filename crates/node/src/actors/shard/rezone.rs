@@ -11,7 +11,7 @@ use flintwheel_shard::slots::Slot;
 use flintwheel_shard::zones::{Rezone, ZONES_SINCE};
 use flintwheel_shard::{Applied, query};
 
-use super::{Proposed, RETRY, ShardMessage, State};
+use super::{Proposed, ShardMessage, State};
 use crate::due_anew::due_anew;
 use crate::error::EngineError;
 use crate::plans::Plans;
@@ -113,13 +113,7 @@ impl State {
             Ok(_) => return Err(EngineError::Read("a rezone entry was answered with another outcome".into())),
             Err(error) if !error.is_passing() => return Err(error),
             // Looked at again by the next tick, which comes soon.
-            Err(_) => {
-                let myself = self.myself.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(RETRY).await;
-                    let _ = myself.cast(ShardMessage::Tick);
-                });
-            }
+            Err(_) => self.tell_myself_soon(ShardMessage::Tick),
         }
         self.sleep();
         Ok(())

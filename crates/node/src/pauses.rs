@@ -7,7 +7,7 @@ use std::time::Duration;
 use flintwheel_model::definition::OnResume;
 use flintwheel_raft::Group;
 use flintwheel_schedule::Plan;
-use flintwheel_shard::entry::{Body, NEVER, Pause};
+use flintwheel_shard::entry::{Body, Computed, NEVER, Pause};
 use flintwheel_shard::records::Version;
 use flintwheel_shard::reply::{Outcome, Pausing};
 use flintwheel_shard::slots::Slot;
@@ -21,8 +21,6 @@ use crate::shared::Shared;
 
 /// Due times of a pause that are counted one by one; a pause that passed over more says so by this number.
 const MISSED: u32 = 1_000_000;
-/// Due times of a pause among which the latest is looked for: a year of seconds, and some.
-const SEARCHED: usize = 40_000_000;
 /// How often it is looked which pauses end soon: one that is said to end sooner ends so much later at most.
 const LOOK: i64 = 1_000_000;
 /// Between two looks, at least.
@@ -35,7 +33,7 @@ pub async fn run(shared: Arc<Shared>) {
     loop {
         let now = shared.clock.now();
         let mut wake = now + LOOK;
-        for group in (0..shared.shards()).filter_map(|shard| shared.led(shard)) {
+        for group in shared.led_groups() {
             if let Some(next) = end_due(&shared, &group, now).await {
                 wake = wake.min(next);
             }
@@ -89,18 +87,18 @@ fn resumes(shared: &Shared, group: &Group<Machine>, due: Vec<(i64, u64)>) -> Res
             group.read(|machine, _| machine.slots().get(number).map(|slot| (*slot, coming(machine, number))))?;
         let Some((slot, coming)) = found else { continue };
         let Some(stored) = query::version(&group.state(), number, slot.version)? else { continue };
-        let Resumed { next, passed_over, wanted_through, generation } = ended((&slot, &coming), &stored, until, &find);
+        let resumed = ended((&slot, &coming), &stored, until, &find);
         let Version { namespace, id, .. } = stored;
         resumes.push(Pause {
             namespace,
             id,
             paused: false,
             note: String::new(),
-            next,
-            missed: passed_over,
-            wanted_through,
+            next: resumed.next,
+            missed: resumed.passed_over,
+            wanted_through: resumed.wanted_through,
             until: Some(until),
-            generation,
+            computed: resumed.computed(),
             request: None,
         });
     }
@@ -145,6 +143,8 @@ pub struct Resumed {
     pub next: i64,
     /// How many before that are passed over.
     pub passed_over: u32,
+    /// The last one of these.
+    pub passed: Option<i64>,
     /// Those that have passed, up to here, are to fire.
     pub wanted_through: Option<i64>,
     /// The definition's generation from which all this follows.
@@ -153,7 +153,13 @@ pub struct Resumed {
 
 impl Resumed {
     /// Nothing passes, and nothing comes.
-    pub const NOTHING: Self = Self { next: NEVER, passed_over: 0, wanted_through: None, generation: None };
+    pub const NOTHING: Self =
+        Self { next: NEVER, passed_over: 0, passed: None, wanted_through: None, generation: None };
+
+    /// What it was computed from, as an entry says it.
+    pub fn computed(&self) -> Option<Computed> {
+        self.generation.map(|generation| Computed { generation, passed: self.passed })
+    }
 }
 
 /// `first` is the nominal time at which the schedule was paused.
@@ -167,15 +173,30 @@ fn goes_on(plan: &Plan, first: i64, now: i64, missed: OnResume) -> Resumed {
     match missed {
         OnResume::Drop => {
             let passed_over = passed.take(MISSED as usize).count() as u32;
-            Resumed { next: ahead, passed_over, ..Resumed::NOTHING }
+            Resumed { next: ahead, passed_over, passed: Some(last(plan, first, now)), ..Resumed::NOTHING }
         }
         OnResume::All => Resumed { next: first, wanted_through: Some(now), ..Resumed::NOTHING },
         OnResume::Latest => {
-            let (count, latest) = passed.take(SEARCHED).fold((0, first), |(count, _), nominal| (count + 1, nominal));
-            let passed_over = (count - 1).min(MISSED);
-            Resumed { next: latest, passed_over, wanted_through: Some(now), ..Resumed::NOTHING }
+            let latest = last(plan, first, now);
+            let passed_over = passed.take(MISSED as usize + 1).count() as u32 - 1;
+            let passed = (passed_over > 0).then(|| last(plan, first, latest - 1));
+            Resumed { next: latest, passed_over, passed, wanted_through: Some(now), ..Resumed::NOTHING }
         }
     }
+}
+
+/// The last nominal time in `first..=now`, of which `first` is one. It is the first instant after which nothing comes up to `now`: some 60 looks,
+/// however many due times lie between.
+fn last(plan: &Plan, first: i64, now: i64) -> i64 {
+    let (mut from, mut to) = (first, now);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        match plan.next(middle) {
+            Some(next) if next <= now => from = next,
+            _ => to = middle,
+        }
+    }
+    from
 }
 
 #[cfg(test)]
@@ -209,7 +230,8 @@ mod tests {
         let end = |schedule: &str| ended((&slot, &[]), &stored(schedule), 8 * MINUTE, &|_, _| None);
         let unread = Resumed { next: 5 * MINUTE, generation: Some(7), ..Resumed::NOTHING };
         assert_eq!(end(r#"{"interval":[{"every":"1m"}],"only_on":["gone"]}"#), unread);
-        assert_eq!(end(r#"{"interval":[{"every":"1m"}]}"#), Resumed { next: 8 * MINUTE, passed_over: 3, ..unread });
+        let passed = Resumed { next: 8 * MINUTE, passed_over: 3, passed: Some(7 * MINUTE), ..unread };
+        assert_eq!(end(r#"{"interval":[{"every":"1m"}]}"#), passed);
     }
 
     #[test]
@@ -220,21 +242,22 @@ mod tests {
         let plan = Plan::compile(&trigger, SCHEDULE, 0).expect("valid");
         let (drop, latest, all) = (OnResume::Drop, OnResume::Latest, OnResume::All);
         let minutes = |nominal: i64| if nominal == NEVER { 99 } else { nominal / MINUTE };
-        // Paused at which due time, resumed when, and what shall become of those between: where it goes on, how many are passed over, up to when
-        // the others are wanted.
+        // Paused at which due time, resumed when, and what shall become of those between: where it goes on, how many are passed over, the last of
+        // them, up to when the others are wanted.
         for (first, now, missed, expected) in [
-            (5, 8, drop, (9, 4, None)),
-            (5, 8, latest, (8, 3, Some(8))),
-            (5, 8, all, (5, 0, Some(8))),
-            (5, 5, latest, (5, 0, Some(5))),
-            (5, 4, drop, (5, 0, None)),
-            (5, 4, all, (5, 0, None)),
-            (19, 90, drop, (99, 2, None)),
-            (19, 90, latest, (20, 1, Some(90))),
+            (5, 8, drop, (9, 4, Some(8), None)),
+            (5, 8, latest, (8, 3, Some(7), Some(8))),
+            (5, 8, all, (5, 0, None, Some(8))),
+            (5, 5, latest, (5, 0, None, Some(5))),
+            (5, 5, drop, (6, 1, Some(5), None)),
+            (5, 4, drop, (5, 0, None, None)),
+            (5, 4, all, (5, 0, None, None)),
+            (19, 90, drop, (99, 2, Some(20), None)),
+            (19, 90, latest, (20, 1, Some(19), Some(90))),
         ] {
-            let Resumed { next, passed_over, wanted_through, .. } =
+            let Resumed { next, passed_over, passed, wanted_through, .. } =
                 goes_on(&plan, first * MINUTE, now * MINUTE, missed);
-            let found = (minutes(next), passed_over, wanted_through.map(minutes));
+            let found = (minutes(next), passed_over, passed.map(minutes), wanted_through.map(minutes));
             assert_eq!(found, expected, "{first} {now} {missed:?}");
         }
     }

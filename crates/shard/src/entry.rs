@@ -20,7 +20,7 @@ use crate::zones::Rezone;
 pub use backfill::{AdvanceBackfill, BackfillStep, BeginBackfill, Range};
 pub use follow::FollowStep;
 pub use ingest::{Ingest, Match};
-pub use pause::Pause;
+pub use pause::{Computed, Pause};
 pub use restore::Restore;
 
 /// Of the whole encoding; the first byte of each entry.
@@ -322,7 +322,7 @@ impl Body {
         match self {
             Self::Define(items) if items.iter().any(|item| item.calendars.is_some()) => 24,
             Self::Define(items) if items.iter().any(|item| item.bounds.is_some()) => 16,
-            Self::Pause(items) if items.iter().any(|item| item.generation.is_some()) => 33,
+            Self::Pause(items) if items.iter().any(|item| item.computed.is_some()) => 33,
             Self::Pause(items) if items.iter().any(|item| item.wanted_through.or(item.until).is_some()) => 18,
             Self::Conclude(_) => 17,
             Self::Define(items) if items.iter().any(|item| item.tracking.is_some()) => 13,

@@ -186,19 +186,18 @@ impl Replica {
         Switch { paused, note, missed, until }: Switch<'_>,
         request: Option<Request>,
     ) -> Result<Pausing, ApiError> {
-        let Resumed { next, passed_over, wanted_through, generation } =
-            if paused { Resumed::NOTHING } else { self.resumed(key, missed).await? };
-        self.check_bounds(wanted_through.is_some(), "missed")?;
+        let resumed = if paused { Resumed::NOTHING } else { self.resumed(key, missed).await? };
+        self.check_bounds(resumed.wanted_through.is_some(), "missed")?;
         let pause = Pause {
             namespace: key.namespace.clone(),
             id: key.id.clone(),
             paused,
             note: note.to_owned(),
-            next,
-            missed: passed_over,
-            wanted_through,
+            next: resumed.next,
+            missed: resumed.passed_over,
+            wanted_through: resumed.wanted_through,
             until,
-            generation: generation.filter(|_| self.all_know(OPERATIONS_SINCE)),
+            computed: resumed.computed().filter(|_| self.all_know(OPERATIONS_SINCE)),
             request,
         };
         let Outcome::Paused(results) = self.command(Body::Pause(vec![pause]), note.len()).await? else {

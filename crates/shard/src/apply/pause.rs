@@ -11,7 +11,7 @@ use crate::query;
 use crate::records::PauseNote;
 use crate::reply::{Applied, Definite, Outcome, Pausing};
 use crate::request::{Answer, Known};
-use crate::slots::Slot;
+use crate::slots::{NOT_YET, Slot};
 
 pub(crate) fn apply(m: &mut Machine, txn: &mut Txn<'_>, at: i64, items: Vec<Pause>) -> Result<Applied, ReadError> {
     let mut results = Vec::with_capacity(items.len());
@@ -54,7 +54,7 @@ fn change(
         return Ok(Pausing::Same(definite(&slot)));
     }
     // Where another schedule goes on is no due time of this one, and what it has missed was not missed here.
-    if !item.paused && item.generation.is_some_and(|generation| generation != slot.generation) {
+    if !item.paused && item.computed.is_some_and(|computed| computed.generation != slot.generation) {
         return Ok(Pausing::Stale);
     }
     slot.generation += 1;
@@ -91,8 +91,8 @@ fn resume(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64
     let ahead = track.and_then(|track| track.coming().map(|(nominal, _)| nominal).find(|nominal| *nominal > from));
     // A cursor never moves back, even if the leader's clock is behind the one that moved it.
     let next = ahead.map_or(item.next, |ahead| item.next.min(ahead)).max(slot.next);
-    let came = count(m.tracks.pass(txn, number, next));
-    let missed = item.missed.max(came);
+    let (came, last) = m.tracks.pass(txn, number, next);
+    let missed = item.missed.max(count(came));
     // Without a next due time (no schedule, disabled, or exhausted) nothing was missed.
     if missed > 0 && slot.next != NEVER {
         let key = Key::Time { nominal: slot.next, due: slot.next, count: missed };
@@ -100,6 +100,8 @@ fn resume(m: &mut Machine, txn: &mut Txn<'_>, at: i64, item: &Pause, number: u64
         decided.skip(m, txn, (number, slot), key, Reason::Paused);
         decided.put(m, txn);
     }
+    let passed = item.computed.and_then(|computed| computed.passed).max(last);
+    slot.last = slot.last.max(passed.unwrap_or(NOT_YET).min(next - 1));
     slot.next = next;
     if let Some(through) = item.wanted_through {
         m.courses.want(txn, number, through);

@@ -150,17 +150,17 @@ impl Tracks {
         Some(nominal)
     }
 
-    /// The cursor stands there: what came before has been decided, or is not to be. Says how many that were.
-    pub(crate) fn pass(&mut self, txn: &mut Txn<'_>, number: u64, next: i64) -> usize {
+    /// The cursor stands there: what came before has been decided, or is not to be. Says how many that were, and the last one.
+    pub(crate) fn pass(&mut self, txn: &mut Txn<'_>, number: u64, next: i64) -> (usize, Option<i64>) {
         if self.get(number).is_none_or(|track| track.coming.is_empty()) {
-            return 0;
+            return (0, None);
         }
-        let Some(track) = self.tracks.get_mut(&number) else { return 0 };
+        let Some(track) = self.tracks.get_mut(&number) else { return (0, None) };
         let ahead = track.coming.split_off(&next);
         let passed = std::mem::replace(&mut track.coming, ahead);
         for nominal in passed.keys() {
             txn.delete(Table::Meta, keys::track(number, COMING, nominal.unsigned_abs()));
         }
-        passed.len()
+        (passed.len(), passed.last_key_value().map(|(nominal, _)| *nominal))
     }
 }

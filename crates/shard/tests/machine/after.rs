@@ -125,7 +125,7 @@ fn what_can_not_be_due_is_accounted_for_and_what_the_schedule_excludes_is_no_due
 
 fn switch(shard: &mut Shard, paused: bool, next: i64, missed: u32, wanted_through: Option<i64>) {
     let (namespace, id, note, until, request) = (NAMESPACE.into(), "a".into(), String::new(), None, None);
-    let pause = Pause { namespace, id, paused, note, next, missed, wanted_through, until, generation: None, request };
+    let pause = Pause { namespace, id, paused, note, next, missed, wanted_through, until, computed: None, request };
     shard.apply(Body::Pause(vec![pause]));
 }
 

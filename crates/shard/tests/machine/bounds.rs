@@ -143,7 +143,7 @@ fn what_was_missed_in_a_pause_is_wanted_until_the_cursor_has_passed_it() {
         missed: 0,
         until: None,
         wanted_through: Some(START + HOUR),
-        generation: None,
+        computed: None,
         request: None,
     };
     shard.apply(Body::Pause(vec![resume]));

@@ -8,8 +8,8 @@ use flintwheel_shard::calendar_entry::{
 use flintwheel_shard::calendars::{Head, Leaving, Local, UsedNames};
 use flintwheel_shard::courses::{AfterEnd, Bounds, Course};
 use flintwheel_shard::entry::{
-    Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Conclude, DeadAction, Decision, Define,
-    Delete, Expire, Fire, FollowStep, Ingest, Match, NEVER, Pause, Range, Request, Restore, RunEnd, Trigger,
+    Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Computed, Conclude, DeadAction, Decision,
+    Define, Delete, Expire, Fire, FollowStep, Ingest, Match, NEVER, Pause, Range, Request, Restore, RunEnd, Trigger,
 };
 use flintwheel_shard::keys::CalendarPart;
 use flintwheel_shard::occurrence::{Chunk, End, Key, Reason, Record, decode_ends, encode_ends};
@@ -89,7 +89,7 @@ pub fn entries() -> Vec<(&'static str, Entry)> {
         missed: 8,
         wanted_through: None,
         until: None,
-        generation: None,
+        computed: None,
         request: None,
     };
     let trigger = {
@@ -206,8 +206,9 @@ fn bounds_bodies(define: Define, anew: Define, pause: Pause) -> [(&'static str, 
             let resume = Pause { paused: false, wanted_through: Some(0x22), ..pause.clone() };
             Body::Pause(vec![resume, pause.clone()])
         }),
-        ("pause_generation", {
-            let resume = Pause { paused: false, generation: Some(0x23), ..pause.clone() };
+        ("pause_computed", {
+            let computed = Some(Computed { generation: 0x23, passed: Some(0x24) });
+            let resume = Pause { paused: false, computed, ..pause.clone() };
             Body::Pause(vec![resume, pause])
         }),
     ]

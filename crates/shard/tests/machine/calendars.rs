@@ -200,8 +200,8 @@ fn a_definition_that_is_resumed_is_looked_at_again_by_the_days_of_then() {
     shard.define(due("plain", START + HOUR));
     let switch = |id: &str, paused| {
         let (namespace, id, note, next) = (NAMESPACE.into(), id.into(), String::new(), START + HOUR);
-        let (missed, until, wanted_through, generation, request) = (0, None, None, None, None);
-        let pause = Pause { namespace, id, paused, note, next, missed, wanted_through, until, generation, request };
+        let (missed, until, wanted_through, computed, request) = (0, None, None, None, None);
+        let pause = Pause { namespace, id, paused, note, next, missed, wanted_through, until, computed, request };
         Body::Pause(vec![pause])
     };
     for id in ["d0", "plain"] {

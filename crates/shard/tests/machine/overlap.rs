@@ -70,7 +70,7 @@ impl Scene {
                     missed: 0,
                     wanted_through: None,
                     until: None,
-                    generation: None,
+                    computed: None,
                     request: None,
                 };
                 self.shard.apply(Body::Pause(vec![pause]));

@@ -1,10 +1,10 @@
 //! Definitions paused and resumed.
 
-use flintwheel_shard::entry::{Body, Define, NEVER, Pause};
+use flintwheel_shard::entry::{Body, Computed, Define, NEVER, Pause};
 use flintwheel_shard::occurrence::{End, Key, Reason};
 use flintwheel_shard::query;
 use flintwheel_shard::records::PauseNote;
-use flintwheel_shard::reply::{Definite, Ingested, Outcome, Pausing};
+use flintwheel_shard::reply::{Defined, Definite, Ingested, Outcome, Pausing};
 
 use crate::support::*;
 
@@ -21,7 +21,7 @@ pub fn pause(id: &str, note: &str) -> Body {
         missed: 0,
         wanted_through: None,
         until: None,
-        generation: None,
+        computed: None,
         request: None,
     }])
 }
@@ -39,7 +39,7 @@ pub fn resume(id: &str, next: i64, missed: u32) -> Body {
         missed,
         wanted_through: None,
         until: None,
-        generation: None,
+        computed: None,
         request: None,
     }])
 }
@@ -109,7 +109,7 @@ fn a_pause_that_was_changed_meanwhile_is_not_ended_by_who_saw_it_before() {
 fn a_resume_that_was_computed_from_another_schedule_is_stale() {
     let of_generation = |body: Body, generation| {
         let Body::Pause(mut items) = body else { panic!("not a Pause: {body:?}") };
-        items[0].generation = Some(generation);
+        items[0].computed = Some(Computed { generation, passed: None });
         Body::Pause(items)
     };
     let mut shard = Shard::with(vec![due("a", START + HOUR)]);
@@ -123,6 +123,23 @@ fn a_resume_that_was_computed_from_another_schedule_is_stale() {
     let new = of_generation(resume("a", START + 180 * SECOND, 2), slot.generation);
     assert!(matches!(outcome(&mut shard, new), Pausing::Changed(_)));
     assert_eq!((shard.slot(0).next, shard.slot(0).skipped), (START + 180 * SECOND, 2));
+}
+
+#[test]
+fn what_a_resume_has_passed_over_is_not_decided_again_by_a_change_from_a_clock_that_is_behind() {
+    let mut shard = Shard::with(vec![due("a", START + HOUR)]);
+    shard.apply(pause("a", ""));
+    let Body::Pause(mut items) = resume("a", START + 4 * HOUR, 3) else { panic!("not a Pause") };
+    let generation = shard.slot(0).generation;
+    items[0].computed = Some(Computed { generation, passed: Some(START + 3 * HOUR) });
+    assert!(matches!(outcome(&mut shard, Body::Pause(items)), Pausing::Changed(_)));
+    let mut anew = |next| {
+        let item = Define { document: "{\"anew\":1}".into(), ..due("a", next) };
+        shard.apply(Body::Define(vec![item])).outcome
+    };
+    assert_eq!(anew(START + 3 * HOUR), Outcome::Defined(vec![Defined::Behind { last: START + 3 * HOUR }]));
+    let Outcome::Defined(later) = anew(START + 3 * HOUR + 1) else { panic!("not the outcome of a Define") };
+    assert!(matches!(later[..], [Defined::Configured(_)]), "{later:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn paused(shard: &mut Shard, paused: bool, request: Option<Request>) -> Pausing 
         missed: 0,
         wanted_through: None,
         until: None,
-        generation: None,
+        computed: None,
         request,
     };
     match shard.apply(Body::Pause(vec![pause])).outcome {

@@ -381,7 +381,7 @@ impl Model {
         if was_paused == item.paused || !meant {
             return Pausing::Same(self.definite(number));
         }
-        if !item.paused && item.generation.is_some_and(|generation| generation != definition.generation) {
+        if !item.paused && item.computed.is_some_and(|computed| computed.generation != definition.generation) {
             return Pausing::Stale;
         }
         definition.generation += 1;
@@ -394,6 +394,9 @@ impl Model {
             definition.next = item.next.min(ahead).max(missed_from);
             let came = definition.coming.range(..definition.next).count() as u32;
             let missed = item.missed.max(came);
+            let passed = item.computed.and_then(|computed| computed.passed);
+            let last = passed.max(definition.coming.range(..definition.next).next_back().map(|(nominal, _)| *nominal));
+            definition.last = definition.last.max(last.map(|last| last.min(definition.next - 1)));
             definition.wanted = item.wanted_through.or(definition.wanted);
             if !definition.uses.is_empty() {
                 self.calendars.again.insert(number);

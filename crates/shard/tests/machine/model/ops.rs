@@ -4,8 +4,9 @@
 use bytes::Bytes;
 use flintwheel_shard::courses::{AfterEnd, Bounds};
 use flintwheel_shard::entry::{
-    AFTER, Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Conclude, DeadAction, Decision,
-    Define, Delete, Entry, Expire, Fire, FollowStep, Ingest, Match, NEVER, Pause, Range, Request, RunEnd, Trigger,
+    AFTER, Ack, AckEnd, AdvanceBackfill, BackfillStep, BeginBackfill, Body, Closed, Computed, Conclude, DeadAction,
+    Decision, Define, Delete, Entry, Expire, Fire, FollowStep, Ingest, Match, NEVER, Pause, Range, Request, RunEnd,
+    Trigger,
 };
 use flintwheel_shard::occurrence::Reason;
 use flintwheel_shard::tracks::{Policy, Tracking};
@@ -358,7 +359,8 @@ impl Op {
                 let wanted_through = wanted.then_some(at);
                 // Proposed again, it is stale.
                 let known = model.number(&namespace, &id).map_or(0, |number| model.definitions[&number].generation);
-                let generation = (!paused && missed % 2 == 0).then_some(known);
+                let passed = (missed > 0).then_some(at);
+                let computed = (!paused && missed % 2 == 0).then_some(Computed { generation: known, passed });
                 Body::Pause(vec![Pause {
                     namespace,
                     id,
@@ -368,7 +370,7 @@ impl Op {
                     missed,
                     wanted_through,
                     until,
-                    generation,
+                    computed,
                     request,
                 }])
             }

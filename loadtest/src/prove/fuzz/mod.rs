@@ -20,6 +20,8 @@ use targets::{TARGETS, Target};
 
 /// How long one text may take, to be read and to be asked for some times.
 const LONGEST: Duration = Duration::from_millis(10);
+/// A text that took longer than all before is tried so often again.
+const AGAIN: u32 = 3;
 /// Of one parser: the most that the process may grow.
 const MEMORY: u64 = 16 << 20;
 
@@ -76,15 +78,27 @@ struct Found {
     grown: u64,
 }
 
+/// What one text leads to, `Err` if to a panic, and how long that takes.
+fn timed(target: &Target, text: &str, chance: &mut StdRng) -> (std::thread::Result<Result<bool, String>>, Duration) {
+    let started = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(text, chance)));
+    (outcome, started.elapsed())
+}
+
 fn one(target: &Target, length: Duration, seed: u64) -> Result<Found> {
     const KEPT: usize = 100;
     let mut chance = StdRng::seed_from_u64(seed);
     let (mut found, begun, before) = (Found::default(), Instant::now(), own_peak_bytes()?);
     while begun.elapsed() < length && found.faulty.len() < KEPT {
         let text = mutate::text(target.seeds, target.words, &mut chance);
-        let started = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&text, &mut chance)));
-        let took = started.elapsed();
+        let again = chance.clone();
+        let (outcome, mut took) = timed(target, &text, &mut chance);
+        // Another process may have had the core: a text that is slow by itself is so each time.
+        for _ in 0..AGAIN {
+            if took > found.slowest.0 {
+                took = took.min(timed(target, &text, &mut again.clone()).1);
+            }
+        }
         if took > found.slowest.0 {
             found.slowest = (took, text.clone());
         }

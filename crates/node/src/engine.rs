@@ -404,7 +404,7 @@ async fn expire(shared: Arc<Shared>, retention: i64) {
         every.tick().await;
         let now = shared.clock.now();
         let before = now - retention;
-        for group in (0..shared.shards()).filter_map(|shard| shared.led(shard)) {
+        for group in shared.led_groups() {
             let shard = group.shard();
             let expire = Expire { account_before: before, versions_before: before, keep: history(&shared, &group) };
             // Where there is nothing to drop, the shard is left asleep.

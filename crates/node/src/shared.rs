@@ -1,12 +1,13 @@
 //! What all actors and doors of a node share: the groups, the subscriptions, the clock, the ways to each actor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use flintwheel_raft::{Group, Groups, Leadership};
 use flintwheel_shard::Machine;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -52,7 +53,7 @@ pub struct Shared {
     pub spreading: Notify,
     doors: Vec<Door>,
     /// Shards that this node leads, or is about to.
-    led: AtomicU32,
+    led: RwLock<BTreeSet<u32>>,
     /// The node closes: an actor that ends is not started anew.
     pub stopping: AtomicBool,
     /// Woken when a shard's next due time has come nearer.
@@ -113,7 +114,7 @@ impl Shared {
             calendars: Known::default(),
             spreading: Notify::new(),
             doors,
-            led: AtomicU32::new(0),
+            led: RwLock::default(),
             stopping: AtomicBool::new(false),
             sooner: Notify::new(),
         }
@@ -170,7 +171,19 @@ impl Shared {
 
     /// A shard's Raft group, if this node leads it.
     pub fn led(&self, shard: u32) -> Option<Group<Machine>> {
-        self.groups.find(shard).filter(|group| group.watch_leader().borrow().is_leader())
+        self.groups.find(shard).filter(Group::leads)
+    }
+
+    /// The Raft groups of all shards that this node leads, by shard: for who looks at them again and again, most of them asleep.
+    pub fn led_groups(&self) -> Vec<Group<Machine>> {
+        let shards = self.led.read().clone();
+        let mut led = Vec::with_capacity(shards.len());
+        self.groups.each_of(shards.into_iter().map(|shard| (shard, ())), |(), group| {
+            if group.leads() {
+                led.push(group.clone());
+            }
+        });
+        led
     }
 
     /// From now on a shard's actor is that of this term, 0 for none. The one before is not reached any more.
@@ -179,10 +192,10 @@ impl Shared {
         let mut expected = door.term.lock();
         match (*expected, term) {
             (0, 1..) => {
-                self.led.fetch_add(1, Ordering::Relaxed);
+                self.led.write().insert(shard);
             }
             (1.., 0) => {
-                self.led.fetch_sub(1, Ordering::Relaxed);
+                self.led.write().remove(&shard);
                 // Whoever leads it now tells of it.
                 self.metrics.set_overdue(shard, 0, 0);
             }
@@ -195,7 +208,7 @@ impl Shared {
 
     /// This node's part of all shards: how many it leads, of how many.
     pub fn share(&self) -> (u32, u32) {
-        (self.led.load(Ordering::Relaxed), self.shards())
+        (self.led.read().len() as u32, self.shards())
     }
 
     /// Whether a shard has an actor that takes work.

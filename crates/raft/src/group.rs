@@ -88,6 +88,11 @@ impl<M: Replicated> Group<M> {
         self.inner.leadership.borrow().clone()
     }
 
+    /// Whether this node leads the shard, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.inner.leadership.borrow().is_leader()
+    }
+
     /// This node's part in the shard, as it changes.
     pub fn watch_leader(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()

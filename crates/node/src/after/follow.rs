@@ -100,8 +100,8 @@ fn wanted(shared: &Shared) -> Option<BTreeSet<DefinitionKey>> {
 /// Definitions whose runs are watched, in the shards that this node leads: shard, number, and when that was last asked for.
 fn watched(shared: &Shared) -> Vec<(u32, u64, i64)> {
     let mut watched = Vec::new();
-    for shard in 0..shared.shards() {
-        let Some(group) = shared.led(shard).filter(|_| shared.has_actor(shard)) else { continue };
+    for group in shared.led_groups().into_iter().filter(|group| shared.has_actor(group.shard())) {
+        let shard = group.shard();
         // A shard that has stopped watches nothing.
         let _ = group.read(|machine, _| {
             let tracks = machine.tracks();

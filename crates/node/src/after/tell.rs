@@ -42,10 +42,9 @@ impl Telling {
     /// What has ended in the shards that this node leads.
     pub async fn round(&mut self, shared: &Arc<Shared>) {
         let mut work = Vec::new();
-        for shard in 0..shared.shards() {
-            // Without an actor nothing can be written down.
-            let Some(group) = shared.led(shard).filter(|_| shared.has_actor(shard)) else { continue };
-            let place = self.0.remove(&shard).unwrap_or(AT_FIRST);
+        // Without an actor nothing can be written down.
+        for group in shared.led_groups().into_iter().filter(|group| shared.has_actor(group.shard())) {
+            let place = self.0.remove(&group.shard()).unwrap_or(AT_FIRST);
             let ended = group.read(|machine, _| if machine.is_held() { Vec::new() } else { ended(machine, place) });
             // A shard that has stopped tells nothing.
             let ended = ended.unwrap_or_default();

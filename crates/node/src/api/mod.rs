@@ -107,7 +107,11 @@ impl Api {
 
     /// Whether this node takes work: it is fit to, and no backup is being restored. `Err` says why not.
     pub fn ready(&self) -> Result<(), String> {
-        self.fit()?;
+        self.fit().and_then(|()| self.whole())
+    }
+
+    /// Whether all that is to be here is: no backup is being restored. `Err` says that one is.
+    pub(crate) fn whole(&self) -> Result<(), String> {
         match self.shared.interest.restoring() {
             Some(_) => {
                 Err("a backup is being restored into this cluster: nothing else is done until all of it is there"

@@ -32,19 +32,22 @@ impl Api {
         let clock_ahead = self.shared.peers.clocks().astray(self.node.id);
         let (clock_held, disk) = (self.shared.clock.is_held(), self.shared.peers.rooms().own());
         let mut sum = Snapshot { clock_held, clock_ahead, disk, ..Snapshot::default() };
-        for group in self.shared.groups.iter() {
-            let leadership = group.watch_leader().borrow().clone();
+        // Read after the look at all: who reads one may wait until what is being applied to it is.
+        let mut led = Vec::new();
+        self.shared.groups.each(|group| {
             sum.asleep += u32::from(group.is_asleep());
             if group.damage().is_some() {
                 sum.damaged += 1;
                 sum.awaited += u32::from(self.is_awaited(group.shard()));
-                continue;
+                return;
             }
-            if !matches!(leadership, Leadership::Leader { .. }) {
-                let known = matches!(leadership, Leadership::Follower { leader: Some(_) });
-                sum.unled += u32::from(!known);
-                continue;
+            match group.leadership() {
+                Leadership::Leader { .. } => led.push(group.clone()),
+                Leadership::Follower { leader: Some(_) } => {}
+                _ => sum.unled += 1,
             }
+        });
+        for group in led {
             let counted = group.read(|machine, _| {
                 sum.definitions += machine.slots().len() as u64;
                 sum.paused += machine.paused() as u64;

@@ -84,7 +84,7 @@ fn running(shared: &Shared) -> Vec<Which> {
         return Vec::new();
     }
     let mut running = Vec::new();
-    for group in (0..shared.shards()).filter_map(|shard| shared.led(shard)) {
+    for group in shared.led_groups() {
         let shard = group.shard();
         // A shard that has stopped goes on elsewhere.
         let _ = group.read(|machine, _| {

@@ -66,8 +66,8 @@ pub async fn run(api: Api) {
 /// The oldest revision of each namespace that is not known to be everywhere.
 fn pending(api: &Api) -> Vec<Pending> {
     let mut oldest: BTreeMap<String, Pending> = BTreeMap::new();
-    for home in 0..api.shared.shards() {
-        let Some(group) = api.shared.led(home) else { continue };
+    for group in api.shared.led_groups() {
+        let home = group.shard();
         let look = group.read(|machine, _| {
             let held = machine.is_held();
             let open = machine.calendars().homes().filter(|(_, _, head)| head.pending && !held);

@@ -60,7 +60,8 @@ async fn follow(mut reporter: HealthReporter, api: Api, stopping: CancellationTo
     let mut every = tokio::time::interval(EVERY);
     let mut told = None;
     while stopping.run_until_cancelled(every.tick()).await.is_some() {
-        let now = (status(api.fit()), status(api.ready()));
+        let fit = api.fit();
+        let now = (status(&fit), status(&fit.and_then(|()| api.whole())));
         if told.replace(now) != Some(now) {
             tell(&reporter, now).await;
         }
@@ -78,7 +79,7 @@ pub async fn not_serving() -> HealthServer<impl Health> {
     HealthServer::new(HealthService::from_health_reporter(reporter))
 }
 
-fn status(fit: Result<(), String>) -> ServingStatus {
+fn status(fit: &Result<(), String>) -> ServingStatus {
     if fit.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 

@@ -135,10 +135,10 @@ impl Book {
         }
     }
 
-    /// Those of some shards that this node leads, each with its term.
-    pub fn led(&self, shards: impl Iterator<Item = u32>) -> Vec<(u32, u64)> {
+    /// Those of some shards that this node leads and that were not confirmed since then, each with its term.
+    pub fn doubted(&self, shards: impl Iterator<Item = u32>, since: i64) -> Vec<(u32, u64)> {
         let term = |shard: u32| match self.parts.get(shard as usize) {
-            Some(Part::Leads(led)) => Some((shard, led.head().term)),
+            Some(Part::Leads(led)) if !led.is_confirmed(since) => Some((shard, led.head().term)),
             _ => None,
         };
         shards.filter_map(term).collect()

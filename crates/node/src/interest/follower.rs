@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::lease::{Followed, Position};
 use super::wire::{Asked, Change, Next, Request, Told, decode_answer};
@@ -21,6 +21,8 @@ use crate::shared::{Place, Shared};
 const LOOK: Duration = Duration::from_millis(100);
 /// The same while all replicas here sleep: none of them changes hands before it has woken. Twice within a lease, whatever one look takes.
 const LOOK_ASLEEP: Duration = Duration::from_millis(400);
+/// For so long a node is asked for the same shards as before, while its answers are good and all replicas here sleep.
+const AS_BEFORE: Duration = Duration::from_secs(1);
 /// For an answer.
 const WITHIN: Duration = Duration::from_secs(1);
 /// A lease that ends before this, in microseconds, is to be renewed at once.
@@ -85,17 +87,19 @@ struct Loading {
 /// Asks one node for as long as it is believed to lead something, and gives its id back.
 async fn ask(shared: Arc<Shared>, node: u64) -> u64 {
     let mut loading: BTreeMap<u32, Loading> = BTreeMap::new();
+    let (mut of_node, mut looked, mut good) = (Vec::new(), Instant::now(), false);
     loop {
-        let places = (0..).zip(shared.places());
-        let of_node = places.filter(|(_, place)| elsewhere(*place) == Some(node)).map(|(shard, _)| shard);
-        let request = request(&shared.interest, of_node, &loading);
+        if !(good && shared.groups.all_asleep() && looked.elapsed() < AS_BEFORE) {
+            (of_node, looked) = (led_by(&shared, node), Instant::now());
+        }
+        let request = request(&shared.interest, &of_node, &loading);
         if request.asked.is_empty() {
             return node;
         }
         loading.retain(|shard, _| request.asked.iter().any(|asked| asked.shard == *shard));
         // A lease counts from here: what is acknowledged later may be missing.
         let sent = shared.interest.uptime.now();
-        let moved = match shared.peers.call(node, Subject::Interest, request.encode(), WITHIN).await {
+        good = match shared.peers.call(node, Subject::Interest, request.encode(), WITHIN).await {
             Ok(answer) => take(&shared, node, &request, &answer, sent, &mut loading),
             Err(error) => {
                 tracing::debug!(node, %error, "a node was not reached for its subscriptions");
@@ -103,22 +107,27 @@ async fn ask(shared: Arc<Shared>, node: u64) -> u64 {
                 false
             }
         };
-        if !moved {
+        if !good {
             sleep(PAUSE).await;
         }
     }
 }
 
-fn request(interest: &Interest, shards: impl Iterator<Item = u32>, loading: &BTreeMap<u32, Loading>) -> Request {
-    let shards: Vec<u32> = shards.collect();
+/// The shards of which another node is to be asked.
+fn led_by(shared: &Shared, node: u64) -> Vec<u32> {
+    let places = (0..).zip(shared.places());
+    places.filter(|(_, place)| elsewhere(*place) == Some(node)).map(|(shard, _)| shard).collect()
+}
+
+fn request(interest: &Interest, shards: &[u32], loading: &BTreeMap<u32, Loading>) -> Request {
     let book = interest.book.lock();
     let now = interest.uptime.now();
     let mut urgent = false;
-    let asked = shards.into_iter().filter_map(|shard| {
-        let Followed { has, until } = book.followed(shard)?;
+    let asked = shards.iter().filter_map(|shard| {
+        let Followed { has, until } = book.followed(*shard)?;
         urgent |= until < now + URGENT;
-        let next = loading.get(&shard).map(|loading| Next { of: loading.of, from: loading.next.clone() });
-        Some(Asked { shard, has, next })
+        let next = loading.get(shard).map(|loading| Next { of: loading.of, from: loading.next.clone() });
+        Some(Asked { shard: *shard, has, next })
     });
     let asked = asked.collect();
     Request { urgent, asked }

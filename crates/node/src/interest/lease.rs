@@ -125,6 +125,11 @@ impl<C: Clone> Led<C> {
         self.confirmed = self.confirmed.max(Some(at));
     }
 
+    /// Whether that was confirmed of an instant since then.
+    pub fn is_confirmed(&self, since: i64) -> bool {
+        self.confirmed.is_some_and(|at| at >= since)
+    }
+
     /// Until when this node itself may match: nobody elected since acknowledges anything before that.
     pub fn until(&self) -> i64 {
         self.confirmed.map_or(i64::MIN, |at| at.saturating_add(LEASE))

@@ -40,6 +40,9 @@ use wire::Change;
 
 /// For what an actor that failed has proposed to come to an end, before its successor reads the subscriptions.
 const IN_FLIGHT: Duration = Duration::from_secs(5);
+/// A confirmation of so long ago (in microseconds) counts: nodes whose shards sleep answer each other no more often. What is left of a lease then must
+/// last until its holder asks again, without being urgent.
+const CONFIRMED: i64 = 200_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// One subscription, ready to be found.
@@ -285,9 +288,11 @@ fn confirmed(shared: &Shared, group: &Group<Machine>, term: u64) -> Option<i64> 
     group.quorum_seen(term).and_then(|seen| shared.interest.uptime.of(seen))
 }
 
-/// Looks which of these shards this node still leads, and since when nobody doubts it.
+/// Looks which of these shards this node still leads, and since when nobody doubts it. One that was confirmed just now is left out: its lease is
+/// as good for as long as it lasts.
 fn confirm(shared: &Shared, shards: impl Iterator<Item = u32>) {
-    let led = shared.interest.book.lock().led(shards);
+    let since = shared.interest.uptime.now() - CONFIRMED;
+    let led = shared.interest.book.lock().doubted(shards, since);
     // Without a replica here, it does not lead.
     let mut seen: Vec<_> = led.into_iter().map(|(shard, term)| (shard, term, false, None)).collect();
     shared.groups.each_of(seen.iter_mut().map(|one| (one.0, one)), |(_, term, leads, at), group| {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flintwheel_raft::{Group, Leadership};
+use flintwheel_raft::{Group, Groups, Leadership};
 use flintwheel_shard::Replicated;
 use flintwheel_shard::codec::{DecodeError, Decoder, Encoder};
 use flintwheel_store::free_space;
@@ -108,9 +108,9 @@ impl Placement {
 
     fn report(&self) -> Report {
         let me = self.peers.me();
-        let shards = self.shards.iter().filter_map(|group| led(me, &group));
-        let meta = self.meta.iter().filter_map(|group| led(me, &group));
-        let mut shards: Vec<Led> = shards.chain(meta).collect();
+        let (mut shards, mut damaged) = (Vec::new(), Vec::new());
+        look(&self.shards, me, &mut shards, &mut damaged);
+        look(&self.meta, me, &mut shards, &mut damaged);
         let mut sizes = self.sizes.lock();
         let before = std::mem::take(&mut *sizes);
         for led in &mut shards {
@@ -122,8 +122,6 @@ impl Placement {
         let bytes = self.shards.state_stats().on_disk + self.shards.log_stats().on_disk;
         // A disk that does not say has no room for more.
         let free = free_space(&self.dir).map_or(0, |space| space.available);
-        let damaged_shards = self.shards.iter().filter_map(|group| damaged(&group));
-        let damaged = damaged_shards.chain(self.meta.iter().filter_map(|group| damaged(&group))).collect();
         Report { bytes, free, shards, damaged }
     }
 
@@ -135,11 +133,17 @@ impl Placement {
     }
 }
 
-fn damaged<M: Replicated>(group: &Group<M>) -> Option<u32> {
-    group.damage().map(|_| group.shard())
+fn look<M: Replicated>(groups: &Groups<M>, me: u64, shards: &mut Vec<Led>, damaged: &mut Vec<u32>) {
+    groups.each(|group| {
+        shards.extend(led(me, group));
+        damaged.extend(group.damage().map(|_| group.shard()));
+    });
 }
 
 fn led<M: Replicated>(me: u64, group: &Group<M>) -> Option<Led> {
+    if !group.leads() {
+        return None;
+    }
     let status = group.status();
     let Leadership::Leader { term } = status.leadership else { return None };
     let next = |last: Option<u64>| last.map_or(0, |last| last + 1);

@@ -52,9 +52,9 @@ pub fn namespaces(shared: &Shared) -> BTreeSet<String> {
 }
 
 fn each_led(shared: &Shared, mut visit: impl FnMut(u32, &Machine)) {
-    for shard in 0..shared.shards() {
-        // Without an actor nothing can be written down.
-        let Some(group) = shared.led(shard).filter(|_| shared.has_actor(shard)) else { continue };
+    // Without an actor nothing can be written down.
+    for group in shared.led_groups().into_iter().filter(|group| shared.has_actor(group.shard())) {
+        let shard = group.shard();
         // A shard that has stopped has no runs to watch.
         let _ = group.read(|machine, _| {
             if !machine.is_held() {

@@ -11,7 +11,8 @@ use temporalio_common::protos::temporal::api::command::v1::{
     ContinueAsNewWorkflowExecutionCommandAttributes, FailWorkflowExecutionCommandAttributes,
 };
 use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowType};
-use temporalio_common::protos::temporal::api::enums::v1::CommandType;
+use temporalio_common::protos::temporal::api::deployment::v1::WorkerDeploymentOptions;
+use temporalio_common::protos::temporal::api::enums::v1::{CommandType, WorkerVersioningMode};
 use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_common::protos::temporal::api::failure::v1::{ApplicationFailureInfo, Failure};
 use temporalio_common::protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
@@ -55,6 +56,8 @@ pub struct HandWorker {
     client: WorkflowServiceClient<Channel>,
     namespace: String,
     queue: String,
+    /// Of a deployment; none: it says no version.
+    version: Option<WorkerDeploymentOptions>,
     tasks: HashMap<String, Task>,
 }
 
@@ -63,7 +66,18 @@ impl HandWorker {
     pub fn new(address: SocketAddr, namespace: &str, queue: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
         let client = WorkflowServiceClient::new(endpoint.connect_lazy());
-        Ok(Self { client, namespace: namespace.to_owned(), queue: queue.to_owned(), tasks: HashMap::new() })
+        let (namespace, queue) = (namespace.to_owned(), queue.to_owned());
+        Ok(Self { client, namespace, queue, version: None, tasks: HashMap::new() })
+    }
+
+    /// The same as a version of a worker deployment.
+    pub fn of_version(mut self, deployment_name: &str, build_id: &str) -> Self {
+        self.version = Some(WorkerDeploymentOptions {
+            deployment_name: deployment_name.to_owned(),
+            build_id: build_id.to_owned(),
+            worker_versioning_mode: WorkerVersioningMode::Versioned as i32,
+        });
+        self
     }
 
     /// The task of a workflow, as soon as there is one.
@@ -104,11 +118,13 @@ impl HandWorker {
         self.client.respond_workflow_task_completed(request).await.map(drop)
     }
 
-    async fn poll(&mut self) -> Result<()> {
+    /// Asks for a task, and keeps it if there is one within some seconds.
+    pub async fn poll(&mut self) -> Result<()> {
         let request = PollWorkflowTaskQueueRequest {
             namespace: self.namespace.clone(),
             task_queue: Some(TaskQueue { name: self.queue.clone(), ..TaskQueue::default() }),
             identity: "by hand".to_owned(),
+            deployment_options: self.version.clone(),
             ..PollWorkflowTaskQueueRequest::default()
         };
         let mut request = tonic::Request::new(request);

@@ -6,13 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowType};
-use temporalio_common::protos::temporal::api::enums::v1::WorkflowIdReusePolicy;
+use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowExecution, WorkflowType};
+use temporalio_common::protos::temporal::api::enums::v1::{ScheduleOverlapPolicy, WorkflowIdReusePolicy};
+use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    IntervalSpec, Schedule, ScheduleAction, SchedulePolicies, ScheduleSpec, schedule_action,
+};
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
-use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflow::v1::{NewWorkflowExecutionInfo, WorkflowExecutionInfo};
 use temporalio_common::protos::temporal::api::workflowservice::v1::workflow_service_client::WorkflowServiceClient;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    DescribeNamespaceRequest, ListWorkflowExecutionsRequest, StartWorkflowExecutionRequest,
+    CreateScheduleRequest, DescribeNamespaceRequest, GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
+    StartWorkflowExecutionRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
@@ -65,6 +70,37 @@ impl RawTemporal {
         request.metadata_mut().insert("temporal-namespace", namespace.parse().context("a namespace in a header")?);
         self.client().start_workflow_execution(request).await?;
         Ok(())
+    }
+
+    /// The event that the latest run of a workflow begins with.
+    pub async fn first_event(&self, namespace: &str, workflow_id: &str) -> Result<HistoryEvent> {
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: namespace.to_owned(),
+            execution: Some(WorkflowExecution { workflow_id: workflow_id.to_owned(), run_id: String::new() }),
+            maximum_page_size: 1,
+            ..GetWorkflowExecutionHistoryRequest::default()
+        };
+        let page = self.client().get_workflow_execution_history(request).await.context("read a history")?.into_inner();
+        page.history.unwrap_or_default().events.into_iter().next().context("a history without events")
+    }
+
+    /// A schedule that starts this each second from now on, whatever else of it runs.
+    pub async fn create_schedule(&self, namespace: &str, id: &str, start: NewWorkflowExecutionInfo) -> Result<()> {
+        let every = IntervalSpec { interval: Duration::from_secs(1).try_into().ok(), phase: None };
+        let overlap_policy = ScheduleOverlapPolicy::AllowAll as i32;
+        let request = CreateScheduleRequest {
+            namespace: namespace.to_owned(),
+            schedule_id: id.to_owned(),
+            schedule: Some(Schedule {
+                spec: Some(ScheduleSpec { interval: vec![every], ..ScheduleSpec::default() }),
+                action: Some(ScheduleAction { action: Some(schedule_action::Action::StartWorkflow(start)) }),
+                policies: Some(SchedulePolicies { overlap_policy, ..SchedulePolicies::default() }),
+                ..Schedule::default()
+            }),
+            request_id: Uuid::new_v4().to_string(),
+            ..CreateScheduleRequest::default()
+        };
+        self.client().create_schedule(request).await.map(drop).with_context(|| format!("create the schedule {id}"))
     }
 
     /// Whether it answers for this namespace.

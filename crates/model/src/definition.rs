@@ -286,6 +286,63 @@ pub struct StartWorkflow {
     /// Of one workflow task (default: Temporal's, 10s).
     #[serde(default, alias = "taskTimeout", skip_serializing_if = "Option::is_none")]
     pub task_timeout: Option<Span>,
+    /// A line for people, which Temporal's tools show beside the workflow. A template.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// More for people, in Markdown. A template.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+    /// How soon its tasks come in a queue where others wait (default: Temporal's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Which version of its worker it runs on, whatever the worker says of it (default: what the worker says).
+    #[serde(default, alias = "versioningOverride", skip_serializing_if = "Option::is_none")]
+    pub versioning_override: Option<VersioningOverride>,
+    /// What interceptors and context propagators of its worker read. Plain JSON values, whose strings are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub header: BTreeMap<String, Value>,
+}
+
+/// How soon tasks come in a queue where others wait, as in Temporal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Priority {
+    /// 1 comes first. Temporal has 5 of them unless its server is set otherwise, and takes larger ones for the last (default: the middle one).
+    #[serde(default, alias = "priorityKey", skip_serializing_if = "Option::is_none")]
+    pub priority_key: Option<u32>,
+    /// Among tasks of one priority, each key gets its share. A template, such as `{{ event.data.tenant }}`.
+    #[serde(default, alias = "fairnessKey", skip_serializing_if = "String::is_empty")]
+    pub fairness_key: String,
+    /// How large that share is, beside those of other keys: 0.001 to 1000 (default: 1).
+    #[serde(default, alias = "fairnessWeight", skip_serializing_if = "Option::is_none")]
+    pub fairness_weight: Option<f64>,
+}
+
+/// Which version of its worker a workflow runs on. Exactly one of the three is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VersioningOverride {
+    /// This version, to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<WorkerVersion>,
+    /// `true`: the current version, also when that becomes another one while it runs.
+    #[serde(default, alias = "autoUpgrade", skip_serializing_if = "schedule::is_false")]
+    pub auto_upgrade: bool,
+    /// This version for its first workflow task; then what the worker says.
+    #[serde(default, alias = "oneTime", skip_serializing_if = "Option::is_none")]
+    pub one_time: Option<WorkerVersion>,
+}
+
+/// A version of a worker deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerVersion {
+    /// The deployment's name, as its workers say it.
+    #[serde(alias = "deploymentName")]
+    pub deployment_name: String,
+    /// The build in it, as its workers say it.
+    #[serde(alias = "buildId")]
+    pub build_id: String,
 }
 
 /// How a workflow that fails or times out is tried again, as in Temporal.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::definition::RetryPolicy;
+use crate::definition::{Priority, RetryPolicy, VersioningOverride};
 
 /// One `StartWorkflowExecution`, complete. Everything in it is a pure function of the firing and of its definition's version,
 /// so that sending it again is harmless.
@@ -34,6 +34,16 @@ pub struct Start {
     pub run_timeout: Option<Duration>,
     /// Of one workflow task.
     pub task_timeout: Option<Duration>,
+    /// A line for people, as JSON text.
+    pub summary: Option<Bytes>,
+    /// More for people, as JSON text.
+    pub details: Option<Bytes>,
+    /// How soon its tasks come, with its key rendered.
+    pub priority: Option<Priority>,
+    /// Which version of its worker it runs on.
+    pub versioning_override: Option<VersioningOverride>,
+    /// Name and JSON text of each header.
+    pub header: Vec<(String, Bytes)>,
     /// W3C `traceparent` and `tracestate` of the event, if it had them: name and value.
     pub trace: Vec<(String, String)>,
     /// What the last run of the definition left for this one.

@@ -26,6 +26,16 @@ pub const CONTEXT_SOURCES: usize = 32;
 pub const TASK_TEMPLATES: usize = 64;
 /// Search attributes of one start: what Temporal takes by default.
 pub const SEARCH_ATTRIBUTES: usize = 100;
+/// Of a workflow's summary as JSON text: what Temporal says that it takes by default.
+pub const SUMMARY_BYTES: usize = 400;
+/// Of a workflow's details as JSON text: the same.
+pub const DETAILS_BYTES: usize = 20_000;
+/// Of a key of fairness: Temporal refuses longer ones.
+pub const FAIRNESS_KEY_LEN: usize = 64;
+/// The least and the most that a key of fairness weighs: Temporal takes what is beyond for these.
+pub const FAIRNESS_WEIGHTS: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+/// Of a worker deployment's name, and of a build's id in it: Temporal keeps a version by a workflow whose id holds both.
+pub const WORKER_VERSION_LEN: usize = 480;
 /// Types of errors in one retry policy.
 pub const ERROR_TYPES: usize = 100;
 /// Other definitions that one schedule comes after: each of their runs is watched, and brought to its shard.

@@ -2,12 +2,14 @@
 //!
 //! Cron text, zones and whether a schedule ever fires are judged by the `schedule` crate, which knows what they mean.
 
+mod start;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crate::calendar::{self, Calendar};
 use crate::definition::{
     API_VERSION, ActivityDefinition, AfterEnd, ContextSource, DedupeKeyStrategy, EventTrigger, HttpSource, KIND,
-    Metadata, RetryPolicy, ScheduleTrigger, Spec, StartWorkflow, Target, TaskTemplate,
+    Metadata, ScheduleTrigger, Spec, Target, TaskTemplate,
 };
 use crate::duration::Span;
 use crate::expression::Expression;
@@ -15,6 +17,8 @@ use crate::ids::{self, short};
 use crate::limits;
 use crate::template;
 use crate::violation::Violations;
+
+pub use start::{check_fairness_key, json_text};
 
 /// Everything that is wrong with a definition apart from its schedule.
 pub fn check(definition: &ActivityDefinition) -> Violations {
@@ -121,7 +125,7 @@ fn check_spec(spec: &Spec, faults: &mut Violations) {
                 "excludes context_sources and task_templates: they belong to the built-in orchestrator",
             );
         }
-        check_start(start, faults);
+        start::check(start, faults);
     } else if spec.task_templates.is_empty() {
         faults.push(
             "spec.task_templates",
@@ -249,59 +253,6 @@ fn depth(value: &serde_json::Value) -> usize {
         }
     }
     at(value, 1)
-}
-
-fn check_start(start: &StartWorkflow, faults: &mut Violations) {
-    check_type("spec.start_workflow.type", &start.type_name, faults);
-    check_type("spec.start_workflow.task_queue", &start.task_queue, faults);
-    for (i, argument) in start.input.iter().enumerate() {
-        check_templates(&format!("spec.start_workflow.input[{i}]"), argument, faults);
-    }
-    for (name, value) in &start.memo {
-        check_templates(&format!("spec.start_workflow.memo.{}", short(name)), value, faults);
-    }
-    if start.search_attributes.len() > limits::SEARCH_ATTRIBUTES {
-        let message = format!("{} of them; at most {}", start.search_attributes.len(), limits::SEARCH_ATTRIBUTES);
-        faults.push("spec.start_workflow.search_attributes", message);
-    }
-    for (name, value) in &start.search_attributes {
-        check_templates(&format!("spec.start_workflow.search_attributes.{}", short(name)), value, faults);
-    }
-    if let Some(policy) = &start.retry_policy {
-        check_retry("spec.start_workflow.retry_policy", policy, faults);
-    }
-    for (name, timeout) in [
-        ("execution_timeout", start.execution_timeout),
-        ("run_timeout", start.run_timeout),
-        ("task_timeout", start.task_timeout),
-    ] {
-        check_timeout(&format!("spec.start_workflow.{name}"), timeout, faults);
-    }
-}
-
-/// What Temporal would refuse when it is too late: at each start.
-fn check_retry(field: &str, policy: &RetryPolicy, faults: &mut Violations) {
-    let RetryPolicy { initial_interval, backoff_coefficient, maximum_interval, maximum_attempts, .. } = policy;
-    let longest = Span::from_secs(10 * 365 * 86_400);
-    if let Some(first) = initial_interval {
-        check_span(&format!("{field}.initial_interval"), *first, Span::from_micros(1000), longest, faults);
-    }
-    if let Some(most) = maximum_interval {
-        let first = initial_interval.unwrap_or(Span::from_secs(1));
-        check_span(&format!("{field}.maximum_interval"), *most, first, longest, faults);
-    }
-    if let Some(factor) = backoff_coefficient.filter(|factor| !(1.0..=1000.0).contains(factor)) {
-        faults.push(format!("{field}.backoff_coefficient"), format!("{factor} is not in 1 to 1000"));
-    }
-    if *maximum_attempts == Some(0) || maximum_attempts.is_some_and(|most| i32::try_from(most).is_err()) {
-        let message =
-            format!("{} is not in 1 to {}; leave it out for no limit", maximum_attempts.unwrap_or(0), i32::MAX);
-        faults.push(format!("{field}.maximum_attempts"), message);
-    }
-    if policy.non_retryable_error_types.len() > limits::ERROR_TYPES {
-        let message = format!("{} of them; at most {}", policy.non_retryable_error_types.len(), limits::ERROR_TYPES);
-        faults.push(format!("{field}.non_retryable_error_types"), message);
-    }
 }
 
 fn check_timeout(field: &str, timeout: Option<Span>, faults: &mut Violations) {

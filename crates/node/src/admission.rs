@@ -185,7 +185,12 @@ fn without_names(schedule: &ScheduleTrigger) -> ScheduleTrigger {
 }
 
 fn has_options(start: &StartWorkflow) -> bool {
-    !start.search_attributes.is_empty() || start.retry_policy.is_some()
+    let StartWorkflow {
+        search_attributes, retry_policy, summary, details, priority, versioning_override, header, ..
+    } = start;
+    let values = [search_attributes, header].into_iter().any(|values| !values.is_empty());
+    let texts = [summary, details].into_iter().any(|text| !text.is_empty());
+    values || texts || retry_policy.is_some() || priority.is_some() || versioning_override.is_some()
 }
 
 fn tracking(schedule: &ScheduleTrigger) -> Option<Tracking> {

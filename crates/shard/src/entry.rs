@@ -48,7 +48,8 @@ pub const DUE_AFTER_SINCE: u32 = 4;
 
 /// The cluster's format from which on runs of one definition make others due.
 pub const AFTER_SINCE: u32 = 4;
-/// The cluster's format from which on nodes read definitions whose workflow has search attributes or a retry policy.
+/// The cluster's format from which on nodes read definitions whose workflow has search attributes, a retry policy, a header, or what is for people,
+/// for queues or for versions.
 pub const START_OPTIONS_SINCE: u32 = 4;
 
 /// One log entry.

@@ -33,6 +33,7 @@ pub(crate) fn failed(status: &Status, request_id: &str) -> StartOutcome {
         Code::AlreadyExists => already_exists(status, request_id),
         Code::InvalidArgument | Code::NotFound => refused(status),
         Code::FailedPrecondition if detail::<NamespaceInvalidStateFailure>(status).is_some() => refused(status),
+        Code::FailedPrecondition if is_version_missing(status) => refused(status),
         Code::ResourceExhausted => retry(status, !is_one_workflow_busy(status)),
         Code::Unavailable
         | Code::DeadlineExceeded
@@ -76,6 +77,12 @@ fn is_too_large(status: &Status) -> bool {
 fn is_one_workflow_busy(status: &Status) -> bool {
     detail::<ResourceExhaustedFailure>(status)
         .is_some_and(|failure| failure.cause == ResourceExhaustedCause::BusyWorkflow as i32)
+}
+
+/// A version that the definition names, and no worker of its queue is. Taken for anything else, one definition would keep all starts of its target
+/// waiting for a build that may never come. The server attaches no detail, and knows this answer by the same words.
+fn is_version_missing(status: &Status) -> bool {
+    status.message().contains("is not present in task queue")
 }
 
 /// Made by our side of the wire rather than sent by the server.
@@ -172,6 +179,10 @@ mod tests {
             (with_detail(Code::FailedPrecondition, "Namespace has invalid state", &deleted), Kind::Refused),
             (with_detail(Code::FailedPrecondition, "Namespace is not active here", &passive), Kind::RetryAll),
             (Status::failed_precondition("client version"), Kind::RetryAll),
+            (
+                Status::failed_precondition("Pinned version 'd:b' is not present in task queue 'q' of type 'Workflow'"),
+                Kind::Refused,
+            ),
             (Status::resource_exhausted("grpc: received message larger than max (5 vs. 4)"), Kind::Refused),
             (Status::out_of_range("Error, decoded message length too large: found 5 bytes"), Kind::Refused),
             (exhausted(ResourceExhaustedCause::RpsLimit), Kind::RetryAll),

@@ -9,10 +9,16 @@ use flintwheel_model::definition;
 use flintwheel_model::firing::Start;
 use prost::Message;
 use temporalio_common::protos::temporal::api::common::v1::{
-    Header, Memo, Payload, Payloads, RetryPolicy, SearchAttributes, WorkflowType,
+    Header, Memo, Payload, Payloads, Priority, RetryPolicy, SearchAttributes, WorkflowType,
 };
+use temporalio_common::protos::temporal::api::deployment::v1::WorkerDeploymentVersion;
 use temporalio_common::protos::temporal::api::enums::v1::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy};
+use temporalio_common::protos::temporal::api::sdk::v1::UserMetadata;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflow::v1::VersioningOverride;
+use temporalio_common::protos::temporal::api::workflow::v1::versioning_override::{
+    OneTimeOverride, Override, PinnedOverride, PinnedOverrideBehavior,
+};
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
 /// The header in which Temporal's SDKs carry W3C trace context.
@@ -35,7 +41,10 @@ pub(crate) fn start_request(start: &Start, identity: &str) -> StartWorkflowExecu
         memo: memo(&start.memo),
         search_attributes: search_attributes(&start.search_attributes),
         retry_policy: start.retry_policy.as_ref().map(retry_policy),
-        header: trace_header(&start.trace),
+        header: header(start),
+        user_metadata: user_metadata(start),
+        priority: start.priority.as_ref().map(priority),
+        versioning_override: start.versioning_override.as_ref().map(versioning),
         last_completion_result: left(start.left.result.as_ref()),
         continued_failure: left(start.left.failure.as_ref()),
         ..StartWorkflowExecutionRequest::default()
@@ -72,13 +81,53 @@ fn retry_policy(policy: &definition::RetryPolicy) -> RetryPolicy {
     }
 }
 
-fn trace_header(trace: &[(String, String)]) -> Option<Header> {
+/// The definition's own, and the event's trace, which goes before one of the same name: it is of what set this start off.
+fn header(start: &Start) -> Option<Header> {
+    let own = start.header.iter().map(|(name, json)| (name.clone(), json_payload(json)));
+    let fields: HashMap<String, Payload> = own.chain(trace_header(&start.trace)).collect();
+    (!fields.is_empty()).then_some(Header { fields })
+}
+
+fn trace_header(trace: &[(String, String)]) -> Option<(String, Payload)> {
     if trace.is_empty() {
         return None;
     }
     let pairs: Vec<String> = trace.iter().map(|(k, v)| format!("{}:{}", json_string(k), json_string(v))).collect();
     let json = format!("{{{}}}", pairs.join(","));
-    Some(Header { fields: HashMap::from([(TRACE_HEADER.to_owned(), json_payload(json.as_bytes()))]) })
+    Some((TRACE_HEADER.to_owned(), json_payload(json.as_bytes())))
+}
+
+fn user_metadata(start: &Start) -> Option<UserMetadata> {
+    let text = |json: &Option<Bytes>| json.as_ref().map(|json| json_payload(json));
+    let metadata = UserMetadata { summary: text(&start.summary), details: text(&start.details) };
+    (metadata != UserMetadata::default()).then_some(metadata)
+}
+
+/// What is not said is zero or empty, which means Temporal's own default.
+fn priority(priority: &definition::Priority) -> Priority {
+    Priority {
+        priority_key: priority.priority_key.map_or(0, |key| i32::try_from(key).unwrap_or(i32::MAX)),
+        fairness_key: priority.fairness_key.clone(),
+        fairness_weight: priority.fairness_weight.unwrap_or_default() as f32,
+    }
+}
+
+/// In the newest form only: a server that knows nothing but the deprecated fields refuses it, and says so.
+fn versioning(versioning: &definition::VersioningOverride) -> VersioningOverride {
+    let version = |version: &definition::WorkerVersion| WorkerDeploymentVersion {
+        deployment_name: version.deployment_name.clone(),
+        build_id: version.build_id.clone(),
+    };
+    let pinned = |to: &definition::WorkerVersion| {
+        let behavior = PinnedOverrideBehavior::Pinned as i32;
+        Override::Pinned(PinnedOverride { behavior, version: Some(version(to)) })
+    };
+    let one_time = |to: &definition::WorkerVersion| {
+        Override::OneTime(OneTimeOverride { target_deployment_version: Some(version(to)) })
+    };
+    let chosen = versioning.pinned.as_ref().map(pinned).or(versioning.one_time.as_ref().map(one_time));
+    let auto_upgrade = versioning.auto_upgrade.then_some(Override::AutoUpgrade(true));
+    VersioningOverride { r#override: chosen.or(auto_upgrade), ..VersioningOverride::default() }
 }
 
 /// What every SDK's default converter reads: JSON text, marked as such.
@@ -137,6 +186,15 @@ mod tests {
             execution_timeout: Some(Duration::MAX),
             run_timeout: Some(Duration::from_millis(1500)),
             task_timeout: None,
+            summary: Some(Bytes::from_static(b"\"of each night\"")),
+            details: None,
+            priority: Some(definition::Priority {
+                priority_key: Some(2),
+                fairness_key: "acme".to_owned(),
+                fairness_weight: Some(0.1),
+            }),
+            versioning_override: None,
+            header: vec![("tenant".to_owned(), Bytes::from_static(b"{\"id\":7}"))],
             trace: vec![
                 ("traceparent".to_owned(), "00-ab-cd-01".to_owned()),
                 ("tracestate".to_owned(), "a=\"é\"".to_owned()),
@@ -186,6 +244,59 @@ mod tests {
     }
 
     #[test]
+    fn headers_of_the_definition_go_out_beside_the_event_s_trace_which_goes_before_its_own() {
+        let names = |header: &[&str], trace: bool| {
+            let header = header.iter().map(|name| ((*name).to_owned(), Bytes::from_static(b"1"))).collect();
+            let trace = if trace { start().trace } else { Vec::new() };
+            let sent = start_request(&Start { header, trace, ..start() }, "me").header.expect("a header").fields;
+            let mut sent: Vec<_> = sent.into_iter().map(|(name, value)| (name, value.data == b"1")).collect();
+            sent.sort();
+            sent
+        };
+        let own = |name: &str, own: bool| (name.to_owned(), own);
+        assert_eq!(names(&["b", "a"], false), [own("a", true), own("b", true)]);
+        assert_eq!(names(&["a"], true), [own("_tracer-data", false), own("a", true)]);
+        assert_eq!(names(&["_tracer-data"], false), [own("_tracer-data", true)]);
+        assert_eq!(names(&["_tracer-data"], true), [own("_tracer-data", false)]);
+    }
+
+    #[test]
+    fn what_is_for_people_and_for_queues_goes_out_as_it_is_said() {
+        let request = start_request(&start(), "me");
+        let metadata = request.user_metadata.expect("metadata");
+        let summary = metadata.summary.expect("a summary");
+        assert_eq!(
+            (summary.data.as_slice(), summary.metadata["encoding"].as_slice()),
+            (&b"\"of each night\""[..], &b"json/plain"[..])
+        );
+        assert_eq!(metadata.details, None);
+        let expected = Priority { priority_key: 2, fairness_key: "acme".to_owned(), fairness_weight: 0.1 };
+        assert_eq!(request.priority, Some(expected));
+    }
+
+    #[test]
+    fn a_version_goes_out_in_the_newest_form_only() {
+        let own = || definition::WorkerVersion { deployment_name: "mail".to_owned(), build_id: "7.2".to_owned() };
+        let theirs = || WorkerDeploymentVersion { deployment_name: "mail".to_owned(), build_id: "7.2".to_owned() };
+        let none = definition::VersioningOverride::default;
+        for (said, expected) in [
+            (
+                definition::VersioningOverride { pinned: Some(own()), ..none() },
+                Override::Pinned(PinnedOverride { behavior: 1, version: Some(theirs()) }),
+            ),
+            (
+                definition::VersioningOverride { one_time: Some(own()), ..none() },
+                Override::OneTime(OneTimeOverride { target_deployment_version: Some(theirs()) }),
+            ),
+            (definition::VersioningOverride { auto_upgrade: true, ..none() }, Override::AutoUpgrade(true)),
+        ] {
+            let request = start_request(&Start { versioning_override: Some(said), ..start() }, "me");
+            let expected = VersioningOverride { r#override: Some(expected), ..VersioningOverride::default() };
+            assert_eq!(request.versioning_override, Some(expected));
+        }
+    }
+
+    #[test]
     fn timeouts_keep_their_fraction_and_end_at_a_hundred_years() {
         let request = start_request(&start(), "me");
         let run = request.workflow_run_timeout.expect("run timeout");
@@ -205,8 +316,9 @@ mod tests {
 
     #[test]
     fn nothing_given_sends_nothing() {
-        let bare = Start { input: vec![], memo: vec![], trace: vec![], ..start() };
-        let request = start_request(&bare, "me");
+        let none = Start { input: vec![], memo: vec![], trace: vec![], header: vec![], ..start() };
+        let request = start_request(&Start { summary: None, priority: None, ..none }, "me");
         assert!(request.input.is_none() && request.memo.is_none() && request.header.is_none());
+        assert!(request.user_metadata.is_none() && request.priority.is_none() && request.versioning_override.is_none());
     }
 }

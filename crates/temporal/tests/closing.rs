@@ -39,6 +39,11 @@ impl Scene {
             retry_policy: None,
             run_timeout: None,
             task_timeout: Some(Duration::from_secs(120)),
+            summary: None,
+            details: None,
+            priority: None,
+            versioning_override: None,
+            header: vec![],
             trace: vec![],
             left,
         };

@@ -1,11 +1,16 @@
 //! The sink against a real Temporal server: what the stand-in only imitates.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use flintwheel_loadtest::hand_worker::HandWorker;
 use flintwheel_loadtest::temporal_dev::TemporalDev;
+use flintwheel_model::definition::{Priority, VersioningOverride, WorkerVersion};
 use flintwheel_model::firing::{Left, Start, StartOutcome};
+use flintwheel_model::limits;
 use flintwheel_temporal::{CallError, RunStatus, TemporalOptions, TemporalSink};
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_common::protos::temporal::api::workflow::v1::versioning_override::Override;
 
 async fn setup(dir: &Path) -> (TemporalDev, TemporalSink) {
     let server = TemporalDev::start(dir, &[]).await.expect("dev server");
@@ -28,6 +33,11 @@ fn start(workflow_id: &str, request_id: &str) -> Start {
         retry_policy: None,
         run_timeout: None,
         task_timeout: None,
+        summary: None,
+        details: None,
+        priority: None,
+        versioning_override: None,
+        header: vec![],
         trace: vec![("traceparent".to_owned(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned())],
         left: Left::default(),
     }
@@ -48,6 +58,81 @@ async fn a_real_server_starts_once_whatever_is_sent_again() {
     assert_eq!((&found.run_id, found.status), (run_id, RunStatus::Running));
     assert_eq!(found.start_request_ids, ["r1"]);
     assert_eq!(sink.lookup("default", "never-started").await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_real_server_has_what_a_start_says_for_people_for_queues_and_for_interceptors() {
+    let dir = tempfile::tempdir().expect("directory");
+    let (server, sink) = setup(dir.path()).await;
+    let longest = |most: usize| format!("\"{}\"", "x".repeat(most - 2));
+    let said = Start {
+        summary: Some(longest(limits::SUMMARY_BYTES).into()),
+        details: Some(longest(limits::DETAILS_BYTES).into()),
+        priority: Some(Priority {
+            priority_key: Some(1),
+            fairness_key: "ü".repeat(limits::FAIRNESS_KEY_LEN / 2),
+            fairness_weight: Some(0.1),
+        }),
+        versioning_override: Some(VersioningOverride { auto_upgrade: true, ..VersioningOverride::default() }),
+        header: vec![("tenant".to_owned(), b"{\"id\":7}".to_vec().into())],
+        ..start("a", "r")
+    };
+    let outcome = sink.start(&said).await;
+    assert!(matches!(outcome, StartOutcome::Started { .. }), "{outcome:?}");
+
+    let event = server.client().expect("a client").first_event("default", "a").await.expect("an event");
+    let metadata = event.user_metadata.expect("metadata");
+    assert_eq!(metadata.summary.expect("a summary").data, said.summary.expect("it was said"));
+    assert_eq!(metadata.details.expect("details").data, said.details.expect("they were said"));
+    let Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) = event.attributes else {
+        panic!("not the start")
+    };
+    let priority = started.priority.expect("a priority");
+    assert_eq!((priority.priority_key, priority.fairness_weight), (1, 0.1));
+    assert_eq!(priority.fairness_key, "ü".repeat(32));
+    let versioning = started.versioning_override.expect("an override").r#override;
+    assert_eq!(versioning, Some(Override::AutoUpgrade(true)));
+    let header = started.header.expect("a header").fields;
+    assert_eq!(header["tenant"].data, b"{\"id\":7}");
+    assert!(header.contains_key("_tracer-data") && header.len() == 2, "{header:?}");
+}
+
+#[tokio::test]
+async fn a_version_that_no_worker_is_is_refused_for_good_and_one_that_some_are_is_taken() {
+    let dir = tempfile::tempdir().expect("directory");
+    let (server, sink) = setup(dir.path()).await;
+    let version = |build: &str| Some(WorkerVersion { deployment_name: "mail".to_owned(), build_id: build.to_owned() });
+    let none = VersioningOverride::default;
+    let start = |id: &str, to| Start { versioning_override: Some(to), ..start(id, "r") };
+    for to in [
+        VersioningOverride { pinned: version("none"), ..none() },
+        VersioningOverride { one_time: version("none"), ..none() },
+    ] {
+        let outcome = sink.start(&start("a", to)).await;
+        let StartOutcome::Refused { reason } = &outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("'mail:none' is not present in task queue 'reports'"), "{reason}");
+    }
+    let mut worker =
+        HandWorker::new(server.address(), "default", "reports").expect("an address").of_version("mail", "7");
+    for (id, to) in [
+        ("pinned", VersioningOverride { pinned: version("7"), ..none() }),
+        ("once", VersioningOverride { one_time: version("7"), ..none() }),
+    ] {
+        // The version is known some time after its worker has asked for the first time.
+        let begun = Instant::now();
+        while !matches!(sink.start(&start(id, to.clone())).await, StartOutcome::Started { .. }) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{id}");
+            worker.poll().await.expect("an answer");
+        }
+        let task = worker.task(id).await.expect("a task");
+        let sent = task.started.versioning_override.clone().expect("an override").r#override;
+        let build = match sent.expect("one") {
+            Override::Pinned(pinned) if id == "pinned" => pinned.version,
+            Override::OneTime(one) if id == "once" => one.target_deployment_version,
+            other => panic!("{id}: {other:?}"),
+        };
+        assert_eq!(build.expect("a version").build_id, "7", "{id}");
+    }
 }
 
 #[tokio::test]

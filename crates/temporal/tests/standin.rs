@@ -28,6 +28,11 @@ fn start(workflow_id: &str, request_id: &str) -> Start {
         retry_policy: None,
         run_timeout: None,
         task_timeout: None,
+        summary: None,
+        details: None,
+        priority: None,
+        versioning_override: None,
+        header: vec![],
         trace: vec![],
         left: Left::default(),
     }

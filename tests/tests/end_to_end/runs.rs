@@ -116,6 +116,10 @@ spec:
     input: [{region: "{{ event.data.region }}", day: "{{ event.data.day }}", pages: "{{ event.data.pages }}"}]
     memo: {definition: "{{ definition.id }} v{{ definition.version }}"}
     execution_timeout: 5m
+    summary: "{{ event.data.region }} up to {{ event.data.day }}"
+    details: "{{ event.data.pages }}"
+    priority: {priority_key: 1, fairness_key: "{{ event.data.region }}", fairness_weight: 2}
+    header: {region: {name: "{{ event.data.region }}"}}
 "#;
 
 #[tokio::test]
@@ -132,7 +136,12 @@ async fn a_workflow_of_ones_own_gets_the_input_that_the_templates_make() {
 
     let workflow_id = "flintwheel:billing:report:e:/books|7";
     scene.workflows("default", workflow_id, 1).await;
-    let started = scene.started("default", workflow_id).await;
+    let event = scene.history("default", workflow_id).await.remove(0);
+    assert_eq!(payload(&event["userMetadata"]["summary"]), "EU up to 2026-11-30");
+    assert_eq!(payload(&event["userMetadata"]["details"]), "3");
+    let started = &event["workflowExecutionStartedEventAttributes"];
+    assert_eq!(started["priority"], json!({"priorityKey": 1, "fairnessKey": "EU", "fairnessWeight": 2}));
+    assert_eq!(payload(&started["header"]["fields"]["region"]), json!({"name": "EU"}));
     assert_eq!(started["workflowType"]["name"], "NightlyReport");
     assert_eq!(started["taskQueue"]["name"], "examples");
     assert_eq!(payloads(&started["input"]), [json!({"region": "EU", "day": "2026-11-30", "pages": 3})]);

@@ -1,11 +1,15 @@
 //! What a definition does: context sources, task templates, a workflow to start.
 
+use std::collections::BTreeMap;
+
 use flintwheel_model::definition::{
-    ContextSource, HttpSource, OnError, RetryPolicy, StartWorkflow, Target, TaskTemplate,
+    ContextSource, HttpSource, OnError, Priority, RetryPolicy, StartWorkflow, Target, TaskTemplate, VersioningOverride,
+    WorkerVersion,
 };
 use flintwheel_model::{Span, Violations};
 use flintwheel_proto::v1;
-use prost_types::Duration as ProtoDuration;
+use prost_types::{Duration as ProtoDuration, Value as ProtoValue};
+use serde_json::Value;
 
 use super::at::At;
 use super::definition::or_default;
@@ -123,23 +127,65 @@ fn read_timeout(proto: Option<ProtoDuration>, at: At<'_>, faults: &mut Violation
 }
 
 pub(super) fn write_start(start: &StartWorkflow, at: At<'_>, faults: &mut Violations) -> v1::StartWorkflow {
-    let (input, memo, attributes) = (at.field("input"), at.field("memo"), at.field("search_attributes"));
+    let input = at.field("input");
     let arguments = start.input.iter().enumerate();
-    let fields = start.memo.iter();
     v1::StartWorkflow {
         r#type: start.type_name.clone(),
         task_queue: start.task_queue.clone(),
         input: arguments.map(|(i, value)| json::write(value, input.index(i), MAX_DEPTH, faults)).collect(),
-        memo: fields.map(|(k, v)| (k.clone(), json::write(v, memo.field(k), MAX_DEPTH, faults))).collect(),
+        memo: write_values(&start.memo, at.field("memo"), faults),
         execution_timeout: start.execution_timeout.map(time::write_span),
         run_timeout: start.run_timeout.map(time::write_span),
         task_timeout: start.task_timeout.map(time::write_span),
-        search_attributes: start
-            .search_attributes
-            .iter()
-            .map(|(k, v)| (k.clone(), json::write(v, attributes.field(k), MAX_DEPTH, faults)))
-            .collect(),
+        search_attributes: write_values(&start.search_attributes, at.field("search_attributes"), faults),
         retry_policy: start.retry_policy.as_ref().map(write_retry),
+        summary: start.summary.clone(),
+        details: start.details.clone(),
+        priority: start.priority.as_ref().map(|priority| v1::Priority {
+            priority_key: priority.priority_key,
+            fairness_key: priority.fairness_key.clone(),
+            fairness_weight: priority.fairness_weight,
+        }),
+        versioning_override: start.versioning_override.as_ref().map(write_versioning),
+        header: write_values(&start.header, at.field("header"), faults),
+    }
+}
+
+/// Values by their names.
+fn write_values(values: &BTreeMap<String, Value>, at: At<'_>, faults: &mut Violations) -> BTreeMap<String, ProtoValue> {
+    values.iter().map(|(name, value)| (name.clone(), json::write(value, at.field(name), MAX_DEPTH, faults))).collect()
+}
+
+fn read_values(proto: BTreeMap<String, ProtoValue>, at: At<'_>, faults: &mut Violations) -> BTreeMap<String, Value> {
+    let mut values = BTreeMap::new();
+    for (name, value) in proto {
+        let value = json::read(value, at.field(&name), MAX_DEPTH, faults);
+        values.insert(name, value);
+    }
+    values
+}
+
+fn write_versioning(versioning: &VersioningOverride) -> v1::VersioningOverride {
+    let write = |version: &WorkerVersion| v1::WorkerVersion {
+        deployment_name: version.deployment_name.clone(),
+        build_id: version.build_id.clone(),
+    };
+    v1::VersioningOverride {
+        pinned: versioning.pinned.as_ref().map(write),
+        auto_upgrade: versioning.auto_upgrade,
+        one_time: versioning.one_time.as_ref().map(write),
+    }
+}
+
+fn read_versioning(proto: v1::VersioningOverride) -> VersioningOverride {
+    let read = |version: v1::WorkerVersion| WorkerVersion {
+        deployment_name: version.deployment_name,
+        build_id: version.build_id,
+    };
+    VersioningOverride {
+        pinned: proto.pinned.map(read),
+        auto_upgrade: proto.auto_upgrade,
+        one_time: proto.one_time.map(read),
     }
 }
 
@@ -164,30 +210,26 @@ fn read_retry(proto: v1::RetryPolicy, at: At<'_>, faults: &mut Violations) -> Re
 }
 
 pub(super) fn read_start(proto: v1::StartWorkflow, at: At<'_>, faults: &mut Violations) -> StartWorkflow {
-    let (input, memo, attributes) = (at.field("input"), at.field("memo"), at.field("search_attributes"));
+    let input = at.field("input");
     let arguments = proto.input.into_iter().enumerate();
-    let fields = proto.memo.into_iter();
     StartWorkflow {
         type_name: proto.r#type,
         task_queue: proto.task_queue,
         input: arguments.map(|(i, value)| json::read(value, input.index(i), MAX_DEPTH, faults)).collect(),
-        memo: fields
-            .map(|(name, value)| {
-                let value = json::read(value, memo.field(&name), MAX_DEPTH, faults);
-                (name, value)
-            })
-            .collect(),
+        memo: read_values(proto.memo, at.field("memo"), faults),
         execution_timeout: read_timeout(proto.execution_timeout, at.field("execution_timeout"), faults),
         run_timeout: read_timeout(proto.run_timeout, at.field("run_timeout"), faults),
         task_timeout: read_timeout(proto.task_timeout, at.field("task_timeout"), faults),
-        search_attributes: proto
-            .search_attributes
-            .into_iter()
-            .map(|(name, value)| {
-                let value = json::read(value, attributes.field(&name), MAX_DEPTH, faults);
-                (name, value)
-            })
-            .collect(),
+        search_attributes: read_values(proto.search_attributes, at.field("search_attributes"), faults),
         retry_policy: proto.retry_policy.map(|policy| read_retry(policy, at.field("retry_policy"), faults)),
+        summary: proto.summary,
+        details: proto.details,
+        priority: proto.priority.map(|priority| Priority {
+            priority_key: priority.priority_key,
+            fairness_key: priority.fairness_key,
+            fairness_weight: priority.fairness_weight,
+        }),
+        versioning_override: proto.versioning_override.map(read_versioning),
+        header: read_values(proto.header, at.field("header"), faults),
     }
 }

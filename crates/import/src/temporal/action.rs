@@ -40,6 +40,7 @@ pub(super) fn start(action: &Action, findings: &mut Vec<Finding>) -> StartWorkfl
         execution_timeout: timeout(action.execution_timeout),
         run_timeout: timeout(action.run_timeout),
         task_timeout: timeout(action.task_timeout),
+        ..StartWorkflow::default()
     }
 }
 

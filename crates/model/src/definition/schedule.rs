@@ -92,7 +92,7 @@ pub struct ScheduleTrigger {
     pub carry_last_result: bool,
 }
 
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !*value
 }
 

@@ -131,7 +131,8 @@ impl Replica {
         if !asked || self.all_know(START_OPTIONS_SINCE) {
             return Ok(());
         }
-        let message = "not all nodes of the cluster know search attributes and retry policies yet: upgrade them first";
+        let message = "not all nodes of the cluster know search_attributes, retry_policy, summary, details, priority, \
+                       versioning_override and header yet: upgrade them first";
         Err(one("spec.start_workflow", message).into())
     }
 

@@ -202,26 +202,53 @@ fn task() -> impl Strategy<Value = TaskTemplate> {
     )
 }
 
-fn start() -> impl Strategy<Value = StartWorkflow> {
+/// On the heap: with all the others in one, its values would not fit on a thread's stack.
+fn start() -> BoxedStrategy<StartWorkflow> {
     let timeouts = (option::of(span()), option::of(span()), option::of(span()));
     let values = || btree_map(text(), json(), 0..3);
-    let more = (values(), values(), option::of(retry()));
-    (text(), text(), vec(json(), 0..3), more, timeouts).prop_map(
-        |(type_name, task_queue, input, (memo, search_attributes, retry_policy), timeouts)| {
-            let (execution_timeout, run_timeout, task_timeout) = timeouts;
-            StartWorkflow {
-                type_name,
-                task_queue,
-                input,
-                memo,
-                search_attributes,
-                retry_policy,
-                execution_timeout,
-                run_timeout,
-                task_timeout,
-            }
-        },
+    let more = (values(), values(), values(), option::of(retry()));
+    let people = (text(), text(), option::of(priority()), option::of(versioning()));
+    (text(), text(), vec(json(), 0..3), more, timeouts, people)
+        .prop_map(
+            |(type_name, task_queue, input, (memo, search_attributes, header, retry_policy), timeouts, people)| {
+                let (execution_timeout, run_timeout, task_timeout) = timeouts;
+                let (summary, details, priority, versioning_override) = people;
+                StartWorkflow {
+                    type_name,
+                    task_queue,
+                    input,
+                    memo,
+                    search_attributes,
+                    retry_policy,
+                    execution_timeout,
+                    run_timeout,
+                    task_timeout,
+                    summary,
+                    details,
+                    priority,
+                    versioning_override,
+                    header,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn priority() -> impl Strategy<Value = Priority> {
+    (option::of(any::<u32>()), text(), option::of(0.0..1000.0f64)).prop_map(
+        |(priority_key, fairness_key, fairness_weight)| Priority { priority_key, fairness_key, fairness_weight },
     )
+}
+
+fn versioning() -> impl Strategy<Value = VersioningOverride> {
+    let version = || {
+        option::of((text(), text()).prop_map(|(deployment_name, build_id)| WorkerVersion { deployment_name, build_id }))
+    };
+    (version(), any::<bool>(), version()).prop_map(|(pinned, auto_upgrade, one_time)| VersioningOverride {
+        pinned,
+        auto_upgrade,
+        one_time,
+    })
 }
 
 fn retry() -> impl Strategy<Value = RetryPolicy> {

@@ -15,7 +15,8 @@ pub fn literal(value: &Value) -> Value {
     }
 }
 
-fn literal_text(text: &str) -> String {
+/// The same of a text.
+pub fn literal_text(text: &str) -> String {
     if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
         return text.to_owned();
     }

@@ -1,14 +1,18 @@
 //! Temporal's schedules: which there are, what they are, and the calls that stop one and let it go on.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use flintwheel_import::temporal::{
-    Action, Calendar, Info, Interval, Overlap, Payload, Policies, Range, Retry, Schedule, Spec, State,
+    Action, Calendar, Info, Interval, Overlap, Payload, Policies, Priority, Range, Retry, Schedule, Spec, State,
+    Versioning, WorkerVersion,
 };
 use temporalio_common::protos::temporal::api::common::v1 as common;
-use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
+use temporalio_common::protos::temporal::api::deployment::v1::{Deployment, WorkerDeploymentVersion};
+use temporalio_common::protos::temporal::api::enums::v1::{ScheduleOverlapPolicy, VersioningBehavior};
 use temporalio_common::protos::temporal::api::schedule::v1 as schedule;
-use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflow::v1::versioning_override::Override;
+use temporalio_common::protos::temporal::api::workflow::v1::{NewWorkflowExecutionInfo, VersioningOverride};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DescribeScheduleRequest, DescribeScheduleResponse, ListSchedulesRequest, PatchScheduleRequest,
 };
@@ -166,24 +170,64 @@ fn calendar_of(calendar: schedule::StructuredCalendarSpec) -> Calendar {
 }
 
 fn start_of(start: NewWorkflowExecutionInfo) -> Action {
-    let fields = |memo: Option<common::Memo>| memo.map(|memo| memo.fields).unwrap_or_default();
-    let attributes = start.search_attributes.map(|found| found.indexed_fields).unwrap_or_default();
+    let named = |fields: HashMap<String, common::Payload>| {
+        fields.into_iter().map(|(name, value)| (name, payload_of(value))).collect()
+    };
+    let metadata = start.user_metadata.unwrap_or_default();
     Action {
         workflow_id: start.workflow_id,
         workflow_type: start.workflow_type.unwrap_or_default().name,
         task_queue: start.task_queue.unwrap_or_default().name,
         input: start.input.unwrap_or_default().payloads.into_iter().map(payload_of).collect(),
-        memo: fields(start.memo).into_iter().map(|(name, value)| (name, payload_of(value))).collect(),
+        memo: named(start.memo.unwrap_or_default().fields),
         execution_timeout: span(start.workflow_execution_timeout),
         run_timeout: span(start.workflow_run_timeout),
         task_timeout: span(start.workflow_task_timeout),
         retry_policy: start.retry_policy.map(retry_of),
-        search_attributes: attributes.into_iter().map(|(name, value)| (name, payload_of(value))).collect(),
-        header: sorted(start.header.unwrap_or_default().fields.into_keys()),
-        user_metadata: start.user_metadata.is_some_and(|found| found.summary.is_some() || found.details.is_some()),
-        priority: start.priority.is_some_and(|priority| priority != common::Priority::default()),
-        versioning_override: start.versioning_override.is_some(),
+        search_attributes: named(start.search_attributes.unwrap_or_default().indexed_fields),
+        header: named(start.header.unwrap_or_default().fields),
+        summary: metadata.summary.map(payload_of),
+        details: metadata.details.map(payload_of),
+        priority: start.priority.filter(|priority| *priority != common::Priority::default()).map(priority_of),
+        versioning_override: start.versioning_override.map(versioning_of),
     }
+}
+
+fn priority_of(priority: common::Priority) -> Priority {
+    Priority {
+        priority_key: priority.priority_key,
+        fairness_key: priority.fairness_key,
+        fairness_weight: priority.fairness_weight,
+    }
+}
+
+/// Schedules of older clients say it in the fields that are deprecated now; a server hands them on as they were written.
+#[expect(deprecated, reason = "they are read, not written")]
+fn versioning_of(versioning: VersioningOverride) -> Versioning {
+    let version = |version: WorkerDeploymentVersion| WorkerVersion {
+        deployment_name: version.deployment_name,
+        build_id: version.build_id,
+    };
+    let VersioningOverride { r#override, behavior, deployment, pinned_version } = versioning;
+    match r#override {
+        Some(Override::Pinned(pinned)) => pinned.version.map(|to| Versioning::Pinned(version(to))),
+        Some(Override::AutoUpgrade(true)) => Some(Versioning::AutoUpgrade),
+        Some(Override::AutoUpgrade(false)) => None,
+        Some(Override::OneTime(one)) => one.target_deployment_version.map(|to| Versioning::OneTime(version(to))),
+        None if behavior == VersioningBehavior::AutoUpgrade as i32 => Some(Versioning::AutoUpgrade),
+        None if behavior == VersioningBehavior::Pinned as i32 => pinned_before(deployment, &pinned_version),
+        None => None,
+    }
+    .unwrap_or(Versioning::Unknown)
+}
+
+/// The version, as older clients wrote it: by its parts, or as one text, in which the first dot ends the deployment's name.
+fn pinned_before(deployment: Option<Deployment>, text: &str) -> Option<Versioning> {
+    let (deployment_name, build_id) = match deployment {
+        Some(Deployment { series_name, build_id }) => (series_name, build_id),
+        None => text.split_once('.').map(|(name, build)| (name.to_owned(), build.to_owned()))?,
+    };
+    Some(Versioning::Pinned(WorkerVersion { deployment_name, build_id }))
 }
 
 fn retry_of(policy: common::RetryPolicy) -> Retry {
@@ -246,4 +290,65 @@ fn timestamp<T: From<SystemTime>>(micros: i64) -> T {
 
 fn micros(seconds: i64, nanos: i32) -> i64 {
     seconds.saturating_mul(MICROS).saturating_add(i64::from(nanos) / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use temporalio_common::protos::temporal::api::workflow::v1::versioning_override::{
+        OneTimeOverride, PinnedOverride,
+    };
+
+    use super::*;
+
+    fn theirs(deployment_name: &str, build_id: &str) -> Option<WorkerDeploymentVersion> {
+        Some(WorkerDeploymentVersion { deployment_name: deployment_name.to_owned(), build_id: build_id.to_owned() })
+    }
+
+    fn ours(deployment_name: &str, build_id: &str) -> WorkerVersion {
+        WorkerVersion { deployment_name: deployment_name.to_owned(), build_id: build_id.to_owned() }
+    }
+
+    #[test]
+    #[expect(deprecated, reason = "older clients write them")]
+    fn a_version_is_read_however_it_was_written() {
+        let none = VersioningOverride::default;
+        let new = |found| VersioningOverride { r#override: Some(found), ..none() };
+        let (pinned, auto) = (VersioningBehavior::Pinned as i32, VersioningBehavior::AutoUpgrade as i32);
+        let deployment = Some(Deployment { series_name: "d".to_owned(), build_id: "1.2".to_owned() });
+        for (written, read) in [
+            (
+                new(Override::Pinned(PinnedOverride { behavior: 1, version: theirs("d", "1.2") })),
+                Versioning::Pinned(ours("d", "1.2")),
+            ),
+            (new(Override::Pinned(PinnedOverride::default())), Versioning::Unknown),
+            (new(Override::AutoUpgrade(true)), Versioning::AutoUpgrade),
+            (new(Override::AutoUpgrade(false)), Versioning::Unknown),
+            (
+                new(Override::OneTime(OneTimeOverride { target_deployment_version: theirs("d", "b") })),
+                Versioning::OneTime(ours("d", "b")),
+            ),
+            (VersioningOverride { behavior: auto, ..none() }, Versioning::AutoUpgrade),
+            (VersioningOverride { behavior: pinned, deployment, ..none() }, Versioning::Pinned(ours("d", "1.2"))),
+            (
+                VersioningOverride { behavior: pinned, pinned_version: "d.1.2".to_owned(), ..none() },
+                Versioning::Pinned(ours("d", "1.2")),
+            ),
+            (
+                VersioningOverride { behavior: pinned, pinned_version: "__unversioned__".to_owned(), ..none() },
+                Versioning::Unknown,
+            ),
+            (none(), Versioning::Unknown),
+        ] {
+            assert_eq!(versioning_of(written.clone()), read, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_priority_that_says_nothing_is_none() {
+        let start = |priority| start_of(NewWorkflowExecutionInfo { priority, ..Default::default() }).priority;
+        assert_eq!(start(None), None);
+        assert_eq!(start(Some(common::Priority::default())), None);
+        let said = common::Priority { fairness_weight: 0.1, ..Default::default() };
+        assert_eq!(start(Some(said)), Some(Priority { fairness_weight: 0.1, ..Default::default() }));
+    }
 }

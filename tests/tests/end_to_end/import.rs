@@ -2,8 +2,13 @@
 
 use flintwheel_loadtest::process::test_server;
 use serde_json::Value;
+use temporalio_common::protos::temporal::api::common::v1::{Header, Payload, Priority, WorkflowType};
+use temporalio_common::protos::temporal::api::sdk::v1::UserMetadata;
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflow::v1::versioning_override::Override;
+use temporalio_common::protos::temporal::api::workflow::v1::{NewWorkflowExecutionInfo, VersioningOverride};
 
-use super::support::{Cli, Node, Scene, assert_no_gap, command, eventually, text};
+use super::support::{Cli, Node, Scene, assert_no_gap, command, eventually, payload, text};
 
 struct Stage {
     scene: Scene,
@@ -68,11 +73,13 @@ async fn each_schedule_is_said_to_be_equal_to_differ_or_not_to_fit() {
     stage.create("Moved By Jitter", &["--cron", "0 9 * * mon-fri", "--jitter", "5m"]).await;
     stage.create("berlin", &["--cron", "30 1 * * *", "--time-zone", "Europe/Berlin"]).await;
     stage.create("few", &["--interval", "1h", "--remaining-actions", "3", "--overlap-policy", "BufferOne"]).await;
-    stage.create("told", &["--interval", "1h", "--static-summary", "for people"]).await;
+    stage.create("told", &["--interval", "1h", "--static-summary", "of {{ a }}", "--static-details", "# b"]).await;
+    let sealed = ["--input", "AAEC", "--input-base64", "--input-meta", "encoding=binary/encrypted"];
+    stage.create("sealed", &[&["--interval", "1h"], &sealed[..]].concat()).await;
     // Its list lags behind.
-    let all = eventually("five schedules are listed", async || {
+    let all = eventually("six schedules are listed", async || {
         let said = stage.cli.run("import temporal -o json").await.json();
-        Some(said.as_array()?.clone()).filter(|all| all.len() == 5)
+        Some(said.as_array()?.clone()).filter(|all| all.len() == 6)
     })
     .await;
     let found = |id: &str| all.iter().find(|one| one["schedule"] == id).unwrap_or_else(|| panic!("no {id} in {all:?}"));
@@ -86,13 +93,14 @@ async fn each_schedule_is_said_to_be_equal_to_differ_or_not_to_fit() {
     assert!(says("Moved By Jitter", "differs", "jitter") && says("Moved By Jitter", "differs", "schedule_id"));
     assert!(says("berlin", "differs", "due_times"));
     assert!(says("few", "differs", "remaining_actions"));
-    assert_eq!(text(found("told"), "outcome"), "lost");
-    assert!(says("told", "lost", "user_metadata"));
+    assert_eq!(text(found("told"), "outcome"), "equal");
+    assert_eq!(text(found("sealed"), "outcome"), "lost");
+    assert!(says("sealed", "lost", "input"));
 
     stage.cli.run("import temporal --out written").await.with_code(4);
-    stage.cli.done("import temporal told --out written --without user_metadata").await;
+    stage.cli.done("import temporal sealed --out written --without input").await;
     stage.cli.done("apply -f written --dry-run=server").await;
-    assert_eq!(std::fs::read_dir(stage.scene.path().join("written")).expect("a folder").count(), 5);
+    assert_eq!(std::fs::read_dir(stage.scene.path().join("written")).expect("a folder").count(), 6);
     let stored = stage.import("equal --apply --label team=a").await;
     assert_eq!(text(&stored, "outcome"), "stored");
     let record = stage.cli.json("get equal").await;
@@ -134,6 +142,58 @@ async fn a_schedule_moves_here_and_back_and_each_due_time_is_started_once() {
     let again = stage.started("tick", all.len() + 3).await;
     assert_eq!(&again[..settled.len()], settled, "what was listed stays");
     assert_no_gap(&again[..again.len() - 3]);
+}
+
+fn json(value: &str) -> Payload {
+    let metadata = [("encoding".to_owned(), b"json/plain".to_vec())].into();
+    Payload { metadata, data: value.as_bytes().to_vec(), ..Payload::default() }
+}
+
+#[tokio::test]
+async fn what_a_moved_schedule_starts_has_all_that_it_had_before() {
+    let stage = Stage::open().await;
+    let start = NewWorkflowExecutionInfo {
+        workflow_id: "there-rich".to_owned(),
+        workflow_type: Some(WorkflowType { name: "T".to_owned() }),
+        task_queue: Some(TaskQueue { name: "nobody".to_owned(), ..TaskQueue::default() }),
+        user_metadata: Some(UserMetadata {
+            summary: Some(json("\"of {{ all }} regions\"")),
+            details: Some(json("\"# ü\\n\\\"b\\\"\"")),
+        }),
+        priority: Some(Priority { priority_key: 2, fairness_key: "{{ eu }}".to_owned(), fairness_weight: 0.1 }),
+        versioning_override: Some(VersioningOverride {
+            r#override: Some(Override::AutoUpgrade(true)),
+            ..VersioningOverride::default()
+        }),
+        header: Some(Header { fields: [("tenant".to_owned(), json("{\"id\":7,\"of\":\"{{ eu }}\"}"))].into() }),
+        ..NewWorkflowExecutionInfo::default()
+    };
+    stage.scene.temporal.client().expect("a client").create_schedule("default", "rich", start).await.expect("created");
+    stage.started("rich", 1).await;
+    let moved = stage.import("rich --switch-over").await;
+    assert_eq!(text(&moved, "outcome"), "moved", "{moved}");
+    let told = moved["findings"].as_array().expect("findings").iter().filter(|one| one["weight"] != "note");
+    let told: Vec<_> = told.map(|one| (text(one, "weight"), text(one, "name"))).collect();
+    assert_eq!(told, [("differs", "versioning_override")]);
+
+    let there = stage.scene.workflows("default", "there-rich-", 1).await.remove(0).workflow_id;
+    let here = stage.scene.workflows("default", "flintwheel:default:rich:t:", 1).await.remove(0).workflow_id;
+    let (there, here) =
+        (stage.scene.history("default", &there).await.remove(0), stage.scene.history("default", &here).await.remove(0));
+    assert_eq!(payload(&here["userMetadata"]["summary"]), "of {{ all }} regions");
+    assert_eq!(here["userMetadata"], there["userMetadata"]);
+    let started = |event: &Value| event["workflowExecutionStartedEventAttributes"].clone();
+    let (there, here) = (started(&there), started(&here));
+    assert_eq!(payload(&here["header"]["fields"]["tenant"])["of"], "{{ eu }}");
+    for (field, part, expected) in
+        [("priority", "priorityKey", Value::from(2)), ("versioningOverride", "autoUpgrade", Value::from(true))]
+    {
+        assert_eq!(here[field][part], expected, "{here}");
+    }
+    // The server's scheduler keeps an override, and starts without it.
+    for field in ["priority", "header"] {
+        assert_eq!(here[field], there[field], "{field}");
+    }
 }
 
 #[tokio::test]

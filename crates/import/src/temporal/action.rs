@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use flintwheel_model::Span;
-use flintwheel_model::definition::{RetryPolicy, StartWorkflow};
+use flintwheel_model::definition::{self, RetryPolicy, StartWorkflow, VersioningOverride};
+use flintwheel_model::{Span, limits};
 use serde_json::Value;
 
-use super::schedule::{Action, Payload, Retry};
+use super::schedule::{Action, Payload, Priority, Retry, Versioning, WorkerVersion};
 use crate::finding::Finding;
-use crate::literal::literal;
+use crate::literal::{literal, literal_text};
 
 /// What is started.
 pub(super) fn start(action: &Action, findings: &mut Vec<Finding>) -> StartWorkflow {
@@ -16,31 +16,105 @@ pub(super) fn start(action: &Action, findings: &mut Vec<Finding>) -> StartWorkfl
     for (place, payload) in action.input.iter().enumerate() {
         input.extend(value(payload, "input", &format!("action.input[{place}]"), findings));
     }
-    let mut memo = BTreeMap::new();
-    for (name, payload) in &action.memo {
-        if let Some(value) = value(payload, "memo", &format!("action.memo.{name}"), findings) {
-            memo.insert(name.clone(), value);
-        }
-    }
-    let mut search_attributes = BTreeMap::new();
-    for (name, payload) in &action.search_attributes {
-        let field = format!("action.search_attributes.{name}");
-        if let Some(value) = value(payload, "search_attributes", &field, findings) {
-            search_attributes.insert(name.clone(), value);
-        }
-    }
-    not_carried(action, findings);
     StartWorkflow {
         type_name: action.workflow_type.clone(),
         task_queue: action.task_queue.clone(),
         input,
-        memo,
-        search_attributes,
+        memo: values(&action.memo, "memo", findings),
+        search_attributes: values(&action.search_attributes, "search_attributes", findings),
         retry_policy: action.retry_policy.as_ref().map(retry),
         execution_timeout: timeout(action.execution_timeout),
         run_timeout: timeout(action.run_timeout),
         task_timeout: timeout(action.task_timeout),
-        ..StartWorkflow::default()
+        summary: text(action.summary.as_ref(), "summary", findings),
+        details: text(action.details.as_ref(), "details", findings),
+        priority: action.priority.as_ref().map(|one| priority(one, findings)).filter(|one| *one != Default::default()),
+        versioning_override: action.versioning_override.as_ref().and_then(|one| versioning(one, findings)),
+        header: values(&action.header, "header", findings),
+    }
+}
+
+/// Values by their names.
+fn values(
+    payloads: &BTreeMap<String, Payload>,
+    field: &'static str,
+    findings: &mut Vec<Finding>,
+) -> BTreeMap<String, Value> {
+    let mut values = BTreeMap::new();
+    for (name, payload) in payloads {
+        if let Some(value) = value(payload, field, &format!("action.{field}.{name}"), findings) {
+            values.insert(name.clone(), value);
+        }
+    }
+    values
+}
+
+/// A text for people; empty where it has none, or none that can be carried.
+fn text(payload: Option<&Payload>, part: &str, findings: &mut Vec<Finding>) -> String {
+    let field = format!("action.user_metadata.{part}");
+    let payload = payload.filter(|payload| payload.encoding != "binary/null");
+    match payload.and_then(|payload| value(payload, "user_metadata", &field, findings)) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text,
+        Some(_) => {
+            let message = "it is JSON, but no text; a definition's are texts";
+            findings.push(Finding::lost("user_metadata", field, message));
+            String::new()
+        }
+    }
+}
+
+fn priority(priority: &Priority, findings: &mut Vec<Finding>) -> definition::Priority {
+    let name = "priority";
+    let key = u32::try_from(priority.priority_key);
+    if key.is_err() {
+        let message = format!("{} is none that Temporal starts a workflow with", priority.priority_key);
+        findings.push(Finding::lost(name, "action.priority.priority_key", message));
+    }
+    // The shortest decimal that is this number, not all the digits that its double has.
+    let given: f64 = priority.fairness_weight.to_string().parse().unwrap_or_default();
+    let weight = match given {
+        0.0 => None,
+        given if given > 0.0 => Some(given.clamp(*limits::FAIRNESS_WEIGHTS.start(), *limits::FAIRNESS_WEIGHTS.end())),
+        _ => {
+            let message = format!("{given} is none that Temporal starts a workflow with");
+            findings.push(Finding::lost(name, "action.priority.fairness_weight", message));
+            None
+        }
+    };
+    if let Some(weight) = weight.filter(|weight| *weight != given) {
+        let message = format!("{given} is {weight} here, which is what Temporal takes it for");
+        findings.push(Finding::note(name, "action.priority.fairness_weight", message));
+    }
+    definition::Priority {
+        priority_key: key.ok().filter(|key| *key > 0),
+        fairness_key: literal_text(&priority.fairness_key),
+        fairness_weight: weight,
+    }
+}
+
+fn versioning(versioning: &Versioning, findings: &mut Vec<Finding>) -> Option<VersioningOverride> {
+    let version = |version: &WorkerVersion| definition::WorkerVersion {
+        deployment_name: version.deployment_name.clone(),
+        build_id: version.build_id.clone(),
+    };
+    let (name, field) = ("versioning_override", "action.versioning_override");
+    if *versioning != Versioning::Unknown {
+        let message = "servers of Temporal keep it, and many start a schedule's workflows without it; here it holds, and a version that \
+                       no worker is makes dead letters";
+        findings.push(Finding::differs(name, field, message));
+    }
+    let none = VersioningOverride::default();
+    match versioning {
+        Versioning::Pinned(to) => Some(VersioningOverride { pinned: Some(version(to)), ..none }),
+        Versioning::OneTime(to) => Some(VersioningOverride { one_time: Some(version(to)), ..none }),
+        Versioning::AutoUpgrade => Some(VersioningOverride { auto_upgrade: true, ..none }),
+        Versioning::Unknown => {
+            let message = "it names no version, or in a way that is not known here; a definition has pinned, \
+                           auto_upgrade and one_time";
+            findings.push(Finding::lost(name, field, message));
+            None
+        }
     }
 }
 
@@ -57,22 +131,6 @@ fn retry(policy: &Retry) -> RetryPolicy {
         maximum_interval: timeout(policy.maximum_interval),
         maximum_attempts: u32::try_from(policy.maximum_attempts).ok().filter(|most| *most > 0),
         non_retryable_error_types: policy.non_retryable_error_types.clone(),
-    }
-}
-
-/// What a definition can't say.
-fn not_carried(action: &Action, findings: &mut Vec<Finding>) {
-    let names = |names: &[String]| format!(": {}", names.join(", "));
-    for (has, name, what) in [
-        (!action.header.is_empty(), "header", format!("headers{}", names(&action.header))),
-        (action.user_metadata, "user_metadata", "a summary or details for people".to_owned()),
-        (action.priority, "priority", "a priority or a key of fairness".to_owned()),
-        (action.versioning_override, "versioning_override", "a version of the worker".to_owned()),
-    ] {
-        if has {
-            let message = format!("a definition has no place for {what}");
-            findings.push(Finding::lost(name, format!("action.{name}"), message));
-        }
     }
 }
 

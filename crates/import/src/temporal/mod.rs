@@ -23,7 +23,10 @@ pub use cause::{Cause, cause};
 pub use compare::{Difference, compare};
 pub use cut::{Facts, Handed, back, forth};
 pub use mark::Mark;
-pub use schedule::{Action, Calendar, Info, Interval, Overlap, Payload, Policies, Range, Retry, Schedule, Spec, State};
+pub use schedule::{
+    Action, Calendar, Info, Interval, Overlap, Payload, Policies, Priority, Range, Retry, Schedule, Spec, State,
+    Versioning, WorkerVersion,
+};
 pub use times::Times;
 pub use zone::{Change, next_change};
 

@@ -114,14 +114,52 @@ pub struct Action {
     pub retry_policy: Option<Retry>,
     /// Its search attributes.
     pub search_attributes: BTreeMap<String, Payload>,
-    /// Names.
-    pub header: Vec<String>,
-    /// Whether it has a summary or details for people.
-    pub user_metadata: bool,
-    /// Whether it has a priority, or a key of fairness.
-    pub priority: bool,
-    /// Whether it names a version of the worker.
-    pub versioning_override: bool,
+    /// What interceptors of its worker read.
+    pub header: BTreeMap<String, Payload>,
+    /// A line for people.
+    pub summary: Option<Payload>,
+    /// More for people.
+    pub details: Option<Payload>,
+    /// How soon its tasks come.
+    pub priority: Option<Priority>,
+    /// Which version of its worker it runs on, whatever the worker says.
+    pub versioning_override: Option<Versioning>,
+}
+
+/// How soon a workflow's tasks come; what is zero or empty is Temporal's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Priority {
+    /// 1 comes first.
+    pub priority_key: i32,
+    /// Each gets its share.
+    pub fairness_key: String,
+    /// How large that is.
+    pub fairness_weight: f32,
+}
+
+/// Which version of its worker a workflow runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Versioning {
+    /// This one, to its end.
+    Pinned(WorkerVersion),
+    /// The current one.
+    AutoUpgrade,
+    /// This one for its first task.
+    OneTime(WorkerVersion),
+    /// In a form that nobody here knows, or none.
+    Unknown,
+}
+
+/// A version of a worker deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerVersion {
+    /// The deployment's name.
+    pub deployment_name: String,
+    /// The build in it.
+    pub build_id: String,
 }
 
 /// How a workflow is tried again; what is zero is Temporal's default.

@@ -86,9 +86,12 @@ fn a_spec_becomes_a_schedule_that_means_the_same() {
     }
 }
 
+fn plain(text: &str) -> Value {
+    json!({"encoding": "json/plain", "data": text.as_bytes()})
+}
+
 #[test]
 fn action_policies_and_notes_become_fields() {
-    let plain = |text: &str| json!({"encoding": "json/plain", "data": text.as_bytes()});
     for (more, path, expected) in [
         (json!({}), "/spec/trigger/schedule/overlap_policy", json!("skip")),
         (json!({}), "/spec/trigger/schedule/carry_last_result", json!(true)),
@@ -133,6 +136,31 @@ fn action_policies_and_notes_become_fields() {
                 "retry_policy": {"initial_interval": "2s", "backoff_coefficient": 1.5, "maximum_attempts": 3,
                     "non_retryable_error_types": ["Fatal"]}}),
         ),
+        (
+            json!({"action": {"workflow_type": "W", "task_queue": "q", "summary": plain("\"of {{ a }}\""), "details": plain("\"# b\""),
+                "header": {"tenant": plain("{\"id\": \"{{ c }}\"}"), "none": {"encoding": "binary/null"}},
+                "priority": {"priority_key": 2, "fairness_key": "{{ d }}", "fairness_weight": 0.1},
+                "versioning_override": {"pinned": {"deployment_name": "d", "build_id": "1.2"}}}}),
+            "/spec/start_workflow",
+            json!({"type": "W", "task_queue": "q", "summary": "{{ \"of \\u007b\\u007b a \\u007d\\u007d\" }}", "details": "# b",
+                "header": {"tenant": {"id": "{{ \"\\u007b\\u007b c \\u007d\\u007d\" }}"}, "none": null},
+                "priority": {"priority_key": 2, "fairness_key": "{{ \"\\u007b\\u007b d \\u007d\\u007d\" }}", "fairness_weight": 0.1},
+                "versioning_override": {"pinned": {"deployment_name": "d", "build_id": "1.2"}}}),
+        ),
+        (
+            json!({"action": {"workflow_type": "W", "task_queue": "q", "summary": {"encoding": "binary/null"}, "details": plain("null"),
+                "priority": {"fairness_weight": 5000}, "versioning_override": "auto_upgrade"}}),
+            "/spec/start_workflow",
+            json!({"type": "W", "task_queue": "q", "priority": {"fairness_weight": 1000.0},
+                "versioning_override": {"auto_upgrade": true}}),
+        ),
+        (
+            json!({"action": {"workflow_type": "W", "task_queue": "q", "priority": {"fairness_key": "k", "fairness_weight": 0.0001},
+                "versioning_override": {"one_time": {"deployment_name": "d", "build_id": "b"}}}}),
+            "/spec/start_workflow",
+            json!({"type": "W", "task_queue": "q", "priority": {"fairness_key": "k", "fairness_weight": 0.001},
+                "versioning_override": {"one_time": {"deployment_name": "d", "build_id": "b"}}}),
+        ),
     ] {
         let found = written(&schedule(json!({"structured_calendar": [daily()]}), more.clone()));
         assert_eq!(found.pointer(path).unwrap_or(&Value::Null), &expected, "{more} {path}");
@@ -155,10 +183,22 @@ fn what_can_t_be_carried_is_named() {
         (json!({"structured_calendar": [daily()], "timezone_name": "Mars/X"}), json!({}), Weight::Lost, "schedule"),
         (each_day(), json!({"action": null}), Weight::Lost, "action"),
         (each_day(), action(json!({"search_attributes": {"A": {"encoding": "x"}}})), Weight::Lost, "search_attributes"),
-        (each_day(), action(json!({"header": ["trace"]})), Weight::Lost, "header"),
-        (each_day(), action(json!({"user_metadata": true})), Weight::Lost, "user_metadata"),
-        (each_day(), action(json!({"priority": true})), Weight::Lost, "priority"),
-        (each_day(), action(json!({"versioning_override": true})), Weight::Lost, "versioning_override"),
+        (each_day(), action(json!({"header": {"h": {"encoding": "binary/encrypted"}}})), Weight::Lost, "header"),
+        (each_day(), action(json!({"header": {"h": {"encoding": "binary/null"}}})), Weight::Note, "header"),
+        (each_day(), action(json!({"summary": {"encoding": "binary/plain"}})), Weight::Lost, "user_metadata"),
+        (each_day(), action(json!({"details": plain("{\"a\": 1}")})), Weight::Lost, "user_metadata"),
+        (
+            each_day(),
+            action(json!({"summary": plain(&format!("\"{}\"", "x".repeat(399)))})),
+            Weight::Lost,
+            "definition",
+        ),
+        (each_day(), action(json!({"priority": {"priority_key": -1}})), Weight::Lost, "priority"),
+        (each_day(), action(json!({"priority": {"fairness_weight": -1}})), Weight::Lost, "priority"),
+        (each_day(), action(json!({"priority": {"fairness_weight": 1001}})), Weight::Note, "priority"),
+        (each_day(), action(json!({"priority": {"fairness_key": "x".repeat(65)}})), Weight::Lost, "definition"),
+        (each_day(), action(json!({"versioning_override": "unknown"})), Weight::Lost, "versioning_override"),
+        (each_day(), action(json!({"versioning_override": "auto_upgrade"})), Weight::Differs, "versioning_override"),
         (each_day(), action(json!({"input": [{"encoding": "binary/encrypted", "data": [1]}]})), Weight::Lost, "input"),
         (each_day(), action(json!({"input": [{"encoding": "json/plain", "data": [1]}]})), Weight::Lost, "input"),
         (each_day(), action(json!({"memo": {"m": {"encoding": "json/protobuf"}}})), Weight::Lost, "memo"),

@@ -331,4 +331,29 @@ mod tests {
         let twice = json!({"cron": "0 9 * * *", "only_on": ["b", "a", "b"]});
         assert_eq!(admit(&definition(&twice)).expect("valid").calendars, ["a", "b"]);
     }
+
+    #[test]
+    fn a_start_that_older_nodes_can_t_read_is_told_apart() {
+        let start_options = |more: Value| {
+            let mut definition = definition(&json!({"cron": "0 9 * * *"}));
+            let mut start = json!({"type": "W", "task_queue": "q"});
+            start.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+            definition.spec.start_workflow = Some(serde_json::from_value(start).expect("a start"));
+            admit(&definition).unwrap_or_else(|faults| panic!("{more}: {faults}")).start_options
+        };
+        for old in [json!({}), json!({"input": [1], "memo": {"a": 1}, "task_timeout": "10s"})] {
+            assert!(!start_options(old.clone()), "{old}");
+        }
+        for new in [
+            json!({"search_attributes": {"A": 1}}),
+            json!({"retry_policy": {}}),
+            json!({"summary": "s"}),
+            json!({"details": "d"}),
+            json!({"priority": {}}),
+            json!({"versioning_override": {"auto_upgrade": true}}),
+            json!({"header": {"a": 1}}),
+        ] {
+            assert!(start_options(new.clone()), "{new}");
+        }
+    }
 }

@@ -109,6 +109,8 @@ fn a_rule_of_seconds_that_meet_no_allowed_one_is_refused_and_not_searched_for_ev
         "DTSTART:20240101T000000 RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
         "DTSTART:20230101T000000 RRULE:FREQ=YEARLY;INTERVAL=100;BYMONTH=2;BYMONTHDAY=29",
         "DTSTART:20240101T000000 RRULE:FREQ=YEARLY;BYYEARDAY=1;BYMONTH=2;BYSETPOS=1",
+        "DTSTART:20240101T000000 RRULE:FREQ=SECONDLY;INTERVAL=7;BYHOUR=9;BYSETPOS=2",
+        "DTSTART:20240101T000000 RRULE:FREQ=HOURLY;BYMINUTE=0,30;BYSECOND=0;BYSETPOS=-3,3",
     ] {
         let told = Plan::compile(&trigger(rule), FIELD, 0).expect_err(rule).to_string();
         assert!(told.contains("names no time until 2100"), "{told}");

@@ -61,9 +61,14 @@ impl Pattern {
     }
 
     fn first_of_slots(&self, from: i64, slots: &mut u32) -> Option<i64> {
-        let mut reached = from;
+        // Each slot has as many times: what the first one does not have, none has.
+        let held = self.times_of_slot(0).count();
+        if !self.positions.is_empty() && self.positions.iter().all(|position| i64::from(*position).abs() > held) {
+            return None;
+        }
+        let (mut reached, mut allowed) = (from, i64::MIN);
         loop {
-            let slot = self.first_slot(reached, slots)?;
+            let slot = self.first_slot(reached, slots, &mut allowed)?;
             let times = self.times_of_slot(slot);
             let day = slot.div_euclid(DAY);
             let found = if self.positions.is_empty() {
@@ -180,16 +185,17 @@ impl Pattern {
         }
     }
 
-    /// The first slot of the rule's interval that is allowed, of those that end after `from`.
-    fn first_slot(&self, from: i64, slots: &mut u32) -> Option<i64> {
+    /// The first slot of the rule's interval that is allowed, of those that end after `from`. `allowed` is a day that is known to be, as most slots
+    /// of a search are in one and the same.
+    fn first_slot(&self, from: i64, slots: &mut u32, allowed: &mut i64) -> Option<i64> {
         let unit = self.unit();
         let (start, step) = (self.start.div_euclid(unit) * unit, self.interval * unit);
         let mut reached = from.div_euclid(unit) * unit;
         while *slots > 0 {
             *slots -= 1;
             let slot = reached + (start - reached).rem_euclid(step);
-            match self.allowed_from(slot)? {
-                allowed if allowed == slot => return Some(slot),
+            match self.allowed_from(slot, allowed)? {
+                here if here == slot => return Some(slot),
                 later => reached = later,
             }
         }
@@ -198,11 +204,13 @@ impl Pattern {
 
     /// The first second at or after a slot's begin whose day, and hour, minute and second as far as the frequency limits
     /// them, are allowed.
-    fn allowed_from(&self, slot: i64) -> Option<i64> {
-        let today = slot.div_euclid(DAY);
-        let day = self.first_day(today)?;
-        if day > today {
-            return Some(day * DAY);
+    fn allowed_from(&self, slot: i64, allowed: &mut i64) -> Option<i64> {
+        let day = slot.div_euclid(DAY);
+        if day != *allowed {
+            *allowed = self.first_day(day)?;
+            if *allowed > day {
+                return Some(*allowed * DAY);
+            }
         }
         let Times { hours, minutes, seconds } = self.times;
         let limits = match self.freq {

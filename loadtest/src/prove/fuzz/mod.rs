@@ -22,6 +22,8 @@ use targets::{TARGETS, Target};
 const LONGEST: Duration = Duration::from_millis(10);
 /// A text that took longer than all before is tried so often again.
 const AGAIN: u32 = 3;
+/// If set: only parsers with this in their names.
+const ONLY: &str = "FLINTWHEEL_FUZZ";
 /// Of one parser: the most that the process may grow.
 const MEMORY: u64 = 16 << 20;
 
@@ -34,9 +36,14 @@ pub(super) async fn run(scale: Scale, seed: u64) -> Result<Report> {
 fn all(length: Duration, seed: u64) -> Result<Report> {
     let mut report = Report::new("fuzz", "no text makes a parser of schedules panic, hang or grow");
     report.figure("seed", seed);
-    for (number, target) in TARGETS.iter().chain(&OTHERS).enumerate() {
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let targets = TARGETS.iter().chain(&OTHERS).enumerate().filter(|(_, target)| target.name.contains(&only));
+    for (number, target) in targets {
         let found = one(target, length, seed.wrapping_add(number as u64))?;
-        progress(format!("{}: {} texts, slowest {:?}", target.name, found.texts, found.slowest.0));
+        progress(format!(
+            "{}: {} texts, slowest {:?}: {:?}",
+            target.name, found.texts, found.slowest.0, found.slowest.1
+        ));
         let figures = format!(
             "{} texts, {} accepted, slowest {:.2?}, {} KiB more",
             number_of(found.texts),

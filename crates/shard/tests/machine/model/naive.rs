@@ -441,6 +441,7 @@ impl Model {
             }
             Some(AfterEnd::Delete) => {
                 self.definitions.remove(&number);
+                self.calendars.again.remove(&number);
                 self.made.get_mut(&(number, version)).expect("is kept").retired = Some(self.clock);
                 Concluded::Deleted { number, namespace, id }
             }

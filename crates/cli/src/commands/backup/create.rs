@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use flintwheel_backup::{BackupError, Instant, Manifest, New, ShardFile, ShardWriter};
+use flintwheel_backup::{BackupError, Instant, Manifest, New, Place, ShardFile, ShardWriter};
 use flintwheel_client::{BackupSource, Client, Error};
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::access::AccessArgs;
@@ -16,6 +18,8 @@ use crate::output::{OutputArgs, Printer, Progress, say};
 /// A shard is begun anew so often, with longer and longer pauses: an election and a node that starts fit in.
 const TRIES: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// For a claim that is on its way when the program is told to end.
+const CLAIM_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -59,10 +63,16 @@ pub async fn run(args: Args) -> Outcome {
     let Session { client, .. } = args.connection.open()?;
     let place = args.access.place(&args.to)?;
     let source = client.backup_source().await?;
-    let new = place.claim().await?;
+    // Caught before anything is written: what is there when it comes is taken away again.
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|error| Failure::new(Exit::Failed, format_args!("signals can't be caught: {error}")))?;
+    let (new, interrupted) = claim(&place, &mut interrupt).await?;
     let made = tokio::select! {
+        biased;
+        () = ended(interrupted, &mut interrupt) => {
+            Err(Failure::new(Exit::Failed, "ended before the backup was finished"))
+        }
         made = make(&client, &new, &source, args.side_by_side as usize) => made,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Failed, "ended before the backup was finished")),
     };
     let manifest = match made {
         Ok(manifest) => manifest,
@@ -80,6 +90,30 @@ pub async fn run(args: Args) -> Outcome {
     }
     printer.finish()?;
     Ok(Exit::Ok)
+}
+
+/// Claims the place. Who is interrupted meanwhile waits for a moment, so that a claim that has been made can be given up.
+async fn claim(place: &Place, interrupt: &mut Signal) -> Result<(New, bool), Failure> {
+    let mut claim = std::pin::pin!(place.claim());
+    tokio::select! {
+        new = &mut claim => return Ok((new?, false)),
+        _ = interrupt.recv() => {}
+    }
+    match timeout(CLAIM_WITHIN, claim).await {
+        Ok(new) => Ok((new?, true)),
+        Err(_) => {
+            let why = format_args!(
+                "ended before {place} was claimed; if it has been, a file named `unfinished` stands there"
+            );
+            Err(Failure::new(Exit::Failed, why))
+        }
+    }
+}
+
+async fn ended(already: bool, interrupt: &mut Signal) {
+    if !already {
+        interrupt.recv().await;
+    }
 }
 
 async fn make(client: &Client, new: &New, source: &BackupSource, side_by_side: usize) -> Result<Manifest, Failure> {

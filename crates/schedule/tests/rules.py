@@ -189,8 +189,11 @@ def row(text, chance, seconds=1.0):
 
 def random_rows(count, chance, seconds):
     while count > 0:
-        line = row(random_rule(chance), chance, seconds)
-        if line and not line.endswith("| none"):
+        rule = random_rule(chance)
+        line = row(rule, chance, seconds)
+        # What is counted from another first week on ends elsewhere.
+        counted = all(part in rule for part in ("FREQ=WEEKLY", "BYSETPOS", "COUNT"))
+        if line and not line.endswith("| none") and not counted:
             print(line)
             count -= 1
 

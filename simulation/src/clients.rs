@@ -3,11 +3,13 @@
 use crate::leader::{Ask, Event, Message, Once, SOURCE, Told};
 use crate::ledger::{Cause, Known, Sent};
 use crate::network::{ELSEWHERE, hop};
+use crate::operators;
 use crate::properties::carried_out_once;
 use crate::stage::{NODES, SHARDS, Stage};
-use flintwheel_model::{ActivityDefinition, DefinitionKey};
+use crate::workload::{TYPES, changed, definition, some_cause};
+use flintwheel_model::DefinitionKey;
 use flintwheel_node::cloudevents;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,8 @@ const CLIENTS: u64 = 3;
 const SCHEDULES: usize = 8;
 const LISTENERS: usize = 5;
 const FEW: usize = 2;
-const TYPES: u64 = 5;
+/// Of a thousand things that are done in a rich run: those of operators.
+const OPERATORS: u64 = 300;
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// For how long an event is tried: with what clocks jump, and with a leader that stood still, it stays within the dedupe window.
@@ -31,8 +34,6 @@ const TWICE: u64 = 60;
 const TWICE_WITHIN: u64 = 5_000;
 /// How late a producer may send an event once more.
 const AGAIN: u64 = 8_000_000_000;
-/// For how long a dedupe key is remembered.
-const DEDUPE: &str = "55s";
 
 /// Starts all of them.
 pub fn start(stage: &Arc<Stage>) {
@@ -53,6 +54,9 @@ pub fn start(stage: &Arc<Stage>) {
 }
 
 async fn act(stage: &Arc<Stage>) {
+    if stage.is_rich && stage.random().chance(OPERATORS) {
+        return operators::act(stage).await;
+    }
     let choice = stage.random().below(100);
     let is_timed = |known: &Known| matches!(known.cause(), Some(Cause::Every(_)));
     let (timed, listening) = {
@@ -73,55 +77,22 @@ async fn act(stage: &Arc<Stage>) {
     }
 }
 
-fn definition(id: &str, cause: &Cause) -> ActivityDefinition {
-    let (trigger, strategy) = match cause {
-        Cause::Every(micros) => (json!({"schedule": schedule(*micros)}), None),
-        Cause::Event(event_type) => (json!({"event": {"types": [event_type]}}), Some(json!({"window": DEDUPE}))),
-    };
-    let mut spec =
-        json!({"trigger": trigger, "start_workflow": {"type": "Simulated", "task_queue": "sim", "input": []}});
-    if let (Some(strategy), Value::Object(spec)) = (strategy, &mut spec) {
-        spec.insert("dedupe_key_strategy".to_owned(), strategy);
-    }
-    let resource = json!({
-        "apiVersion": "flintwheel.dev/v1",
-        "kind": "ActivityDefinition",
-        "metadata": {"namespace": NAMESPACE, "id": id},
-        "spec": spec,
-    });
-    serde_json::from_value(resource).expect("it is a valid definition")
-}
-
-/// Of some, late due times are superseded, and some have jitter: all that follows from the length, so that it is in the ledger.
-fn schedule(micros: i64) -> Value {
-    let seconds = micros / 1_000_000;
-    let mut schedule = json!({"interval": [{"every": format!("{seconds}s")}]});
-    if seconds % 3 == 0 {
-        schedule["misfire_policy"] = json!({"mode": "latest", "window": "1h"});
-    }
-    if seconds % 4 == 0 {
-        schedule["jitter"] = json!({"window": "400ms"});
-    }
-    schedule
-}
-
-fn some_cause(stage: &Stage, timed: bool) -> Cause {
-    let mut random = stage.random();
-    if timed {
-        let seconds = if stage.is_quiet { 4..16 } else { 1..9 };
-        Cause::Every(random.within(seconds) as i64 * 1_000_000)
-    } else {
-        Cause::Event(format!("type-{}", random.below(TYPES)))
-    }
-}
-
 async fn create(stage: &Arc<Stage>, timed: bool) {
     let cause = some_cause(stage, timed);
     let id = {
         let mut ledger = stage.ledger.lock();
         let id = format!("d{}", ledger.next());
         let shard = DefinitionKey::new(NAMESPACE, &id).shard(SHARDS);
-        let known = Known { shard, number: None, versions: BTreeMap::new(), leaving: false, gone: false };
+        let kind = if let Cause::Every(timed) = &cause { Some(timed.kind) } else { None };
+        let known = Known {
+            shard,
+            kind,
+            number: None,
+            versions: BTreeMap::new(),
+            leaving: false,
+            gone: false,
+            resumptions: Vec::new(),
+        };
         ledger.definitions.insert(id.clone(), known);
         ledger.busy.insert(id.clone());
         id
@@ -129,14 +100,17 @@ async fn create(stage: &Arc<Stage>, timed: bool) {
     define(stage, &id, cause).await;
 }
 
-async fn change(stage: &Arc<Stage>, among: &[String]) {
-    let cause = some_cause(stage, true);
-    let Some(id) = claim(stage, among) else { return };
-    define(stage, &id, cause).await;
+/// Changes one of them.
+pub async fn change(stage: &Arc<Stage>, among: &[String]) {
+    let Some(id) = claim(stage, &operators::staying(stage, among)) else { return };
+    let before = stage.ledger.lock().definitions[&id].cause().cloned();
+    if let Some(before) = before {
+        define(stage, &id, changed(stage, &before)).await;
+    }
 }
 
 /// Takes one for this client alone.
-fn claim(stage: &Stage, among: &[String]) -> Option<String> {
+pub fn claim(stage: &Stage, among: &[String]) -> Option<String> {
     let id = stage.random().pick(among).cloned()?;
     stage.ledger.lock().busy.insert(id.clone()).then_some(id)
 }
@@ -144,7 +118,9 @@ fn claim(stage: &Stage, among: &[String]) -> Option<String> {
 async fn define(stage: &Arc<Stage>, id: &str, cause: Cause) {
     let known = stage.ledger.lock().definitions[id].clone();
     let (before, definition) = (known.version(), definition(id, &cause));
-    let by_request = stage.random().chance(500);
+    // One that goes by itself may be gone when it is asked again whether there is none.
+    let ends_deleted = matches!(&cause, Cause::Every(timed) if timed.ends_deleted());
+    let by_request = stage.random().chance(500) || ends_deleted;
     let once =
         if by_request { Once::Request(format!("q{}", stage.ledger.lock().next())) } else { Once::Expected(before) };
     let ask = || Ask::Define(Box::new(definition.clone()), once.clone());
@@ -187,7 +163,7 @@ async fn remove(stage: &Arc<Stage>, among: &[String]) {
 }
 
 async fn by_hand(stage: &Arc<Stage>, among: &[String]) {
-    let Some(id) = claim(stage, among) else { return };
+    let Some(id) = claim(stage, &operators::staying(stage, among)) else { return };
     let (shard, request) = {
         let mut ledger = stage.ledger.lock();
         (ledger.definitions[&id].shard, format!("r{}", ledger.next()))
@@ -255,7 +231,7 @@ async fn send(stage: &Arc<Stage>, id: String) {
 }
 
 /// Asks one node after the other until one of them gives a final answer, or until an instant.
-async fn insist(
+pub async fn insist(
     stage: &Arc<Stage>,
     shard: u32,
     until: u64,

@@ -5,7 +5,7 @@
 
 use crate::planted::Planted;
 use crate::random::Random;
-use flintwheel_shard::Table;
+use flintwheel_shard::{Table, keys};
 use flintwheel_store::{Change, Shelf};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -120,6 +120,10 @@ impl Maps {
             (Some(Planted::AppliedOutsideTheBatch), false) => {
                 let (applied, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_applied);
                 vec![applied, rest]
+            }
+            (Some(Planted::BackfillOutsideTheBatch), false) => {
+                let (backfills, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_backfill);
+                vec![rest, backfills]
             }
             (Some(Planted::SnapshotLeavesOldKeys), false) => {
                 let clears = |change: &Change| matches!(change, Change::DeleteRange(_, from, _) if from.len() == 4);
@@ -290,6 +294,11 @@ fn pair(column: usize, key: &[u8], value: &[u8]) -> u64 {
 
 fn is_applied(change: &Change) -> bool {
     matches!(change, Change::Put(RAFT, key, _) if key.ends_with(APPLIED))
+}
+
+fn is_backfill(change: &Change) -> bool {
+    let meta = Table::Meta as usize + 1;
+    matches!(change, Change::Put(column, key, _) if *column == meta && key[4..].starts_with(keys::BACKFILLS))
 }
 
 fn is_vote(change: &Change) -> bool {

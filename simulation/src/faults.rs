@@ -163,6 +163,7 @@ fn set_clock(stage: &Stage, node: u64, offset: i64, until: u64) {
     let node = &stage.nodes[&node];
     // A clock that is far off when the node starts counts as set by an operator: that is another story.
     if stage.executor.now() < until && (offset != FAR || node.is_running()) {
+        stage.clocks_wrong.store(true, Ordering::Relaxed);
         node.clock_offset.store(offset, Ordering::Relaxed);
     }
 }

@@ -3,18 +3,21 @@
 //! The wheel, the plans, the decisions and the entries are the real ones; only the actor around them is this one, for actors need a runtime
 //! of their own. Subscriptions are read from the shard's own state here, so nothing is said about the leases of the index.
 
+use crate::chores::{Chore, Chores, Watched};
 use crate::dispatch::{Dispatch, Finished};
 use crate::node::Here;
+use crate::operators::{Begin, Switch};
 use crate::planted::Planted;
 use crate::properties::Properties;
 use bytes::Bytes;
 use flintwheel_events::Matcher;
 use flintwheel_model::ids::{dedupe_digest, request_content, request_digest};
 use flintwheel_model::{ActivityDefinition, DefinitionKey, FiringKey, event};
-use flintwheel_node::admission::admit;
+use flintwheel_node::calendars;
 use flintwheel_node::decide::{Armed, Circumstances, decide};
 use flintwheel_node::plans::Plans;
 use flintwheel_raft::{Group, Leadership, ProposeError};
+use flintwheel_shard::calendar_entry::CalendarMark;
 use flintwheel_shard::entry::{
     Ack, Body, Decision, Delete, Entry, Expire, Fire, Ingest, Match, NEVER, Request, Trigger,
 };
@@ -33,7 +36,8 @@ const OVERDUE: i64 = 10 * SECOND;
 const AUDIT: i64 = 5 * SECOND;
 const EXPIRE: i64 = 5 * SECOND;
 const FLUSH: i64 = SECOND;
-const RETRY: i64 = SECOND / 20;
+/// What was refused is tried again after this, in microseconds.
+pub const RETRY: i64 = SECOND / 20;
 const DECISIONS: usize = 64;
 const IN_FLIGHT: usize = 2;
 /// How often what has changed meanwhile is matched, or computed, again.
@@ -42,8 +46,11 @@ const INBOX: usize = 4096;
 /// The clock may jump: nobody sleeps longer than this on its word.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 
+/// How long a node may need for what it computes beside its shard's actor, in milliseconds.
+const COMPUTES: std::ops::Range<u64> = 1..60;
+
 /// For how long a request is remembered, in seconds: longer than any try of it is under way.
-const REMEMBERED: u32 = 55;
+pub const REMEMBERED: u32 = 55;
 
 /// What a client asks of a shard.
 #[derive(Clone, Debug)]
@@ -56,6 +63,16 @@ pub enum Ask {
     Publish(Event),
     /// A firing by hand.
     Trigger(String, String, String),
+    /// Pause a definition, or let it go on.
+    Switch(Switch),
+    /// Have due times of the past fire.
+    Backfill(Begin),
+    /// Stop that: definition and backfill.
+    Stop(String, String),
+    /// Change the calendar: whether it has the day, and the request id.
+    Calendar(bool, String),
+    /// From the calendar's home: a shard is given its days.
+    Days(CalendarMark, Bytes),
 }
 
 /// What keeps a change from being made twice.
@@ -93,8 +110,22 @@ pub enum Told {
     Deleted,
     /// Each match is durable, or there was none.
     Published,
-    /// It fires, or has fired.
+    /// It fires, waits or is skipped, or has done so.
     Triggered,
+    /// It is paused, or goes on, or did so before.
+    Switched,
+    /// There is no such definition any more.
+    Gone,
+    /// Its due times of the past fire from now on.
+    Begun,
+    /// They don't.
+    Refused,
+    /// They don't any more.
+    Stopped,
+    /// All shards have the calendar as it was given.
+    Spread,
+    /// This shard has these days, and its definitions are due by them.
+    Follows,
     /// Not here, not now, or nobody knows.
     Failed,
 }
@@ -121,6 +152,12 @@ pub enum Message {
     Done(Result<Applied, ProposeError>, What),
     /// The sink has answered.
     Finished(Box<Finished>),
+    /// Runs have been looked at.
+    Watched(Box<Watched>),
+    /// A calendar has been brought to all shards, or not.
+    Brought(Option<CalendarMark>),
+    /// What was computed a while ago is to be proposed.
+    Computed(Box<(Body, What)>),
 }
 
 /// What an entry was proposed for.
@@ -139,6 +176,8 @@ pub enum What {
     Ack(Vec<Ack>),
     /// Old buckets.
     Expire,
+    /// Something else.
+    Chore(Chore),
 }
 
 type Fault = String;
@@ -195,6 +234,7 @@ pub struct Leader {
     acks: Vec<Ack>,
     acks_in_flight: usize,
     pub(crate) dispatch: Dispatch,
+    pub(crate) chores: Chores,
 }
 
 impl Leader {
@@ -214,6 +254,7 @@ impl Leader {
             acks: Vec::new(),
             acks_in_flight: 0,
             dispatch: Dispatch::default(),
+            chores: Chores::new(now),
             here,
             group,
             term,
@@ -221,7 +262,7 @@ impl Leader {
         }
     }
 
-    fn has(&self, bug: Planted) -> bool {
+    pub(crate) fn has(&self, bug: Planted) -> bool {
         self.here.stage.has(bug)
     }
 
@@ -289,7 +330,7 @@ impl Leader {
         self.propose_fires(now + ahead)?;
         self.pump()?;
         self.propose_acks();
-        Ok(())
+        self.do_chores(now)
     }
 
     fn refill(&mut self, now: i64) -> Result<(), Fault> {
@@ -330,7 +371,11 @@ impl Leader {
         };
         let stored = query::version(&self.group.state(), number, version).map_err(|error| error.to_string())?;
         let Some(stored) = stored else { return Ok(()) };
-        let plan = self.plans.of_document(&stored.document, stored.incarnation, &|_, _| None)?;
+        let (known, group) = (&self.chores.known, &self.group);
+        let find = |namespace: &str, name: &str| calendars::find(known, group, namespace, name);
+        // By the days of this moment it may never be due; it is looked at when they change.
+        let Ok(plan) = self.plans.of_document(&stored.document, stored.incarnation, &find) else { return Ok(()) };
+        self.note_bound(number, &stored.document);
         self.insert(Armed { number, nominal, generation, plan });
         Ok(())
     }
@@ -342,7 +387,7 @@ impl Leader {
         self.wheel.insert(self.plans.get(armed.plan).due(armed.nominal), armed);
     }
 
-    fn arm_from_cursor(&mut self, number: u64) -> Result<(), Fault> {
+    pub(crate) fn arm_from_cursor(&mut self, number: u64) -> Result<(), Fault> {
         let slot = self.read(|machine| machine.slots().get(number).copied())?;
         match slot.filter(|slot| slot.is_armed() && slot.next <= self.filled_to) {
             Some(slot) => self.arm(number, slot.generation, slot.next),
@@ -351,7 +396,7 @@ impl Leader {
     }
 
     fn propose_fires(&mut self, now: i64) -> Result<(), Fault> {
-        if self.here.now() < self.fires_from {
+        if self.here.now() < self.fires_from || !(self.here.may_fire() || self.has(Planted::ClockNotCompared)) {
             return Ok(());
         }
         while self.fires_in_flight < IN_FLIGHT && !self.due.is_empty() {
@@ -362,7 +407,8 @@ impl Leader {
             if self.has(Planted::StartedBeforeCommit) {
                 self.start_now(&decisions)?;
             }
-            let clock = self.here.now();
+            let (clock, may_fire) = (self.here.now(), self.here.may_fire());
+            self.here.stage.check("nothing early", |properties| properties.nothing_early.by_a_clock(may_fire));
             for decision in decisions.iter().filter(|decision| decision.skip.is_none()) {
                 let early = |properties: &mut Properties| properties.nothing_early.decided(clock, decision.due);
                 self.here.stage.check("nothing early", early);
@@ -390,7 +436,8 @@ impl Leader {
                 if fresh {
                     let timing = plans.get(armed.plan);
                     let first = decisions.len();
-                    let mut next = decide(&armed, timing, Circumstances::at(now), &mut decisions).next;
+                    let with = circumstances(machine, armed.number, now);
+                    let mut next = decide(&armed, timing, with, &mut decisions).next;
                     if forgets && decisions.len() > first + 1 {
                         decisions.truncate(first + 1);
                         next = timing.plan.next(now).unwrap_or(NEVER);
@@ -401,6 +448,9 @@ impl Leader {
             }
         });
         looked.map_err(|stopped| stopped.to_string())?;
+        if self.has(Planted::BoundCountedInMemory) {
+            self.keep_bound(&mut decisions);
+        }
         Ok((taken, decisions))
     }
 
@@ -416,13 +466,25 @@ impl Leader {
         self.acks.push(ack);
     }
 
-    fn propose(&self, body: Body, what: What) {
+    pub(crate) fn propose(&self, body: Body, what: What) {
         let proposal = self.group.propose(Entry { at: self.here.now(), body }.encode());
         let me = self.me.clone();
         self.here.spawn(async move {
             let result = proposal.await;
             // Who led may lead no more: its successor begins with the state.
             let _ = me.send(Message::Done(result, what)).await;
+        });
+    }
+
+    /// What a node computes beside its shard's actor: other entries may come between that and this one.
+    pub(crate) fn propose_computed(&self, body: Body, what: What) {
+        if self.here.stage.random().chance(500) {
+            return self.propose(body, what);
+        }
+        let (here, me) = (self.here.clone(), self.me.clone());
+        self.here.spawn(async move {
+            here.stage.sleep_within(COMPUTES).await;
+            let _ = me.send(Message::Computed(Box::new((body, what)))).await;
         });
     }
 
@@ -440,6 +502,23 @@ impl Leader {
                 self.confirm(event, to);
                 Ok(())
             }
+            Message::Ask(Ask::Switch(switch), to) => self.switch(switch, to),
+            Message::Ask(Ask::Backfill(begin), to) => self.begin_backfill(begin, to),
+            Message::Ask(Ask::Stop(id, backfill), to) => {
+                self.stop_backfill(id, backfill, to);
+                Ok(())
+            }
+            Message::Ask(Ask::Calendar(closed, request), to) => self.turn_calendar(closed, &request, to),
+            Message::Ask(Ask::Days(mark, days), to) => {
+                self.take_days(mark, days, to);
+                Ok(())
+            }
+            Message::Watched(watched) => self.watched(*watched),
+            Message::Brought(mark) => self.brought(mark),
+            Message::Computed(computed) => {
+                self.propose(computed.0, computed.1);
+                Ok(())
+            }
             Message::Confirmed(event, to) => self.publish(event, to, 0),
             Message::Done(result, what) => self.done(result, what),
             Message::Finished(finished) => self.finished(*finished),
@@ -454,11 +533,18 @@ impl Leader {
         round: u32,
         decided: i64,
     ) -> Result<(), Fault> {
-        let admitted = admit(&definition).map_err(|faults| faults.to_string())?;
+        let Some((admitted, calendars)) = self.admitted(&definition)? else {
+            let _ = to.send(Told::Failed);
+            return Ok(());
+        };
         let next = admitted.next(self.here.now().max(decided));
         let incarnation = self.here.stage.random().number() >> 11;
         let expected = if let Once::Expected(version) = once { Some(version) } else { None };
         let mut define = admitted.define(next, incarnation, expected);
+        define.calendars = calendars;
+        if self.has(Planted::BoundCountedInMemory) {
+            define.bounds = None;
+        }
         define.request = self.request(&definition, &once, &define.document);
         let body = Body::Define(vec![define]);
         if self.has(Planted::AnsweredBeforeCommit) {
@@ -545,7 +631,10 @@ impl Leader {
     }
 
     fn done(&mut self, result: Result<Applied, ProposeError>, what: What) -> Result<(), Fault> {
-        if let Ok(applied) = &result {
+        let frees = matches!(what, What::Chore(Chore::Close(_)));
+        if let Ok(applied) = &result
+            && !(frees && self.has(Planted::WaitingNotSent))
+        {
             self.dispatch.enqueue(&applied.chunks);
         }
         let outcome = result.map(|applied| applied.outcome);
@@ -572,6 +661,7 @@ impl Leader {
                 }
             }
             (What::Expire, _) => {}
+            (What::Chore(chore), outcome) => return self.chore_done(chore, outcome),
         }
         Ok(())
     }
@@ -595,6 +685,7 @@ impl Leader {
             }
             Some(Defined::Conflict { actual }) => drop(to.send(Told::Conflict(*actual))),
             Some(Defined::Repeated(before)) => drop(to.send(Told::Repeated(before.version))),
+            Some(Defined::Outdated) if round < ROUNDS => return self.define(definition, once, to, round + 1, i64::MIN),
             Some(Defined::Behind { last }) if round < ROUNDS => {
                 return self.define(definition, once, to, round + 1, *last);
             }
@@ -651,5 +742,15 @@ impl Leader {
             }
         }
         Ok(())
+    }
+}
+
+/// What decides about a definition beside its schedule.
+fn circumstances(machine: &Machine, number: u64, now: i64) -> Circumstances {
+    let course = machine.courses().get(number);
+    Circumstances {
+        wanted_through: course.and_then(|course| course.wanted_through),
+        firings: course.and_then(|course| course.left()).map_or(usize::MAX, |left| left as usize),
+        ..Circumstances::at(now)
     }
 }

@@ -1,12 +1,15 @@
 //! What clients were told, written down where no node can reach it. Knows no shard's state: that is compared with this at the end.
 
+use crate::workload::{Kind, Timed};
+use flintwheel_model::definition::{OnResume, OverlapPolicy};
+use flintwheel_shard::entry::Range;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What sets a definition off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A length of time, in microseconds.
-    Every(i64),
+    /// A schedule.
+    Every(Timed),
     /// Events of a type.
     Event(String),
 }
@@ -16,6 +19,8 @@ pub enum Cause {
 pub struct Known {
     /// Its shard.
     pub shard: u32,
+    /// What its schedule is like, if it has one: as long as it is there.
+    pub kind: Option<Kind>,
     /// Its number there, when it was acknowledged.
     pub number: Option<u64>,
     /// What its version sets off; by version.
@@ -24,6 +29,42 @@ pub struct Known {
     pub leaving: bool,
     /// And was told that it is gone.
     pub gone: bool,
+    /// How its pauses end, or may.
+    pub resumptions: Vec<Resumption>,
+}
+
+/// The end of a pause: what was due up to some instant is dropped or wanted, what comes later is not its business. All in microseconds since
+/// the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// The instant is not before.
+    pub from: i64,
+    /// And not after.
+    pub to: i64,
+    /// It stands in what was asked for; else it is by the clock of a leader.
+    pub exact: bool,
+    /// What becomes of what was due.
+    pub missed: OnResume,
+}
+
+/// A backfill that was acknowledged.
+#[derive(Clone, Debug)]
+pub struct Backfilling {
+    /// What was asked for.
+    pub range: Range,
+    /// Somebody was told that it is stopped.
+    pub stopped: bool,
+}
+
+/// A time at which a calendar was changed: begun, and acknowledged. True times, in microseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Asked for.
+    pub begun: i64,
+    /// Acknowledged.
+    pub done: i64,
+    /// Whether the calendar has this day since.
+    pub closed: bool,
 }
 
 impl Known {
@@ -35,6 +76,39 @@ impl Known {
     /// What sets it off now.
     pub fn cause(&self) -> Option<&Cause> {
         self.versions.values().next_back()
+    }
+
+    /// Its schedule, if it has one.
+    pub fn timed(&self) -> Option<&Timed> {
+        self.schedules().next_back()
+    }
+
+    /// That of a version.
+    pub fn schedule(&self, version: u32) -> Option<&Timed> {
+        match self.versions.get(&version)? {
+            Cause::Every(timed) => Some(timed),
+            Cause::Event(_) => None,
+        }
+    }
+
+    /// Those of all versions.
+    pub fn schedules(&self) -> impl DoubleEndedIterator<Item = &Timed> {
+        self.versions.values().filter_map(|cause| match cause {
+            Cause::Every(timed) => Some(timed),
+            Cause::Event(_) => None,
+        })
+    }
+
+    /// Whether its runs must never overlap.
+    pub fn is_alone(&self) -> bool {
+        self.kind == Some(Kind::Alone)
+    }
+
+    /// Whether what is due may have had to wait for a run.
+    pub fn may_wait(&self) -> bool {
+        let waits =
+            |timed: &Timed| !matches!(timed.overlap, None | Some(OverlapPolicy::Skip | OverlapPolicy::AllowAll));
+        self.schedules().any(waits)
     }
 }
 
@@ -60,6 +134,10 @@ pub struct Ledger {
     pub events: BTreeMap<String, Sent>,
     /// Definition and request id of acknowledged firings by hand.
     pub triggers: Vec<(String, String)>,
+    /// By definition and id.
+    pub backfills: BTreeMap<(String, String), Backfilling>,
+    /// Of the calendar, in order.
+    pub turns: Vec<Turn>,
     /// Definitions that a client is changing.
     pub busy: BTreeSet<String>,
     /// Operations begun and not ended.

@@ -5,6 +5,7 @@
 //! on real processes.
 
 mod campaign;
+mod chores;
 mod clients;
 mod disk;
 mod dispatch;
@@ -15,6 +16,7 @@ mod ledger;
 mod network;
 mod node;
 mod observe;
+mod operators;
 mod planted;
 mod properties;
 mod random;
@@ -22,6 +24,7 @@ mod rest;
 mod run;
 mod stage;
 mod temporal;
+mod workload;
 
 pub use campaign::{Campaign, TOTALS, campaign};
 pub use planted::Planted;

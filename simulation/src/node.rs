@@ -8,6 +8,7 @@ use crate::planted::Planted;
 use crate::random::Random;
 use crate::stage::{NODES, SHARDS, Stage};
 use flintwheel_node::clock::Believed;
+use flintwheel_node::clocks::Clocks;
 use flintwheel_node::clocks::judge::{Shown, confirmed};
 use flintwheel_raft::{Founding, Groups, Limits, OpenOptions, Peer, World};
 use flintwheel_shard::Machine;
@@ -60,6 +61,7 @@ pub struct Here {
     /// Which node.
     pub number: u64,
     clock: Arc<Believed>,
+    clocks: Arc<Clocks>,
 }
 
 impl Here {
@@ -67,6 +69,11 @@ impl Here {
     pub fn now(&self) -> i64 {
         let (wall, boot) = self.node().shown(&self.stage);
         self.clock.now(wall, boot)
+    }
+
+    /// Whether it may fire by that: not before its clock was compared with others, nor while a majority contradicts it.
+    pub fn may_fire(&self) -> bool {
+        self.clocks.may_fire(self.number)
     }
 
     /// The node.
@@ -163,7 +170,7 @@ pub fn start(stage: &Arc<Stage>, number: u64) {
     let clock = Arc::new(Believed::new(wall, boot));
     let running = Running { owner, world: world.clone(), clock: clock.clone(), groups: None, desks: BTreeMap::new() };
     *node.running.lock() = Some(running);
-    let here = Here { stage: stage.clone(), number, clock };
+    let here = Here { stage: stage.clone(), number, clock, clocks: Arc::default() };
     stage.executor.spawn(owner, Some(world), boot_up(here).boxed());
 }
 
@@ -193,7 +200,7 @@ async fn boot_up(here: Here) {
         here.stage.network.lock().open(node.number, inbound, running.owner, running.world.clone());
     }
     here.spawn(maintain(here.clone(), groups.clone()));
-    here.spawn(compare_clocks(here.clone()));
+    here.spawn(compare_clocks(here.clone(), groups.clone()));
     lead_all(here, groups).await;
 }
 
@@ -225,26 +232,52 @@ async fn maintain(here: Here, groups: Arc<Groups<Machine>>) {
     }
 }
 
-/// Asks the others what time it is, as a node does, and believes a wall clock that has jumped ahead where a majority of them shows the same.
-async fn compare_clocks(here: Here) {
-    let (stage, me) = (here.stage.clone(), here.number);
+/// Asks the others what time it is, as a node does: soon until it has heard of a majority, and then now and then. Whoever is contradicted by a majority
+/// gives its leaders away.
+async fn compare_clocks(here: Here, groups: Arc<Groups<Machine>>) {
+    while !here.may_fire() && here.clocks.astray(here.number).is_none() {
+        here.stage.sleep_within(50..150).await;
+        compare(&here);
+    }
     loop {
-        stage.sleep_within(1500..2500).await;
-        let now = here.now();
-        let is_reached = |other: u64| {
-            let cut = &stage.network.lock().cut;
-            other != me && !cut.contains(&(me, other)) && !cut.contains(&(other, me))
-        };
-        let reached: Vec<u64> = (1..=NODES).filter(|other| is_reached(*other)).collect();
-        let mut shown = Shown::from([(me, 0)]);
-        for other in reached {
-            // Half the time that question and answer take is not known.
-            let error = stage.random().below(2 * ASKED as u64) as i64 - ASKED;
-            shown.extend(stage.nodes[&other].fires_by(&stage).map(|theirs| (other, theirs - now + error)));
+        here.stage.sleep_within(1500..2500).await;
+        compare(&here);
+        if here.clocks.astray(here.number).is_some() {
+            give_away(&here, &groups).await;
         }
-        let (wall, boot) = here.node().shown(&stage);
-        if here.clock.is_held() && confirmed(wall - now, me, &shown, NODES as usize) {
-            here.clock.accept(wall, boot);
+    }
+}
+
+/// One round; a wall clock that has jumped ahead is believed where a majority of the others shows the same.
+fn compare(here: &Here) {
+    let (stage, me, now) = (&here.stage, here.number, here.now());
+    let is_reached = |other: u64| {
+        let cut = &stage.network.lock().cut;
+        other != me && !cut.contains(&(me, other)) && !cut.contains(&(other, me))
+    };
+    let reached: Vec<u64> = (1..=NODES).filter(|other| is_reached(*other)).collect();
+    let mut shown = Shown::from([(me, 0)]);
+    for other in reached {
+        // Half the time that question and answer take is not known.
+        let error = stage.random().below(2 * ASKED as u64) as i64 - ASKED;
+        shown.extend(stage.nodes[&other].fires_by(stage).map(|theirs| (other, theirs - now + error)));
+    }
+    here.clocks.take(me, &shown, NODES as usize);
+    let (wall, boot) = here.node().shown(stage);
+    if here.clock.is_held() && confirmed(wall - now, me, &shown, NODES as usize) {
+        here.clock.accept(wall, boot);
+    }
+}
+
+async fn give_away(here: &Here, groups: &Groups<Machine>) {
+    let led: Vec<_> = groups.iter().filter(|group| group.status().leadership.is_leader()).collect();
+    for group in led {
+        let fit = |node: &u64| *node != here.number && here.clocks.astray(*node).is_none();
+        let others: Vec<u64> = group.members().voters.iter().copied().filter(fit).collect();
+        let to = here.stage.random().pick(&others).copied();
+        if let Some(to) = to {
+            // Again in the next round, if it did not succeed.
+            drop(group.transfer_leader(to).await);
         }
     }
 }

@@ -42,6 +42,28 @@ pub enum Planted {
     DedupeKeyRandom,
     /// Workflow ids are used again
     ReuseAllowed,
+    /// A leader fires by a clock that was not compared with others, or that they contradict
+    ClockNotCompared,
+    /// A new leader asks only for runs that end from now on
+    RunEndForgotten,
+    /// The end of any run of a definition is taken for that of the one that is open
+    AnotherRunEnds,
+    /// What waited for a run is not sent when that ends
+    WaitingNotSent,
+    /// A new leader knows nothing of pauses that are to end by themselves
+    PauseEndForgotten,
+    /// A pause that ends by itself drops what was due until somebody came to end it
+    PauseEndsNow,
+    /// A definition goes on where the schedule would that it had when that was computed
+    ResumeNotCompared,
+    /// Firings are counted by the leader, and not in the state
+    BoundCountedInMemory,
+    /// Where a backfill stands is written after what it has decided, not with it
+    BackfillOutsideTheBatch,
+    /// A backfill is stopped where it is led, and not in the state
+    BackfillStoppedInMemory,
+    /// Definitions that name a calendar are not due anew when it changes
+    CalendarNotFollowed,
 }
 
 impl Planted {

@@ -8,8 +8,11 @@ use crate::stage::{NODES, SHARDS, Stage};
 use crate::temporal::Run;
 use flintwheel_model::{DefinitionKey, FiringKey, event, ids};
 use flintwheel_node::dispatch::firing_key;
+use flintwheel_shard::Read;
+use flintwheel_shard::backfills::Backfill;
 use flintwheel_shard::query::{self, Occurrence};
 use flintwheel_shard::slots::Slot;
+use flintwheel_shard::tracks::Track;
 use std::collections::BTreeMap;
 
 /// Everything, for who looks at it at the end.
@@ -30,6 +33,12 @@ pub struct Shard {
     pub slots: BTreeMap<u64, Slot>,
     /// By definition's number.
     pub account: BTreeMap<u64, Vec<Occurrence>>,
+    /// When each of a definition's versions was made, by the clock of the leader.
+    pub made: BTreeMap<u64, Vec<i64>>,
+    /// Runs, and what waits for them.
+    pub tracks: BTreeMap<u64, Track>,
+    /// By definition and id.
+    pub backfills: BTreeMap<(u64, String), Backfill>,
 }
 
 impl Shard {
@@ -57,10 +66,26 @@ fn read(stage: &Stage, shard: u32) -> Result<Shard, String> {
             chunk.into_iter().for_each(|one| account.entry(one.what.number).or_default().push(one));
         }
         let slots = machine.slots().iter().map(|(number, slot)| (number, *slot)).collect();
+        let slots: BTreeMap<u64, Slot> = slots;
         let names = named.into_iter().map(|(_, id, number)| (id, number)).collect();
-        Ok(Shard { names, slots, account })
+        let mut made = BTreeMap::new();
+        for (number, slot) in &slots {
+            made.insert(*number, times_made(state, *number, slot.version)?);
+        }
+        let tracks = machine.tracks().iter().map(|(number, track)| (number, track.clone())).collect();
+        let backfills = machine.backfills().iter().map(|(number, id, one)| ((number, id.to_owned()), one.clone()));
+        Ok(Shard { names, slots, account, made, tracks, backfills: backfills.collect() })
     });
     looked.map_err(|stopped| stopped.to_string())?
+}
+
+fn times_made(state: &dyn Read, number: u64, last: u32) -> Result<Vec<i64>, String> {
+    let mut made = Vec::new();
+    for version in 1..=last {
+        let stored = query::version(state, number, version).map_err(|error| error.to_string())?;
+        made.extend(stored.map(|stored| stored.updated));
+    }
+    Ok(made)
 }
 
 impl Rest<'_> {

@@ -1,15 +1,24 @@
 //! One run: a cluster is made, faults without limit while clients work, then no fault any more, and all must come to rest and be complete.
 
-use crate::clients;
+use crate::clients::{self, NAMESPACE};
+use crate::dispatch::PREFIX;
 use crate::executor::Executor;
 use crate::faults;
 use crate::ledger::Ledger;
 use crate::node;
 use crate::observe;
 use crate::planted::Planted;
-use crate::properties::{Violation, account_complete, fired_once, nothing_lost};
+use crate::properties::{
+    Violation, account_complete, backfilled_once, bounded, by_the_calendar, fired_once, nothing_lost, one_at_a_time,
+    pauses_kept,
+};
 use crate::rest::{self, Rest};
 use crate::stage::{Counts, NODES, SHARDS, Stage};
+use flintwheel_model::DefinitionKey;
+use flintwheel_model::ids::workflow_id;
+use flintwheel_node::dispatch::firing_key;
+use flintwheel_shard::Machine;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +27,9 @@ const SECOND: u64 = 1_000_000_000;
 /// Until when faults are made, and how long the cluster then has to come to rest.
 const FAULTS: std::ops::Range<u64> = 40 * SECOND..80 * SECOND;
 const REST: u64 = 90 * SECOND;
+/// How late the end of a pause may be, and how long the end of a run in Temporal may be unknown, in microseconds.
+const LATE: i64 = 2_000_000;
+const RUN_ENDED: i64 = 20_000_000;
 /// A run that lasts longer does not get on at all.
 const LONGEST: u64 = 600 * SECOND;
 
@@ -135,6 +147,9 @@ fn unrest_of(stage: &Arc<Stage>, shard: u32) -> Option<String> {
         }
     }
     let now = stage.wall();
+    if let Some(what) = leader.read(|machine, _| unrest_in(stage, (shard, machine), now)).ok().flatten() {
+        return Some(format!("shard {shard}: {what}"));
+    }
     let looked = leader.read(|machine, _| {
         let overdue = machine.slots().iter().filter(|(_, slot)| slot.is_armed()).map(|(_, slot)| now - slot.next).max();
         (machine.outbox().pending(), overdue.unwrap_or(0))
@@ -146,6 +161,41 @@ fn unrest_of(stage: &Arc<Stage>, shard: u32) -> Option<String> {
         }
         Err(stopped) => Some(format!("shard {shard}: {stopped}")),
     }
+}
+
+/// What a leader has yet to do beside firing.
+fn unrest_in(stage: &Stage, (shard, machine): (u32, &Machine), now: i64) -> Option<String> {
+    if let Some(until) = machine.pauses().next().filter(|until| *until < now - LATE) {
+        return Some(format!("a pause that was to end at {until} has not, at {now}"));
+    }
+    if let Some(number) = machine.courses().over_from(0).find(|number| machine.conclusion(*number).is_some()) {
+        return Some(format!("the schedule of definition {number} is over, and nothing has become of it"));
+    }
+    if let Some((namespace, name, local)) = machine.calendars().unfinished() {
+        return Some(format!("not all is due by {namespace}/{name} yet: {local:?}"));
+    }
+    let waits = |number| machine.tracks().get(number).is_some_and(|track| track.open_len() + track.waiting_len() > 0);
+    if let Some((number, id)) = machine.backfills().running().find(|(number, _)| !waits(*number)) {
+        return Some(format!("backfill {id} of definition {number} is on its way"));
+    }
+    forgotten_run(stage, (shard, machine), now)
+}
+
+/// A run that has ended long ago, and that the shard takes for open.
+fn forgotten_run(stage: &Stage, (shard, machine): (u32, &Machine), now: i64) -> Option<String> {
+    let temporal = stage.temporal.lock();
+    let ended = temporal.runs.iter().filter(|(_, runs)| runs.iter().all(|run| run.ends < now - RUN_ENDED));
+    let ended: BTreeSet<String> = ended.map(|(workflow, _)| workflow.clone()).collect();
+    drop(temporal);
+    let ledger = stage.ledger.lock();
+    machine.tracks().started_from((0, 0)).find_map(|(number, seq)| {
+        let run = machine.tracks().get(number)?.run(seq)?;
+        let named = ledger.definitions.iter().filter(|(_, known)| (known.shard, known.number) == (shard, Some(number)));
+        let key = firing_key(&run.key);
+        let mut workflows = named.map(|(id, _)| workflow_id(PREFIX, &DefinitionKey::new(NAMESPACE, id), &key));
+        let workflow = workflows.find(|workflow| ended.contains(workflow))?;
+        Some(format!("{workflow} has ended, and counts as open"))
+    })
 }
 
 fn look(stage: &Arc<Stage>) {
@@ -163,6 +213,11 @@ fn look(stage: &Arc<Stage>) {
     stage.check("nothing acknowledged is lost", |_| nothing_lost::check(&rest));
     stage.check("each occurrence fired once", |_| fired_once::check(&rest));
     stage.check("the account is complete", |_| account_complete::check(&rest, stage.wall()));
+    stage.check("runs don't overlap", |_| one_at_a_time::check(&rest));
+    stage.check("bounds are kept", |_| bounded::check(&rest));
+    stage.check("pauses are kept", |_| pauses_kept::check(&rest, stage.slack()));
+    stage.check("each backfilled time is decided once", |_| backfilled_once::check(&rest));
+    stage.check("what is due follows calendars", |_| by_the_calendar::check(&rest, stage.wall(), stage.slack()));
 }
 
 /// Whoever was told only that a definition is there already has not heard its number.

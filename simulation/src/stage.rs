@@ -1,6 +1,7 @@
 //! What all parts of one run share: time, chance, the network, Temporal, the nodes, the ledger and the properties.
 
 use crate::executor::Executor;
+use crate::faults;
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::node::Node;
@@ -11,6 +12,7 @@ use crate::temporal::Temporal;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Shards of the cluster.
@@ -24,6 +26,8 @@ const MINUTE: u64 = 60_000_000;
 const SHORT_LOG: u64 = 500;
 /// Of a thousand runs: those in which clients ask so little that groups get to sleep, and how soon they may, in milliseconds.
 const QUIET: u64 = 300;
+/// Of a thousand runs: those in which definitions ask for more than a rhythm. In the others there is more of everything else.
+const RICH: u64 = 600;
 const SLEEP_AFTER: std::ops::Range<u64> = 200..800;
 
 /// How often things happened; for people, and to see that a run did what it was meant to.
@@ -62,6 +66,8 @@ pub struct Stage {
     pub planted: Option<Planted>,
     /// Clients ask little.
     pub is_quiet: bool,
+    /// Definitions ask for more than a rhythm, and operators are at work.
+    pub is_rich: bool,
     /// How long a group has nothing to do before it sleeps.
     pub sleep_after: Duration,
     /// Entries that a log keeps.
@@ -75,6 +81,8 @@ pub struct Stage {
     pub nodes: BTreeMap<u64, Node>,
     /// What clients were told.
     pub ledger: Mutex<Ledger>,
+    /// Some clock has been set wrong.
+    pub clocks_wrong: AtomicBool,
     /// Shards of which a replica is on its way to another node.
     pub moving: Mutex<BTreeSet<u32>>,
     properties: Mutex<Properties>,
@@ -88,6 +96,7 @@ impl Stage {
         let executor = Executor::new(random.number());
         let is_quiet = random.chance(QUIET);
         let sleep_after = if is_quiet { Duration::from_millis(random.within(SLEEP_AFTER)) } else { Duration::MAX };
+        let is_rich = random.chance(RICH);
         let log_kept = if random.chance(SHORT_LOG) { 4 } else { 64 };
         let epoch = EPOCH + random.below(MINUTE) as i64;
         let nodes = (1..=NODES).map(|number| (number, Node::new(number, root, planted, &mut random))).collect();
@@ -96,6 +105,7 @@ impl Stage {
             random: Mutex::new(random),
             planted,
             is_quiet,
+            is_rich,
             sleep_after,
             log_kept,
             epoch,
@@ -103,6 +113,7 @@ impl Stage {
             temporal: Mutex::default(),
             nodes,
             ledger: Mutex::default(),
+            clocks_wrong: AtomicBool::new(false),
             moving: Mutex::default(),
             properties: Mutex::default(),
             counts: Mutex::default(),
@@ -146,6 +157,11 @@ impl Stage {
     /// The true time, in microseconds since the Unix epoch.
     pub fn wall(&self) -> i64 {
         self.epoch + (self.executor.now() / 1000) as i64
+    }
+
+    /// By how much the clock of a leader may be wrong in this run, as far as it is known now, in microseconds; with what else takes a moment.
+    pub fn slack(&self) -> i64 {
+        if self.clocks_wrong.load(Ordering::Relaxed) { faults::CLOCK + 2_000_000 } else { 500_000 }
     }
 
     /// Waits.

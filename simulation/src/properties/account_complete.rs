@@ -1,13 +1,15 @@
 //! The account names every due time, from the first to the cursor, without a gap, and how each firing ended. Nobody is overdue.
 
-use crate::ledger::{Cause, Known};
-use crate::rest::Rest;
+use crate::faults::CLOCK;
+use crate::ledger::Known;
+use crate::rest::{Rest, Shard};
+use crate::workload::Kind;
 use flintwheel_shard::occurrence::{End, Key};
-use flintwheel_shard::query::Occurrence;
-use flintwheel_shard::slots::Slot;
 
 /// How far behind the clock a cursor may be at rest, in microseconds.
 const BEHIND: i64 = 3_000_000;
+/// By how much the time at which a version was made may be wrong.
+const CHANGED: i64 = CLOCK + 2_000_000;
 
 /// Looks at the end of a run. `now` is the true time.
 pub fn check(rest: &Rest<'_>, now: i64) -> Result<(), String> {
@@ -22,40 +24,66 @@ pub fn check(rest: &Rest<'_>, now: i64) -> Result<(), String> {
         }
     }
     for (id, known) in &rest.ledger.definitions {
-        let Some(definition) = known.number else { continue };
+        let Some(number) = known.number else { continue };
         let shard = &rest.shards[known.shard as usize];
-        let slot = shard.slots.get(&definition);
-        let occurrences = shard.account.get(&definition).map_or(&[][..], Vec::as_slice);
-        due_times(known, slot, occurrences, now).map_err(|what| format!("definition {id}: {what}"))?;
+        let times = times(shard, number);
+        rhythm(known, shard.made.get(&number), &times).map_err(|what| format!("definition {id}: {what}"))?;
+        let overdue = shard.slots.get(&number).filter(|slot| slot.is_armed() && slot.next < now - BEHIND);
+        if let Some(slot) = overdue {
+            return Err(format!("definition {id}: its next due time is {} ms overdue", (now - slot.next) / 1000));
+        }
     }
     Ok(())
 }
 
-fn due_times(known: &Known, slot: Option<&Slot>, occurrences: &[Occurrence], now: i64) -> Result<(), String> {
-    let times = occurrences.iter().filter_map(|one| match one.what.key {
-        Key::Time { nominal, count, .. } => Some((nominal, i64::from(count), one.what.version)),
+/// A due time, or several that were passed over together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Time {
+    nominal: i64,
+    count: i64,
+    version: u32,
+}
+
+/// All due times that were decided, those that wait for a run, and the one that comes next.
+fn times(shard: &Shard, number: u64) -> Vec<Time> {
+    let time = |key: &Key, version| match key {
+        Key::Time { nominal, count, .. } => Some(Time { nominal: *nominal, count: i64::from(*count), version }),
         Key::Event(_) | Key::Manual(_) | Key::Backfill { .. } => None,
-    });
-    let mut times: Vec<_> = times.collect();
-    times.sort_unstable();
-    let every = |version| match known.versions.get(&version) {
-        Some(Cause::Every(micros)) => Some(*micros),
-        Some(Cause::Event(_)) | None => None,
     };
-    let end = slot.filter(|slot| slot.is_armed()).map(|slot| (slot.next, 1, slot.version));
-    for pair in times.iter().copied().chain(end).collect::<Vec<_>>().windows(2) {
-        let ((nominal, count, version), (next, _, following)) = (pair[0], pair[1]);
-        let expected = every(version).map(|every| nominal + count * every);
+    let account = shard.account.get(&number).into_iter().flatten();
+    let mut times: Vec<Time> = account.filter_map(|one| time(&one.what.key, one.what.version)).collect();
+    if let Some(slot) = shard.slots.get(&number) {
+        let waiting = shard.tracks.get(&number).into_iter().flat_map(|track| track.waiting());
+        times.extend(waiting.filter_map(|(_, waiting)| time(&waiting.key, slot.version)));
+        if slot.is_armed() {
+            times.push(Time { nominal: slot.next, count: 1, version: slot.version });
+        }
+    }
+    times.sort_unstable();
+    times
+}
+
+/// One after the other, without a gap but where the schedule was changed.
+fn rhythm(known: &Known, made: Option<&Vec<i64>>, times: &[Time]) -> Result<(), String> {
+    for pair in times.windows(2) {
+        let (before, next) = (pair[0], pair[1].nominal);
+        let Some(every) = known.schedule(before.version).map(|timed| timed.every) else { continue };
+        let expected = before.nominal + before.count * every;
         // A changed schedule begins when it was changed.
-        if version == following && expected.is_some_and(|expected| expected != next) {
-            let missing = (next - nominal) / 1000;
-            return Err(format!("after {nominal} comes {next}, {missing} ms later, which is not its rhythm"));
+        let changed = match known.kind {
+            Some(Kind::Calendar) => true,
+            Some(Kind::Plain) | None => before.version != pair[1].version,
+            // What has waited has the version of when it fired: here all have the same rhythm.
+            Some(Kind::Alone | Kind::Mixed | Kind::Bounded) => {
+                let between = |made: &i64| *made > expected - CHANGED && *made < next + CHANGED;
+                // Of one that is gone nobody knows when it was changed.
+                made.map_or(known.versions.len() > 1, |made| made.iter().skip(1).any(between))
+            }
+        };
+        if expected > next && known.kind != Some(Kind::Plain) || expected != next && !changed {
+            let (nominal, missing) = (before.nominal, (next - expected) / 1000);
+            return Err(format!("after {nominal} comes {next}, {missing} ms later than its rhythm has it"));
         }
     }
-    match end {
-        Some((next, ..)) if next < now - BEHIND => {
-            Err(format!("its next due time is {} ms overdue", (now - next) / 1000))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }

@@ -2,13 +2,18 @@
 //! is there when a run has come to rest.
 
 pub mod account_complete;
+pub mod backfilled_once;
+pub mod bounded;
+pub mod by_the_calendar;
 pub mod carried_out_once;
 pub mod committed_prefix;
 pub mod equal_state;
 pub mod fired_once;
 pub mod nothing_early;
 pub mod nothing_lost;
+pub mod one_at_a_time;
 pub mod one_leader;
+pub mod pauses_kept;
 
 use committed_prefix::CommittedPrefix;
 use equal_state::EqualState;

@@ -1,4 +1,5 @@
-//! Nothing fires before it was due: by the clock of the leader that decides it, and by the true time as far as clocks are right.
+//! Nothing fires before it was due: by the clock of the leader that decides it, which others do not contradict, and by the true time as far as clocks are
+//! right.
 
 use crate::faults::CLOCK;
 
@@ -13,6 +14,15 @@ impl NothingEarly {
             return Ok(());
         }
         Err(format!("decided {} ms before it was due, by the leader's own clock", (due - clock) / 1000))
+    }
+
+    /// And its clock was compared with those of others, and no majority contradicts it.
+    pub fn by_a_clock(&self, may_fire: bool) -> Result<(), String> {
+        if may_fire {
+            Ok(())
+        } else {
+            Err("decided by a clock that nobody has confirmed, or a majority contradicts".to_owned())
+        }
     }
 
     /// A start reaches the sink: by the true time, for another node than the one that decided it may send it.

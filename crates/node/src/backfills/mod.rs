@@ -146,8 +146,9 @@ fn stands(group: &Group<Machine>, number: u64, id: &str) -> Result<Option<(Backf
     Ok(stands?)
 }
 
-/// Where each waits for the one before, one waits at most: what is due by itself comes after that one, and not after all of them.
-fn of_policy(known: &Backfill, track: Option<&Track>) -> usize {
+/// How many due times may be decided at once by its policy. Where each waits for the one before, one waits at most: what is due by itself comes
+/// after that one, and not after all of them.
+pub fn of_policy(known: &Backfill, track: Option<&Track>) -> usize {
     let policy = known.range.policy.or(track.map(Track::policy));
     match policy {
         Some(Policy::BufferAll) => usize::from(track.is_none_or(|track| track.waiting_len() == 0)),

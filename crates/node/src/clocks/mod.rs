@@ -67,7 +67,7 @@ impl Clocks {
     }
 
     /// Takes in what the clocks show; says what has changed.
-    pub(crate) fn take(&self, me: u64, shown: &Shown, nodes: usize) {
+    pub fn take(&self, me: u64, shown: &Shown, nodes: usize) {
         let mut judged = self.judged.lock();
         let disputed = judge::disputed(shown, nodes);
         let now = Judged { astray: judge::astray(shown, nodes, &judged.astray), disputed: disputed.is_some() };

@@ -8,6 +8,8 @@ mod open;
 mod pages;
 mod watch;
 
+pub use pages::Position;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -206,8 +206,9 @@ impl Stage {
         for id in &self.live {
             for o in self.occurrences(id).await? {
                 let due = o.due.timestamp_micros();
-                let started = o.started_at.with_context(|| format!("{id}: {} is not started", o.firing_key))?;
+                // Those of this moment may be on their way.
                 if (self.ready_us..end_us).contains(&due) {
+                    let started = o.started_at.with_context(|| format!("{id}: {} is not started", o.firing_key))?;
                     late.push((started - o.due).as_seconds_f64() * 1e3);
                 }
             }

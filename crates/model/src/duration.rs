@@ -118,7 +118,8 @@ fn parse_part(text: &str) -> Result<(u64, &str), &'static str> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = whole.parse().map_err(|_| "a unit has no number")?;
     let micros = whole.checked_mul(*unit_micros).ok_or("it is longer than 100 years")?;
-    Ok((micros + parse_fraction(fraction, *unit_micros)?, tail))
+    let micros = micros.checked_add(parse_fraction(fraction, *unit_micros)?).ok_or("it is longer than 100 years")?;
+    Ok((micros, tail))
 }
 
 fn parse_fraction(digits: &str, unit_micros: u64) -> Result<u64, &'static str> {
@@ -213,6 +214,7 @@ mod tests {
             ("5 m", "units are"),
             ("5y", "units are"),
             ("1000000d", "100 years"),
+            ("18446744073709551.999ms", "100 years"),
             ("99999999999999999999s", "no number"),
             ("0.0000001s", "microsecond"),
         ] {

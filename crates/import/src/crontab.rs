@@ -8,7 +8,7 @@ use flintwheel_model::definition::{
     API_VERSION, DstPolicy, Fold, Gap, KIND, Metadata, MisfireMode, MisfirePolicy, ScheduleTrigger, Spec,
     StartWorkflow, Trigger,
 };
-use flintwheel_model::{ActivityDefinition, limits};
+use flintwheel_model::{ActivityDefinition, Violation, limits};
 use serde_json::{Value, json};
 
 use crate::cron::{end_of_words, vixie};
@@ -56,6 +56,7 @@ pub fn translate(text: &str, reading: &Reading, into: &Destination) -> Crontab {
         into,
         found: Crontab::default(),
         variables: BTreeMap::new(),
+        zones: BTreeMap::new(),
         ids: BTreeSet::new(),
         comment: "",
     };
@@ -77,6 +78,8 @@ struct Reader<'a> {
     into: &'a Destination,
     found: Crontab,
     variables: BTreeMap<String, String>,
+    /// What is wrong with zones that were named; looked up once, as what may be meant instead is searched among all zones.
+    zones: BTreeMap<String, Vec<Violation>>,
     ids: BTreeSet<String>,
     /// The comment on the line before.
     comment: &'a str,
@@ -173,7 +176,7 @@ impl<'a> Reader<'a> {
             self.say(Weight::Differs, "timezone", all.clone(), message);
         }
         let line = times.replace('\t', " ");
-        match vixie(&line, zone.as_deref()) {
+        match self.read(&line, zone) {
             Ok(trigger) => Some(ScheduleTrigger {
                 dst: Some(DstPolicy { gap: Gap::Shift, fold: Fold::First }),
                 misfire_policy: Some(MisfirePolicy { mode: MisfireMode::None, ..MisfirePolicy::default() }),
@@ -188,6 +191,17 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    fn read(&mut self, line: &str, zone: Option<String>) -> Result<ScheduleTrigger, Vec<Violation>> {
+        let Some(zone) = zone else { return vixie(line, None) };
+        let wrong =
+            self.zones.entry(zone.clone()).or_insert_with(|| vixie("* * * * *", Some(&zone)).err().unwrap_or_default());
+        if wrong.is_empty() {
+            return vixie(line, Some(&zone));
+        }
+        let of_line = vixie(line, None).err().unwrap_or_default();
+        Err(of_line.into_iter().chain(wrong.iter().cloned()).collect())
     }
 
     fn definition(
@@ -349,6 +363,18 @@ mod tests {
             });
             assert!(told, "{text}: {found:#?}");
         }
+    }
+
+    #[test]
+    fn a_zone_that_does_not_exist_is_told_at_each_line_beside_what_else_is_wrong_there() {
+        let runner = Runner { workflow_type: "T".to_owned(), task_queue: "q".to_owned() };
+        let reading = Reading { with_user: false, timezone: None, runner };
+        let into = Destination { namespace: "n".to_owned(), labels: BTreeMap::new() };
+        let text = "CRON_TZ=Europe/Berlim\n0 9 * * * a\n0 99 * * * b\nCRON_TZ=Europe/Berlin\n0 9 * * * c\n";
+        let found = translate(text, &reading, &into);
+        let told: Vec<_> = found.findings.iter().map(|one| &one.finding).filter(|one| one.name == "schedule").collect();
+        assert_eq!((told.len(), found.definitions.len()), (3, 1), "{told:?}");
+        assert_eq!(told.iter().filter(|one| one.message.contains("did you mean \"Europe/Berlin\"?")).count(), 2);
     }
 
     #[test]

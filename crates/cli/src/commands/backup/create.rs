@@ -66,22 +66,14 @@ pub async fn run(args: Args) -> Outcome {
     // Caught before anything is written: what is there when it comes is taken away again.
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|error| Failure::new(Exit::Failed, format_args!("signals can't be caught: {error}")))?;
-    let (new, interrupted) = claim(&place, &mut interrupt).await?;
+    let new = claim(&place, &mut interrupt).await?;
     let made = tokio::select! {
-        biased;
-        () = ended(interrupted, &mut interrupt) => {
-            Err(Failure::new(Exit::Failed, "ended before the backup was finished"))
-        }
         made = make(&client, &new, &source, args.side_by_side as usize) => made,
+        _ = interrupt.recv() => Err(unfinished()),
     };
     let manifest = match made {
         Ok(manifest) => manifest,
-        Err(failure) => {
-            if let Err(error) = new.discard().await {
-                say(format_args!("what was written is still there: {error}"));
-            }
-            return Err(failure);
-        }
+        Err(failure) => return Err(give_up(new, failure).await),
     };
     let mut printer = Printer::one(args.output.output);
     match printer.is_table() {
@@ -93,14 +85,14 @@ pub async fn run(args: Args) -> Outcome {
 }
 
 /// Claims the place. Who is interrupted meanwhile waits for a moment, so that a claim that has been made can be given up.
-async fn claim(place: &Place, interrupt: &mut Signal) -> Result<(New, bool), Failure> {
+async fn claim(place: &Place, interrupt: &mut Signal) -> Result<New, Failure> {
     let mut claim = std::pin::pin!(place.claim());
     tokio::select! {
-        new = &mut claim => return Ok((new?, false)),
+        new = &mut claim => return Ok(new?),
         _ = interrupt.recv() => {}
     }
     match timeout(CLAIM_WITHIN, claim).await {
-        Ok(new) => Ok((new?, true)),
+        Ok(new) => Err(give_up(new?, unfinished()).await),
         Err(_) => {
             let why = format_args!(
                 "ended before {place} was claimed; if it has been, a file named `unfinished` stands there"
@@ -110,10 +102,16 @@ async fn claim(place: &Place, interrupt: &mut Signal) -> Result<(New, bool), Fai
     }
 }
 
-async fn ended(already: bool, interrupt: &mut Signal) {
-    if !already {
-        interrupt.recv().await;
+fn unfinished() -> Failure {
+    Failure::new(Exit::Failed, "ended before the backup was finished")
+}
+
+/// Takes away what was written; gives back why.
+async fn give_up(new: New, why: Failure) -> Failure {
+    if let Err(error) = new.discard().await {
+        say(format_args!("what was written is still there: {error}"));
     }
+    why
 }
 
 async fn make(client: &Client, new: &New, source: &BackupSource, side_by_side: usize) -> Result<Manifest, Failure> {

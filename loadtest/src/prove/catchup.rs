@@ -84,6 +84,14 @@ struct Drained {
     after: Sample,
 }
 
+/// A due time of those that are due all the time.
+struct Other {
+    /// When it was due, from when the engine took work again.
+    at_s: f64,
+    decided_ms: f64,
+    started_ms: f64,
+}
+
 impl Stage {
     async fn outage(dir: &Path, sink: Sink, count: u32, pace: u32) -> Result<Self> {
         let clock = WrongClock::make(dir, 0)?;
@@ -166,17 +174,7 @@ impl Stage {
         report.figure(format!("{what}: a second, set / kept"), format!("{} / {}", number(pace), number(mean)));
         report.at_most(Kind::Bar, &format!("{what}: made up for a second, on average"), mean, pace * OVER);
         report.at_least(Kind::Aim, &format!("{what}: made up for a second, on average"), mean, pace * 0.8);
-        let live = self.lateness(drained).await?;
-        report.figure(
-            format!("{what}: meanwhile, {} others: late p50 / p99", number(live.len() as f64)),
-            format!("{:.1} / {:.1} ms", percentile(&live, 0.5), percentile(&live, 0.99)),
-        );
-        report.at_most(
-            Kind::Bar,
-            &format!("{what}: others meanwhile, ms late, p99"),
-            percentile(&live, 0.99),
-            LIVE_P99_MS,
-        );
+        self.tell_others(report, what, drained).await?;
         let own = |sample: &Sample| sample.resident.saturating_sub(sample.buffers) as f64 / f64::from(1 << 20);
         let during = lasting(&drained.samples) as f64 / f64::from(1 << 20);
         report.figure(
@@ -199,23 +197,63 @@ impl Stage {
         Ok(())
     }
 
-    /// How late those were that are due all the time, while what was missed was made up for; sorted, in ms.
-    async fn lateness(&self, drained: &Drained) -> Result<Vec<f64>> {
+    /// How late those were that are due all the time: until they were decided, and until they were started.
+    async fn tell_others(&self, report: &mut Report, what: &str, drained: &Drained) -> Result<()> {
+        let others = self.others(drained).await?;
+        let sorted = |late: fn(&Other) -> f64| {
+            let mut all: Vec<f64> = others.iter().map(late).collect();
+            all.sort_unstable_by(f64::total_cmp);
+            all
+        };
+        let (decided, started) = (sorted(|other| other.decided_ms), sorted(|other| other.started_ms));
+        let figures = |late: &[f64]| {
+            let most = late.last().copied().unwrap_or_default();
+            format!("{:.1} / {:.1} / {most:.1} ms", percentile(late, 0.5), percentile(late, 0.99))
+        };
+        report.figure(
+            format!("{what}: meanwhile, {} others: decided late p50 / p99 / most", number(others.len() as f64)),
+            figures(&decided),
+        );
+        report.figure(format!("{what}: meanwhile, started late p50 / p99 / most"), figures(&started));
+        let slow: Vec<f64> =
+            others.iter().filter(|other| other.started_ms > LIVE_P99_MS).map(|other| other.at_s).collect();
+        if let (Some(first), Some(last)) =
+            (slow.iter().copied().reduce(f64::min), slow.iter().copied().reduce(f64::max))
+        {
+            report.figure(
+                format!("{what}: of them later than {LIVE_P99_MS} ms"),
+                format!("{}, due from second {first:.0} to {last:.0} of it", slow.len()),
+            );
+        }
+        report.at_most(
+            Kind::Bar,
+            &format!("{what}: others meanwhile, ms late, p99"),
+            percentile(&started, 0.99),
+            LIVE_P99_MS,
+        );
+        Ok(())
+    }
+
+    /// What became of those that are due all the time, while what was missed was made up for.
+    async fn others(&self, drained: &Drained) -> Result<Vec<Other>> {
         let end_us = self.ready_us + (drained.seconds * 1e6) as i64;
-        let mut late = Vec::new();
+        let mut all = Vec::new();
         for id in &self.live {
             for o in self.occurrences(id).await? {
-                let due = o.due.timestamp_micros();
+                let due_us = o.due.timestamp_micros();
                 // Those of this moment may be on their way.
-                if (self.ready_us..end_us).contains(&due) {
+                if (self.ready_us..end_us).contains(&due_us) {
                     let started = o.started_at.with_context(|| format!("{id}: {} is not started", o.firing_key))?;
-                    late.push((started - o.due).as_seconds_f64() * 1e3);
+                    all.push(Other {
+                        at_s: (due_us - self.ready_us) as f64 / 1e6,
+                        decided_ms: (o.decided_at - o.due).as_seconds_f64() * 1e3,
+                        started_ms: (started - o.due).as_seconds_f64() * 1e3,
+                    });
                 }
             }
         }
-        ensure!(!late.is_empty(), "nothing was due while it was made up for");
-        late.sort_unstable_by(f64::total_cmp);
-        Ok(late)
+        ensure!(!all.is_empty(), "nothing was due while it was made up for");
+        Ok(all)
     }
 
     /// All that ended, of one definition, oldest first.

@@ -428,8 +428,11 @@ impl State {
                 let timing: &Timing = plans.get(armed.plan);
                 let with_coming = after::with_coming(machine, armed.number, timing);
                 let timing = with_coming.as_ref().unwrap_or(timing);
-                if fresh && now - timing.due(armed.nominal) >= LATE_AFTER {
-                    late.push(Found { number: armed.number, generation: armed.generation, nominal: armed.nominal });
+                if let Some(slot) = slot.filter(|_| fresh && now - timing.due(armed.nominal) >= LATE_AFTER) {
+                    late.push((
+                        slot.lane,
+                        Found { number: armed.number, generation: armed.generation, nominal: armed.nominal },
+                    ));
                 } else if fresh {
                     let with = late::circumstances(machine, armed.number, now);
                     let next = decide(&armed, timing, with, &mut decisions).next;
@@ -437,7 +440,7 @@ impl State {
                 }
             }
         })?;
-        late.into_iter().for_each(|found| self.backlog.come(found));
+        late.into_iter().for_each(|(lane, found)| self.backlog.come(lane, found));
         Ok((taken, decisions))
     }
 

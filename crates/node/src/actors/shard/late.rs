@@ -43,6 +43,7 @@ pub(super) struct Batch {
 
 /// A late definition that has been decided.
 pub(super) struct Late {
+    lane: u16,
     /// Its next nominal time, or [`NEVER`].
     pub(super) next: Found,
     /// When that is due.
@@ -75,8 +76,8 @@ pub(super) fn circumstances(machine: &Machine, number: u64, now: i64) -> Circums
 
 /// A late definition whose cursor stands where it was found.
 struct Candidate {
+    lane: u16,
     found: Found,
-    slot: Slot,
     with: Circumstances,
 }
 
@@ -128,46 +129,48 @@ impl State {
     fn take_late(&mut self, now: i64) -> Result<Batch, EngineError> {
         let mut batch = Batch::live(Vec::new(), Vec::new());
         let mut lanes: HashMap<u16, Allowance> = HashMap::new();
-        let (mut rest, mut seen) = (Vec::new(), 0);
-        for candidate in self.candidates(now)? {
-            let lane = candidate.slot.lane;
-            if let Entry::Vacant(vacant) = lanes.entry(lane) {
-                vacant.insert(self.allowance(lane, now)?);
-            }
-            let full = seen >= AT_ONCE || batch.decisions.len() >= DECISIONS;
-            let found = candidate.found;
-            let Some(allowed) = lanes.get_mut(&lane).filter(|allowed| !full && allowed.used < allowed.granted) else {
-                rest.push(found);
-                continue;
+        let (mut turns, mut rest, mut seen) = (self.backlog.turns(), Vec::new(), 0);
+        while seen < AT_ONCE
+            && batch.decisions.len() < DECISIONS
+            && let Some(lane) = turns.next()
+        {
+            let allowed = match lanes.entry(lane) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => vacant.insert(self.allowance(lane, now)?),
             };
-            seen += 1;
-            if !self.take_one(candidate, allowed, &mut batch)? {
-                rest.push(found);
+            // A lane without allowance has no turn any more.
+            if allowed.used >= allowed.granted {
+                continue;
             }
-        }
-        if seen == 0 && !rest.is_empty() {
-            let next_at = lanes.values().map(|allowed| allowed.next_at).min().unwrap_or(now);
-            self.backlog.rest_until(next_at.clamp(now + SOON, now + LATER));
+            let found = self.backlog.take(lane);
+            turns.again(lane, &self.backlog);
+            let candidate = found.map(|found| self.candidate(lane, found, now)).transpose()?.flatten();
+            let Some(candidate) = candidate else { continue };
+            seen += 1;
+            let found = candidate.found;
+            if !self.take_one(candidate, allowed, &mut batch)? {
+                rest.push((lane, found));
+            }
         }
         for Allowance { namespace, granted, used, .. } in lanes.values() {
             self.shared.paces.give_back(namespace, granted - used);
         }
-        self.backlog.give_back(rest);
+        rest.into_iter().for_each(|(lane, found)| self.backlog.come(lane, found));
+        if seen == 0 && !lanes.is_empty() {
+            let next_at = lanes.values().map(|allowed| allowed.next_at).min().unwrap_or(now);
+            self.backlog.rest_until(next_at.clamp(now + SOON, now + LATER));
+        }
         Ok(batch)
     }
 
-    /// All that were found, the oldest first, without those whose cursor has moved since.
-    fn candidates(&mut self, now: i64) -> Result<Vec<Candidate>, EngineError> {
-        let found = self.backlog.take();
-        let candidates = self.group.read(|machine, _| {
-            let current = |found: Found| {
-                let slot = *machine.slots().get(found.number)?;
-                let fresh = slot.is_armed() && slot.generation == found.generation && slot.next == found.nominal;
-                fresh.then(|| Candidate { found, slot, with: circumstances(machine, found.number, now) })
-            };
-            found.into_iter().filter_map(current).collect()
+    /// One that was found, if its cursor has not moved since.
+    fn candidate(&self, lane: u16, found: Found, now: i64) -> Result<Option<Candidate>, EngineError> {
+        let candidate = self.group.read(|machine, _| {
+            let slot: &Slot = machine.slots().get(found.number)?;
+            let fresh = slot.is_armed() && slot.generation == found.generation && slot.next == found.nominal;
+            fresh.then(|| Candidate { lane, found, with: circumstances(machine, found.number, now) })
         });
-        Ok(candidates?)
+        Ok(candidate?)
     }
 
     fn allowance(&self, lane: u16, now: i64) -> Result<Allowance, EngineError> {
@@ -181,7 +184,7 @@ impl State {
     /// Decides one, as far as it may go; says whether it is done with for now.
     fn take_one(
         &mut self,
-        Candidate { found, with, .. }: Candidate,
+        Candidate { lane, found, with }: Candidate,
         allowed: &mut Allowance,
         batch: &mut Batch,
     ) -> Result<bool, EngineError> {
@@ -205,7 +208,7 @@ impl State {
         let due = if came.next == NEVER { NEVER } else { timing.due(came.next) };
         let pause = timing.misfire.pace.map_or(0, |pace| pace.interval_nanos() / 1_000 * came.fired as u64);
         let not_before = with.now.saturating_add(i64::try_from(pause).unwrap_or(i64::MAX));
-        batch.late.push(Late { next, due, not_before });
+        batch.late.push(Late { lane, next, due, not_before });
         Ok(true)
     }
 
@@ -228,7 +231,7 @@ impl State {
 
     /// A late definition has been decided: it may still be late.
     pub(super) fn late_goes_on(&mut self, late: Late, now: i64) -> Result<(), EngineError> {
-        let Late { next, due, not_before } = late;
+        let Late { lane, next, due, not_before } = late;
         if next.nominal == NEVER {
             return Ok(());
         }
@@ -237,7 +240,7 @@ impl State {
             return if next.nominal <= self.filled_to { self.arm(next) } else { Ok(()) };
         }
         if not_before <= now {
-            self.backlog.look();
+            self.backlog.look_behind(lane);
             return Ok(());
         }
         // Its own pace: it waits in the wheel.

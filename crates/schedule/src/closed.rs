@@ -10,7 +10,8 @@ use chrono::{Datelike, NaiveDate};
 use crate::calendar::{CalendarDays, days_in};
 use crate::cron::{Cron, LAST_YEAR};
 use crate::interval::Every;
-use crate::limits::{LAST_LOCAL, MAX_EXCLUDED_MINUTES};
+use crate::limits::LAST_LOCAL;
+use crate::reach::{Reach, TURN};
 use crate::repeat::Repeat;
 use crate::rule::Rule;
 
@@ -36,24 +37,30 @@ pub(crate) struct Closed {
 
 impl Closed {
     /// The first local time at or after `from` that `cron` names, and neither dates nor fields exclude. `None` also where
-    /// more than [`MAX_EXCLUDED_MINUTES`] must be looked into for it.
-    pub fn first_open(&self, cron: &Cron, from: i64) -> Option<i64> {
-        let numbered = self.crons.iter().enumerate();
-        let whole_days = numbered.filter(|(_, closed)| closed.covers_day_of(cron));
-        let whole_days = whole_days.fold(0, |set, (number, _)| set | 1 << number);
-        Search { closed: self, cron, whole_days, shut: [0; 4], last_shut: 0, minutes: 0 }.first(from)
+    /// it is out of reach.
+    pub fn first_open(&self, cron: &Cron, from: i64, reach: &Reach) -> Option<i64> {
+        self.search(cron, reach).first(from)
     }
 
     /// As [`first_open`](Self::first_open), for what names times in another way: `first_local` yields the first at or after
     /// one.
-    pub fn first_open_of(&self, first_local: impl Fn(i64) -> Option<i64>, mut from: i64) -> Option<i64> {
-        loop {
+    pub fn first_open_of(&self, first_local: impl Fn(i64) -> Option<i64>, mut from: i64, reach: &Reach) -> Option<i64> {
+        while reach.goes_on(from) {
+            reach.take(TURN);
             let found = first_local(from)?;
-            from = self.first_open(&Cron::ALWAYS, found)?;
-            if from == found {
+            if self.is_open(found) {
                 return Some(found);
             }
+            from = self.first_open(&Cron::ALWAYS, found, reach)?;
         }
+        None
+    }
+
+    fn search<'a>(&'a self, cron: &'a Cron, reach: &'a Reach) -> Search<'a> {
+        let numbered = self.crons.iter().enumerate();
+        let whole_days = numbered.filter(|(_, closed)| closed.covers_day_of(cron));
+        let whole_days = whole_days.fold(0, |set, (number, _)| set | 1 << number);
+        Search { closed: self, cron, whole_days, shut: [0; 4], last_shut: 0, reach }
     }
 
     /// What it takes in memory, without the calendars themselves.
@@ -67,7 +74,20 @@ impl Closed {
 
     /// Whether fields and dates leave a local time open.
     pub fn is_open(&self, local: i64) -> bool {
-        self.first_open(&Cron::ALWAYS, local) == Some(local)
+        let (day, second) = (local.div_euclid(SECONDS_PER_DAY), local.rem_euclid(SECONDS_PER_DAY));
+        let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days).filter(|_| local <= LAST_LOCAL);
+        let Some(date) = date else { return false };
+        let (year, month, bit) = (date.year(), date.month(), 1 << date.day());
+        let names = |cron: &Cron| {
+            let (hour, minute) = (cron.hours >> (second / 3600) & 1, cron.minutes >> (second / 60 % 60) & 1);
+            hour == 1 && minute == 1 && cron.seconds >> (second % 60) & 1 == 1 && cron.days_of(year, month) & bit != 0
+        };
+        self.dates_in(year, month) & bit == 0 && !self.crons.iter().any(names)
+    }
+
+    /// Calendars that are looked at time by time.
+    pub fn looked_up(&self) -> u32 {
+        (self.repeats.len() + self.rules.len()) as u32
     }
 
     /// Whether an instant (microseconds since the Unix epoch) is excluded by interval or by itself. `local` is what the
@@ -148,12 +168,8 @@ impl Closed {
     }
 
     /// The first second of an open day, from one on, that no exclusion of a part of a day names.
-    pub fn open_second_from(&self, day: i64, from: i64) -> Option<i64> {
-        let numbered = self.crons.iter().enumerate();
-        let whole = numbered.filter(|(_, closed)| closed.covers_day_of(&Cron::ALWAYS));
-        let whole_days = whole.fold(0, |set, (number, _)| set | 1 << number);
-        let cron = &Cron::ALWAYS;
-        let mut search = Search { closed: self, cron, whole_days, shut: [0; 4], last_shut: 0, minutes: 0 };
+    pub fn open_second_from(&self, day: i64, from: i64, reach: &Reach) -> Option<i64> {
+        let search = self.search(&Cron::ALWAYS, reach);
         match search.closing_on(day) {
             0 => Some(from),
             closing => search.first_open_second(closing, u32::try_from(from).ok()?),
@@ -175,13 +191,13 @@ struct Search<'a> {
     /// Sets of other exclusions that together were found to leave nothing of a day.
     shut: [u64; 4],
     last_shut: usize,
-    /// How many have been looked into.
-    minutes: u32,
+    reach: &'a Reach,
 }
 
 impl Search<'_> {
     fn first(mut self, mut from: i64) -> Option<i64> {
-        while self.minutes < MAX_EXCLUDED_MINUTES && from <= LAST_LOCAL {
+        while from <= LAST_LOCAL && self.reach.goes_on(from) {
+            self.reach.take(1);
             let found = self.cron.first_local_but(from, |year, month| self.closed_days(year, month))?;
             let (day, second) = (found.div_euclid(SECONDS_PER_DAY), found.rem_euclid(SECONDS_PER_DAY) as u32);
             let closing = self.closing_on(day);
@@ -221,13 +237,16 @@ impl Search<'_> {
     }
 
     /// The first second of a day that `cron` names and no exclusion of `closing` does; `from` is one that `cron` names.
-    fn first_open_second(&mut self, closing: u64, from: u32) -> Option<i64> {
+    fn first_open_second(&self, closing: u64, from: u32) -> Option<i64> {
         let (first_hour, first_minute, first_second) = (from / 3600, from / 60 % 60, from % 60);
         let cron = self.cron;
-        for hour in (first_hour..24).filter(|hour| cron.hours >> hour & 1 == 1) {
+        let whole = |closed: &Cron| cron.minutes & !closed.minutes == 0 && cron.seconds & !closed.seconds == 0;
+        let hours =
+            self.of(closing).filter(|closed| whole(closed)).fold(cron.hours, |open, closed| open & !closed.hours);
+        for hour in (first_hour..24).filter(|hour| hours >> hour & 1 == 1) {
             let begin = if hour == first_hour { first_minute } else { 0 };
             for minute in (begin..60).filter(|minute| cron.minutes >> minute & 1 == 1) {
-                self.minutes += 1;
+                self.reach.take(1);
                 let names = |closed: &&Cron| closed.hours >> hour & 1 == 1 && closed.minutes >> minute & 1 == 1;
                 let mut open = self.of(closing).filter(names).fold(cron.seconds, |open, closed| open & !closed.seconds);
                 if (hour, minute) == (first_hour, first_minute) {

@@ -23,6 +23,7 @@ mod jitter;
 pub mod limits;
 pub mod pace;
 mod plan;
+mod reach;
 mod repeat;
 mod roll;
 mod rule;

@@ -36,8 +36,9 @@ pub const MAX_EXCLUDED_INTERVALS: usize = 16;
 pub const MAX_EXCLUDED_DATES: usize = 1000;
 /// How many times in a row may be excluded one by one before a schedule counts as over: some milliseconds of work.
 pub const MAX_EXCLUDED_TIMES: u32 = 20_000;
-/// How many minutes are looked into on days of which several exclusions name a part: some milliseconds of work.
-pub(crate) const MAX_EXCLUDED_MINUTES: u32 = 200_000;
+/// Steps of the search for one due time among what is excluded, for all entries together: some milliseconds of work. A step is a minute that is looked
+/// into, on days of which several exclusions name a part; to ask an entry for its next time takes 30.
+pub const MAX_STEPS: u32 = 200_000;
 /// The shortest window of a misfire policy: below that, a restart alone would skip due times.
 pub const SHORTEST_MISFIRE_WINDOW: Span = Span::from_secs(10);
 /// Faults that are told of one cron line; the others are counted.

@@ -9,6 +9,7 @@ use crate::cron::Cron;
 use crate::interval::Every;
 use crate::jitter::Spread;
 use crate::limits::MAX_EXCLUDED_TIMES;
+use crate::reach::{Reach, TURN};
 use crate::repeat::Repeat;
 use crate::roll::first_rolled;
 use crate::rule::Rule;
@@ -49,8 +50,9 @@ impl Plan {
     /// The first nominal time after `after`; `None` when there is none until 2100. It depends on nothing but the two,
     /// so it does not matter from where a time is approached.
     ///
-    /// Also `None` where [`MAX_EXCLUDED_TIMES`] in a row are excluded one by one: closed hours, days and dates are passed
-    /// over at once, and don't count.
+    /// Also `None` where [`MAX_EXCLUDED_TIMES`] in a row are excluded one by one (closed hours, days and dates are passed
+    /// over at once, and don't count), or where the search takes [`MAX_STEPS`](crate::limits::MAX_STEPS): an entry that finds none
+    /// until then counts as over, unless another one is found to be due.
     pub fn next(&self, after: i64) -> Option<i64> {
         let named = self.next_open(after);
         // (Hardly any plan has some.)
@@ -63,13 +65,16 @@ impl Plan {
     }
 
     fn next_open(&self, after: i64) -> Option<i64> {
-        let Some(closed) = &self.closed else { return self.next_named(after) };
-        let mut time = self.next_named(after)?;
+        let reach = Reach::new();
+        let Some(closed) = &self.closed else { return self.next_named(after, &reach) };
+        let mut time = self.next_named(after, &reach)?;
         for _ in 0..MAX_EXCLUDED_TIMES {
             if !closed.has(time, || self.local(time)) {
                 return Some(time);
             }
-            time = self.next_named(time)?;
+            reach.take(TURN * closed.looked_up());
+            reach.again();
+            time = self.next_named(time, &reach)?;
         }
         None
     }
@@ -123,59 +128,78 @@ impl Plan {
     }
 
     /// The first time after `after` that is named, and not excluded by date or field.
-    fn next_named(&self, after: i64) -> Option<i64> {
+    fn next_named(&self, after: i64, reach: &Reach) -> Option<i64> {
         if after >= self.last {
             return None;
         }
         let after = after.max(self.first - 1);
-        let intervals = self.intervals.iter().filter_map(|every| self.next_of(*every, after));
-        let times = intervals.chain(self.next_single(after));
-        let time = self.next_local(after).into_iter().chain(times).min();
+        // What is found soonest comes first: the others are looked for no further.
+        let single = self.next_single(after).inspect(|time| self.is_found(*time, reach));
+        let local = self.next_local(after, reach);
+        let intervals = self.intervals.iter().filter_map(|every| self.next_of(*every, after, reach));
+        let time = local.into_iter().chain(single).chain(intervals).min();
         time.filter(|time| *time <= self.last)
     }
 
+    fn is_found(&self, time: i64, reach: &Reach) {
+        if self.closed.is_some() {
+            reach.found(self.local(time));
+        }
+    }
+
     /// Of cron lines, calendars, rules and intervals of the local calendar.
-    fn next_local(&self, after: i64) -> Option<i64> {
+    fn next_local(&self, after: i64, reach: &Reach) -> Option<i64> {
         let from = after.div_euclid(MICROS_PER_SECOND) + 1;
         let closed = self.closed.as_deref();
+        let found = |second: &i64| self.is_found(second * MICROS_PER_SECOND, reach);
         let crons = self.crons.iter().filter_map(|cron| {
-            first_instant(self.zone, self.dst, from, |local| match closed {
+            let first = first_instant(self.zone, self.dst, from, |local| match closed {
                 None => cron.first_local(local),
-                Some(closed) if self.roll == Roll::Skip => closed.first_open(cron, local),
-                Some(closed) => first_rolled(closed, self.roll, |local| cron.first_local(local), local),
-            })
+                Some(closed) if self.roll == Roll::Skip => closed.first_open(cron, local, reach),
+                Some(closed) => first_rolled(closed, self.roll, |local| cron.first_local(local), local, reach),
+            });
+            first.inspect(found)
         });
-        let repeats = self.repeats.iter().filter_map(|repeat| self.first_of(from, |local| repeat.first_local(local)));
+        let first_of = |first_local: &dyn Fn(i64) -> Option<i64>| self.first_of(from, first_local, reach);
+        let repeats =
+            self.repeats.iter().filter_map(|repeat| first_of(&|local| repeat.first_local(local)).inspect(found));
         let rules = self.rules.iter().filter_map(|rule| {
-            self.first_of(from, |local| rule.first_local(local)).filter(|second| *second <= rule.last)
+            let first = first_of(&|local| rule.first_local(local)).filter(|second| *second <= rule.last);
+            first.inspect(found)
         });
         let days = |year, month| closed.map_or(0, |closed| closed.days(year, month));
-        let business = self.business.iter().filter_map(|one| self.first_of(from, |local| one.first_local(local, days)));
+        let business =
+            self.business.iter().filter_map(|one| first_of(&|local| one.first_local(local, days)).inspect(found));
         crons.chain(repeats).chain(rules).chain(business).min().map(|second| second * MICROS_PER_SECOND)
     }
 
     /// The first open instant at or after `from`, in seconds, of what names local times; `first_local` yields the first at
     /// or after one.
-    fn first_of(&self, from: i64, first_local: impl Fn(i64) -> Option<i64>) -> Option<i64> {
+    fn first_of(&self, from: i64, first_local: impl Fn(i64) -> Option<i64>, reach: &Reach) -> Option<i64> {
         first_instant(self.zone, self.dst, from, |local| match &self.closed {
             None => first_local(local),
-            Some(closed) if self.roll == Roll::Skip => closed.first_open_of(&first_local, local),
-            Some(closed) => first_rolled(closed, self.roll, &first_local, local),
+            Some(closed) if self.roll == Roll::Skip => closed.first_open_of(&first_local, local, reach),
+            Some(closed) => first_rolled(closed, self.roll, &first_local, local, reach),
         })
     }
 
-    fn next_of(&self, every: Every, after: i64) -> Option<i64> {
+    fn next_of(&self, every: Every, after: i64, reach: &Reach) -> Option<i64> {
         let mut time = every.next(after);
         let Some(closed) = &self.closed else { return Some(time) };
         let last = self.last.div_euclid(MICROS_PER_SECOND);
-        for _ in 0..MAX_EXCLUDED_TIMES {
+        loop {
+            reach.take(TURN);
             let second = time.div_euclid(MICROS_PER_SECOND);
             let span = self.zone.span_at(second);
-            let open =
-                closed.first_open(&Cron::ALWAYS, second + span.offset).map_or(i64::MAX, |open| open - span.offset);
-            if open == second {
+            let local = second + span.offset;
+            if closed.is_open(local) {
+                reach.found(local);
                 return Some(time);
             }
+            if !reach.goes_on(local) {
+                return None;
+            }
+            let open = closed.first_open(&Cron::ALWAYS, local, reach).map_or(i64::MAX, |open| open - span.offset);
             // Beyond the span the clock shows something else.
             let resumes = open.min(span.end);
             if resumes > last {
@@ -183,7 +207,6 @@ impl Plan {
             }
             time = every.next(resumes * MICROS_PER_SECOND - 1);
         }
-        None
     }
 
     fn next_single(&self, after: i64) -> Option<i64> {

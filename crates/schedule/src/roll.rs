@@ -6,6 +6,7 @@
 use flintwheel_model::definition::Roll;
 
 use crate::closed::Closed;
+use crate::reach::{Reach, TURN};
 
 const DAY: i64 = 86_400;
 /// A time moves no further than this; with no open day within it, nothing is due.
@@ -18,19 +19,22 @@ pub(crate) fn first_rolled(
     roll: Roll,
     first_local: impl Fn(i64) -> Option<i64>,
     from: i64,
+    reach: &Reach,
 ) -> Option<i64> {
     let mut day = from.div_euclid(DAY);
-    loop {
+    while reach.goes_on(day * DAY) {
+        reach.take(TURN);
         let open = closed.open_day_from(day)?;
         let (first, last) = sources(closed, roll, open);
         let second = if open == from.div_euclid(DAY) { from.rem_euclid(DAY) } else { 0 };
-        if let Some(second) = earliest(closed, &first_local, open, (first, last), second) {
+        if let Some(second) = earliest(closed, &first_local, open, (first, last), second, reach) {
             return Some(open * DAY + second);
         }
         // Nothing is named before that, so nothing moves to a day before the open one that it may move back to.
         let named = first_local((last + 1) * DAY)?.div_euclid(DAY);
         day = closed.open_day_to(named, named - MAX_ROLL_DAYS).unwrap_or(named).max(open + 1);
     }
+    None
 }
 
 /// The days whose times fall on an open day: itself, and those of the closed days around it that move to it.
@@ -59,16 +63,18 @@ fn earliest(
     open: i64,
     (first, last): (i64, i64),
     from: i64,
+    reach: &Reach,
 ) -> Option<i64> {
     let (mut found, mut day, mut second) = (None, first, from);
-    while day <= last {
+    while day <= last && reach.is_left() {
+        reach.take(TURN);
         let Some(named) = first_local(day * DAY + second) else { break };
         if named.div_euclid(DAY) > day {
             (day, second) = (named.div_euclid(DAY), from);
             continue;
         }
         let named = named.rem_euclid(DAY);
-        match closed.open_second_from(open, named) {
+        match closed.open_second_from(open, named, reach) {
             Some(allowed) if allowed > named => second = allowed,
             allowed => {
                 found = found.into_iter().chain(allowed).min();

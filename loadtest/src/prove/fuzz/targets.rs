@@ -2,7 +2,7 @@
 
 use flintwheel_model::Violations;
 use flintwheel_model::calendar::CalendarSpec;
-use flintwheel_model::definition::{CalendarTimes, CronDialect, Exclusion, Interval, ScheduleTrigger};
+use flintwheel_model::definition::{CalendarTimes, CronDialect, Exclusion, Interval, Roll, ScheduleTrigger};
 use flintwheel_schedule::{Plan, compile_calendar};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -19,7 +19,7 @@ pub struct Target {
 const NUMBERS: &[&str] =
     &["0", "1", "31", "59", "60", "366", "2100", "18446744073709551616", "-", ",", "/", "*", " ", "\t", "é"];
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "cron",
         seeds: &[
@@ -115,6 +115,12 @@ pub const TARGETS: [Target; 6] = [
         run: dates,
     },
     Target {
+        name: "exclusions",
+        seeds: &["* 1-23 * * *", "* 9-17 * * mon-fri", "0 0 1 1 *", "* * * * * * 2030-2099", "*/7 * * 1-11 *", "1-59 * * * *"],
+        words: NUMBERS,
+        run: exclusions,
+    },
+    Target {
         name: "calendar",
         seeds: &["sat-sun", "2026-12-24", "2026-12-24/2027-01-06", "12-25", "02-29", "fri"],
         words: NUMBERS,
@@ -176,6 +182,28 @@ fn dates(text: &str, chance: &mut StdRng) -> Result<bool, String> {
             let (count, anchor) = (Some(chance.random_range(0..5)), Some(text.to_owned()));
             trigger.interval = vec![Interval { months: count, anchor, ..Interval::default() }];
         }
+    }
+    schedule(trigger, text, chance)
+}
+
+/// A cron line that takes out most of what others name, wherever these go.
+fn exclusions(text: &str, chance: &mut StdRng) -> Result<bool, String> {
+    let mut trigger = ScheduleTrigger { cron: vec!["0 0 1 1 *".to_owned()], ..ScheduleTrigger::default() };
+    for number in 0..chance.random_range(0..20) {
+        let anchor = Some(format!("2026-01-01T01:00:{number:02}"));
+        trigger.interval.push(Interval { days: Some(chance.random_range(1..3)), anchor, ..Interval::default() });
+    }
+    if chance.random_bool(0.3) {
+        trigger.rrule = vec!["DTSTART:20260101T010000 RRULE:FREQ=DAILY".to_owned()];
+    }
+    if chance.random_bool(0.3) {
+        trigger.cron = vec!["30 2 * * *".to_owned()];
+    }
+    let lines = |line: &str| Exclusion { cron: vec![line.to_owned()], ..Exclusion::default() };
+    trigger.exclude = vec![lines(text)];
+    if chance.random_bool(0.5) {
+        trigger.exclude.push(lines("* * * * sat,sun"));
+        trigger.roll = *[Roll::Skip, Roll::Next, Roll::Previous, Roll::Nearest].choose(chance).expect("one");
     }
     schedule(trigger, text, chance)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use flintwheel_client::{ApplyOptions, Occurrence, OccurrenceQuery, Outcome, PageRequest};
+use flintwheel_client::{ApplyOptions, AskedTime, Occurrence, OccurrenceQuery, Outcome, PageRequest};
 use flintwheel_model::definition::OnResume;
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
 use flintwheel_node::clock::{Clock, SystemClock};
@@ -213,6 +213,22 @@ async fn who_resumes_says_what_becomes_of_what_passed_meanwhile() {
         })
         .await;
         assert_eq!(counts(&engine, id, "paused").await, (fired, skipped), "{id}");
+    }
+    // Each of those that were skipped together is told of, and nothing else.
+    for (offset, told) in [(-1, 0), (0, 10), (4, 10), (9, 10)] {
+        let at = DateTime::from_timestamp_micros(begun - 40 * MINUTE + offset * MINUTE).expect("a time");
+        let explained = engine.api().explain(&key("drop"), AskedTime::Instant(at)).await.expect("explained");
+        let counts: Vec<u32> = explained.moments[0].occurrences.iter().map(|one| one.count).collect();
+        assert_eq!(counts, if told == 0 { vec![] } else { vec![told] }, "minute {offset}");
+    }
+    // What is older than what is asked for is not gone through, page by page.
+    let since = DateTime::from_timestamp_micros(now() + HOUR).expect("a time");
+    let query = OccurrenceQuery { namespace: "default".into(), since: Some(since), ..OccurrenceQuery::default() };
+    for definition_id in ["", "drop"] {
+        let query = OccurrenceQuery { definition_id: definition_id.into(), ..query.clone() };
+        let page = PageRequest { size: 1, token: String::new() };
+        let page = engine.api().occurrences(&query, &page).await.expect("an answer");
+        assert_eq!((page.items.len(), page.next), (0, None), "{definition_id}");
     }
     engine.close().await.expect("closes");
 }

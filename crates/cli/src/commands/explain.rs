@@ -119,6 +119,13 @@ fn of_moment(moment: &Moment, zone: Zone) -> Vec<String> {
 fn became(moment: &Moment, explanation: &Explanation, zone: Zone, now: DateTime<Utc>) -> Vec<String> {
     let is_due = moment.is_nominal || moment.jittered_from.is_some();
     if moment.occurrences.is_empty() && is_due && moment.due.unwrap_or(moment.instant) < now {
+        if let Some(to) = explanation.looked_back_to {
+            let to = zone.exact(to);
+            let ask = "flintwheel occurrences ID --since TIME --until TIME";
+            return vec![format!(
+                "  the account was looked at back to {to} only, and holds nothing of it there: {ask}"
+            )];
+        }
         let before = moment.instant < explanation.version_since;
         let why = if before { ": this version did not count yet" } else { " (any more)" };
         return vec![format!("  the account holds nothing of it{why}")];

@@ -57,6 +57,7 @@ pub fn to_proto(explanation: &Explanation) -> v1::ExplainResponse {
         paused_note: explanation.paused.as_ref().map(|paused| paused.note.clone()).unwrap_or_default(),
         version_since: Some(time::timestamp(explanation.version_since)),
         version: explanation.version,
+        looked_back_to: explanation.looked_back_to.map(time::timestamp),
     }
 }
 
@@ -76,6 +77,7 @@ pub fn from_proto(proto: v1::ExplainResponse) -> Result<Explanation, Violations>
         paused: paused_at.map(|at| Paused { note: proto.paused_note, at, until: paused_until }),
         version: proto.version,
         version_since: read_instant(proto.version_since, At::root("version_since"), &mut faults),
+        looked_back_to: read_optional(proto.looked_back_to, At::root("looked_back_to"), &mut faults),
     };
     faults.into_result().map(|()| explanation)
 }
@@ -257,6 +259,7 @@ mod tests {
             }),
             version: 7,
             version_since: instant("2026-09-01T08:00:00Z"),
+            looked_back_to: Some(instant("2026-11-02T08:00:00Z")),
         };
         assert_eq!(from_proto(to_proto(&explanation)), Ok(explanation));
     }

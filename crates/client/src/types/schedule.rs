@@ -63,6 +63,9 @@ pub struct Explanation {
     pub version: u64,
     /// When it was applied: before, another one counted.
     pub version_since: DateTime<Utc>,
+    /// Where the account holds more of it than is looked at: what was decided before is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_back_to: Option<DateTime<Utc>>,
 }
 
 /// What a schedule says about one instant.

@@ -504,7 +504,8 @@ impl State {
             done.result = Err(EngineError::Restoring { shard: self.shard });
         }
         if let Ok(applied) = &done.result {
-            let late = matches!(&done.what, Proposed::Fire(batch) if batch.is_late());
+            let now = self.shared.clock.now();
+            let late = matches!(&done.what, Proposed::Fire(batch) if batch.goes_behind(now));
             self.shared.dispatchers.notify(&self.shared, self.shard, &applied.chunks, late);
         }
         match done.what {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use flintwheel_client::{DueCount, DuePart, DueQuery};
 use flintwheel_model::{ActivityDefinition, DefinitionKey, Violations, base64};
+use flintwheel_shard::courses::Course;
 use flintwheel_shard::query;
 use flintwheel_shard::slots::Slot;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ use crate::plans::{Find, Plans};
 
 /// Steps of one request: a fortnight of minutes, five hours of seconds.
 const STEPS: i64 = 20_000;
+/// The longest span, in days: a definition of each second has 31 million due times in it, some seconds of work.
+const DAYS: i64 = 366;
 /// Definitions named for a step.
 const EXAMPLES: u32 = 10;
 /// Definitions looked at for one answer, and by one shard at a time.
@@ -37,6 +40,16 @@ pub(super) struct DueShare {
     definitions: u64,
     /// The last of them; None where there are no more.
     last: Option<DefinitionKey>,
+}
+
+/// How a definition stands.
+struct Stands {
+    /// Its next nominal time.
+    next: i64,
+    /// Firings that are left to it.
+    left: usize,
+    /// Times that follow from the runs of others.
+    coming: Vec<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,9 +108,13 @@ impl Replica {
         let namespace = Some(query.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         let after = after.map(|key| (key.namespace.as_str(), key.id.as_str()));
         let names = query::names(&state, namespace, after, LOOKED_AT_ONCE)?;
-        let slots: Vec<Option<(Slot, Vec<i64>)>> = self.group.read(|machine, _| {
-            let coming = |number| coming(machine, number).into_iter().map(|(nominal, _)| nominal).collect();
-            let slot = |number| machine.slots().get(number).map(|slot| (*slot, coming(number)));
+        let slots: Vec<Option<(Slot, Stands)>> = self.group.read(|machine, _| {
+            let stands = |number, slot: &Slot| Stands {
+                next: slot.next,
+                left: machine.courses().get(number).and_then(Course::left).map_or(usize::MAX, |left| left as usize),
+                coming: coming(machine, number).into_iter().map(|(nominal, _)| nominal).collect(),
+            };
+            let slot = |number| machine.slots().get(number).map(|slot| (*slot, stands(number, slot)));
             names.iter().map(|(_, _, number)| slot(*number)).collect()
         })?;
         let find = |namespace: &str, name: &str| calendars::find(&self.shared.calendars, &self.group, namespace, name);
@@ -106,13 +123,12 @@ impl Replica {
         for ((namespace, id, number), slot) in names.into_iter().zip(slots) {
             share.definitions += 1;
             let key = DefinitionKey { namespace, id };
-            if let Some((slot, coming)) = slot.filter(|(slot, _)| slot.is_armed())
+            if let Some((slot, stands)) = slot.filter(|(slot, _)| slot.is_armed())
                 && let Some(stored) = query::version(&state, number, slot.version)?
                 && fits(&selector, &stored.document)
             {
-                let stands = (slot.next, coming.as_slice());
                 counted +=
-                    share.count(query, &key, (&mut plans, &find), (&stored.document, stored.incarnation), stands);
+                    share.count(query, &key, (&mut plans, &find), (&stored.document, stored.incarnation), &stands);
             }
             share.last = Some(key);
             if counted >= COUNTED_AT_ONCE {
@@ -132,7 +148,7 @@ impl DueShare {
         key: &DefinitionKey,
         (plans, find): (&mut Plans, Find<'_>),
         (document, incarnation): (&[u8], u64),
-        (next, coming): (i64, &[i64]),
+        Stands { next, left, coming }: &Stands,
     ) -> u64 {
         let Ok(plan) = plans.of_document(document, incarnation, find) else { return 0 };
         let timing = plans.get(plan);
@@ -140,8 +156,9 @@ impl DueShare {
         let (plan, seed) = (with_coming.as_ref().unwrap_or(&timing.plan), timing.seed);
         let (from, until) = (query.from.timestamp_micros(), query.until.timestamp_micros());
         let (window, step) = (plan.jitter_window(), i64::from(query.step) * SECOND);
-        let first = from.saturating_sub(window).max(next);
-        let nominal = std::iter::successors(plan.next(first - 1), |nominal| plan.next(*nominal));
+        // Where few are left, those that come before the span take of them.
+        let first = if *left == usize::MAX { from.saturating_sub(window).max(*next) } else { *next };
+        let nominal = std::iter::successors(plan.next(first - 1), |nominal| plan.next(*nominal)).take(*left);
         let mut counted = 0;
         for due in nominal.take_while(|nominal| *nominal < until).map(|nominal| plan.due(nominal, seed)) {
             if !(from..until).contains(&due) {
@@ -181,6 +198,9 @@ fn check(query: &DueQuery) -> Result<(), Violations> {
         }
     }
     let length = (*until - *from).num_seconds();
+    if length > DAYS * 86_400 {
+        faults.push("until", format!("{} is more than {DAYS} days after {}", shown(until), shown(from)));
+    }
     match i64::from(*step) {
         0 => faults.push("step", "0s is not at least 1s"),
         step if length / step > STEPS => {
@@ -232,12 +252,15 @@ mod tests {
     }
 
     fn counted(schedule: &str, next: i64, query: &DueQuery) -> Vec<(u32, u64, u64)> {
+        counted_of(schedule, &Stands { next, left: usize::MAX, coming: Vec::new() }, query)
+    }
+
+    fn counted_of(schedule: &str, stands: &Stands, query: &DueQuery) -> Vec<(u32, u64, u64)> {
         let document =
             format!(r#"{{"metadata":{{"namespace":"a","id":"b"}},"spec":{{"trigger":{{"schedule":{schedule}}}}}}}"#);
         let mut share = DueShare::default();
         let key = DefinitionKey::new("a", "b");
-        let counted =
-            share.count(query, &key, (&mut Plans::default(), &|_, _| None), (document.as_bytes(), 7), (next, &[]));
+        let counted = share.count(query, &key, (&mut Plans::default(), &|_, _| None), (document.as_bytes(), 7), stands);
         assert_eq!(counted, share.steps.values().map(|step| step.due).sum::<u64>());
         share.steps.into_iter().map(|(number, step)| (number, step.due, step.steady)).collect()
     }
@@ -255,6 +278,22 @@ mod tests {
             (r#"{"cron":["nonsense"]}"#, 0, vec![]),
         ] {
             assert_eq!(counted(schedule, next, &hour), expected, "{schedule}");
+        }
+    }
+
+    #[test]
+    fn no_more_are_counted_than_are_left() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time").timestamp_micros();
+        let hour = query("2026-11-02T09:00:00Z", "2026-11-02T10:00:00Z", 3600);
+        for (next, left, expected) in [
+            ("2026-11-02T09:00:00Z", 2, vec![(0, 2, 2)]),
+            // Three are due before the span.
+            ("2026-11-02T08:30:00Z", 5, vec![(0, 2, 2)]),
+            ("2026-11-02T08:30:00Z", 3, vec![]),
+            ("2026-11-02T08:30:00Z", 100, vec![(0, 6, 6)]),
+        ] {
+            let stands = Stands { next: at(next), left, coming: Vec::new() };
+            assert_eq!(counted_of(r#"{"cron":["*/10 * * * *"]}"#, &stands, &hour), expected, "{next} {left}");
         }
     }
 
@@ -279,6 +318,7 @@ mod tests {
             (query(nine, nine, 60), "until"),
             (query(nine, ten, 0), "step"),
             (query(nine, "2026-12-02T10:00:00Z", 60), "step"),
+            (query(nine, "2028-11-02T09:00:00Z", 86_400), "until"),
             (query("1969-01-01T00:00:00Z", "1969-01-02T00:00:00Z", 60), "from"),
             (DueQuery { examples: 11, ..query(nine, ten, 60) }, "examples"),
         ] {

@@ -6,6 +6,7 @@ use flintwheel_schedule as schedule;
 use flintwheel_schedule::{Asked, identity};
 use flintwheel_shard::occurrence::{Key, NO_CHUNK};
 use flintwheel_shard::query;
+use flintwheel_shard::slots::Slot;
 
 use super::ask::{Look, Told, otherwise};
 use super::desk::Replica;
@@ -15,8 +16,8 @@ use crate::after::coming;
 use crate::calendars;
 use crate::error::EngineError;
 
-/// Occurrences looked at for what became of one instant; a definition of each second has as many in a day.
-const LOOKED_AT: usize = 100_000;
+/// Occurrences looked at for what became of one instant, newest first: those of a week of a definition that is due each second, in some seconds.
+const LOOKED_AT: usize = 700_000;
 /// Of them, read at a time.
 const STEP: usize = 256;
 
@@ -44,7 +45,10 @@ impl Replica {
         let after = !comes_after(&definition).is_empty();
         for moment in &mut explanation.moments {
             let nominal = moment.jittered_from.unwrap_or(moment.instant).timestamp_micros();
-            moment.occurrences = self.became(key, (number, slot.chunk), nominal)?;
+            let is_due = moment.is_nominal || moment.jittered_from.is_some();
+            let became = self.became(key, (number, &slot), (nominal, is_due))?;
+            moment.occurrences = became.occurrences;
+            explanation.looked_back_to = explanation.looked_back_to.max(became.looked_back_to.map(time));
             let why =
                 coming.iter().find(|(came, _)| *came == nominal).map(|(_, why)| format!("{SCHEDULE}.after ({why})"));
             // What has been decided is not coming any more; the account has it, and no other field has named it.
@@ -92,40 +96,57 @@ impl Replica {
         })
     }
 
-    /// What the account says of a nominal time, newest first; what waits for a run first of all.
+    /// What the account says of a nominal time.
     fn became(
         &self,
         key: &DefinitionKey,
-        (number, newest): (u64, u64),
-        nominal: i64,
-    ) -> Result<Vec<Occurrence>, ApiError> {
+        (number, slot): (u64, &Slot),
+        (nominal, is_due): (i64, bool),
+    ) -> Result<Became, ApiError> {
         let word = crate::dispatch::firing_key(&Key::Time { nominal, due: nominal, count: 1 }).text();
-        let mut became = self.waiting(key, number)?;
-        became.retain(|occurrence| occurrence.firing_key == word);
+        let mut occurrences = self.waiting(key, number)?;
+        occurrences.retain(|occurrence| occurrence.firing_key == word);
         let state = self.group.state();
-        let (mut from, mut looked_at) = (newest, 0);
-        while from != NO_CHUNK && looked_at < LOOKED_AT {
+        let (mut from, mut looked_at, mut later) = (slot.chunk, 0, slot.next);
+        while from != NO_CHUNK {
             let (found, next) = query::occurrences(&state, number, from, STEP)?;
             // (A chunk may hold none of it any more.)
             looked_at += found.len().max(1);
-            let fits = found.iter().filter(|stored| covers(&stored.what.key, nominal));
-            became.extend(fits.map(|stored| self.show_one(key, stored)));
+            for stored in &found {
+                if covers(&stored.what.key, (nominal, is_due), later) {
+                    occurrences.push(self.show_one(key, stored));
+                }
+                if let Key::Time { nominal, .. } = stored.what.key {
+                    later = nominal;
+                }
+            }
             // Nothing is decided before it is due.
             if found.last().is_some_and(|stored| stored.decided < nominal) {
                 break;
             }
+            if let Some(last) = found.last().filter(|_| looked_at >= LOOKED_AT) {
+                return Ok(Became { occurrences, looked_back_to: Some(last.decided) });
+            }
             from = next;
         }
-        Ok(became)
+        Ok(Became { occurrences, looked_back_to: None })
     }
 }
 
-/// Whether an occurrence is of a nominal time: a range that was skipped is one, from the first that was due to the last.
-fn covers(key: &Key, instant: i64) -> bool {
+/// What became of a nominal time.
+struct Became {
+    /// Newest first; what waits for a run first of all.
+    occurrences: Vec<Occurrence>,
+    /// Where that was not all that the account holds: what was decided before was not looked at.
+    looked_back_to: Option<i64>,
+}
+
+/// Whether an occurrence is of a nominal time. Due times that were skipped together are one, with the time of their first; they go on to the time
+/// that was decided next, and what is not due is none of them.
+fn covers(key: &Key, (instant, is_due): (i64, bool), later: i64) -> bool {
     match key {
-        Key::Time { nominal, count: 0 | 1, .. } => *nominal == instant,
-        Key::Time { nominal, due, .. } => (*due..=*nominal).contains(&instant),
-        Key::Backfill { nominal, .. } => *nominal == instant,
+        Key::Time { nominal, count: 0 | 1, .. } | Key::Backfill { nominal, .. } => *nominal == instant,
+        Key::Time { nominal, .. } => *nominal == instant || is_due && (*nominal..later).contains(&instant),
         Key::Event(_) | Key::Manual(_) => false,
     }
 }
@@ -154,17 +175,21 @@ mod tests {
     #[test]
     fn a_skipped_range_covers_all_that_was_due_in_it() {
         let of = |nominal, due, count| Key::Time { nominal, due, count };
+        let (due, not_due) = (true, false);
         for (key, instant, expected) in [
-            (of(60, 67, 1), 60, true),
-            (of(60, 67, 1), 67, false),
-            (of(60, 60, 1), 0, false),
-            (of(600, 60, 10), 60, true),
-            (of(600, 60, 10), 300, true),
-            (of(600, 60, 10), 600, true),
-            (of(600, 60, 10), 660, false),
-            (Key::Manual("60".into()), 60, false),
+            (of(60, 67, 1), (60, due), true),
+            (of(60, 67, 1), (67, not_due), false),
+            (of(60, 60, 1), (0, due), false),
+            (of(60, 60, 10), (60, due), true),
+            (of(60, 67, 10), (300, due), true),
+            (of(60, 60, 10), (330, not_due), false),
+            (of(60, 60, 10), (600, due), true),
+            // The next one that was decided.
+            (of(60, 60, 10), (660, due), false),
+            (of(60, 60, 10), (0, due), false),
+            (Key::Manual("60".into()), (60, due), false),
         ] {
-            assert_eq!(covers(&key, instant), expected, "{key:?} {instant}");
+            assert_eq!(covers(&key, instant, 660), expected, "{key:?} {instant:?}");
         }
     }
 }

@@ -28,6 +28,8 @@ const REFUSED_WORD: &str = "refused";
 const DROPPED_WORD: &str = "dropped";
 /// Of what a backfill has fired, where nothing else is to be said.
 const BACKFILL_WORD: &str = "backfill";
+/// What was decided later has a later time, but for this much, in microseconds: with another leader comes another clock.
+const CLOCKS_APART: i64 = 60_000_000;
 /// Of what waits for a run of its definition.
 const WAITING_WORD: &str = "waiting";
 
@@ -169,12 +171,13 @@ impl Replica {
         while from != NO_CHUNK && items.len() < size && looked_at < LOOKED_AT && bytes < ANSWER_BYTES {
             let (found, next) = query::occurrences(&state, number, from, size.min(STEP))?;
             looked_at += found.len();
+            let is_over = found.last().is_some_and(|last| before_since(asked, last.decided));
             let shown = found.iter().map(|stored| self.show_one(&key, stored));
             for occurrence in shown.filter(|occurrence| wanted(asked, occurrence)) {
                 bytes += bytes_of(&occurrence);
                 items.push(occurrence);
             }
-            from = next;
+            from = if is_over { NO_CHUNK } else { next };
         }
         Ok(Told::Occurrences { items, next: Some(from).filter(|from| *from != NO_CHUNK) })
     }
@@ -231,6 +234,10 @@ impl Replica {
             };
             part.before -= 1;
             part.decided = first.decided;
+            if before_since(asked, part.decided) {
+                part.end = true;
+                break;
+            }
             part.looked += stored.len();
             let mut items = Vec::new();
             for stored in &stored {
@@ -354,6 +361,11 @@ fn misses(asked: &OccurrenceQuery) -> Option<Vec<u8>> {
         (_, Some(reason)) => Some(vec![reason.code()]),
         _ => None,
     }
+}
+
+/// Whether all that comes after this one, going back in time, was decided before what is asked for.
+fn before_since(asked: &OccurrenceQuery, decided: i64) -> bool {
+    asked.since.is_some_and(|since| decided < since.timestamp_micros().saturating_sub(CLOCKS_APART))
 }
 
 fn wanted(asked: &OccurrenceQuery, o: &Occurrence) -> bool {

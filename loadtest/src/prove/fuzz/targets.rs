@@ -116,7 +116,14 @@ pub const TARGETS: [Target; 7] = [
     },
     Target {
         name: "exclusions",
-        seeds: &["* 1-23 * * *", "* 9-17 * * mon-fri", "0 0 1 1 *", "* * * * * * 2030-2099", "*/7 * * 1-11 *", "1-59 * * * *"],
+        seeds: &[
+            "* 1-23 * * *",
+            "* 9-17 * * mon-fri",
+            "0 0 1 1 *",
+            "* * * * * * 2030-2099",
+            "*/7 * * 1-11 *",
+            "1-59 * * * *",
+        ],
         words: NUMBERS,
         run: exclusions,
     },

@@ -29,6 +29,10 @@ const LATER: i64 = 500_000;
 /// Of a definition with a pace of its own, what comes together in this time goes at once, in nanoseconds.
 const TOGETHER: u64 = 200_000_000;
 
+/// What all is met so late goes behind what is due now, in microseconds: after a restart or a pause of the process, as much may have come together as
+/// takes the sink seconds. A change of leader takes less, and changes nothing of the order.
+const BEHIND: i64 = 5_000_000;
+
 /// Decisions of one entry, and how their definitions go on.
 pub(super) struct Batch {
     /// Among those that are on their way.
@@ -60,6 +64,11 @@ impl Batch {
 
     pub(super) fn is_late(&self) -> bool {
         !self.late.is_empty()
+    }
+
+    /// Whether its firings go behind those that are in time.
+    pub(super) fn goes_behind(&self, now: i64) -> bool {
+        self.is_late() || self.decisions.iter().all(|decision| now - decision.due >= BEHIND)
     }
 }
 
@@ -264,6 +273,17 @@ fn at_once(pace: Pace) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_late_by_seconds_goes_behind_unless_some_of_it_is_in_time() {
+        let at = |due: i64| Decision { number: 1, generation: 1, nominal: due, due, next: NEVER, skip: None, count: 1 };
+        let now = 1_000_000_000;
+        for (lates, expected) in [(vec![0], false), (vec![30, 20, 5], true), (vec![30, 4], false), (vec![59, 0], false)]
+        {
+            let decisions = lates.iter().map(|late| at(now - late * 1_000_000)).collect();
+            assert_eq!(Batch::live(Vec::new(), decisions).goes_behind(now), expected, "{lates:?}");
+        }
+    }
 
     #[test]
     fn a_definition_with_a_pace_goes_one_by_one_or_some_at_a_time() {

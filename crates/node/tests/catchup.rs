@@ -216,7 +216,7 @@ async fn who_resumes_says_what_becomes_of_what_passed_meanwhile() {
     }
     // Each of those that were skipped together is told of, and nothing else.
     for (offset, told) in [(-1, 0), (0, 10), (4, 10), (9, 10)] {
-        let at = DateTime::from_timestamp_micros(begun - 40 * MINUTE + offset * MINUTE).expect("a time");
+        let at = text(begun - 40 * MINUTE + offset * MINUTE).parse().expect("a time");
         let explained = engine.api().explain(&key("drop"), AskedTime::Instant(at)).await.expect("explained");
         let counts: Vec<u32> = explained.moments[0].occurrences.iter().map(|one| one.count).collect();
         assert_eq!(counts, if told == 0 { vec![] } else { vec![told] }, "minute {offset}");

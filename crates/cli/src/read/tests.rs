@@ -88,12 +88,12 @@ fn faults_say_what_and_where() {
         (
             spec("  trigger: {schedule: {interval: 1h}}\n"),
             "spec.trigger.schedule.interval: a map such as {every: 1h} is expected here, not string \"1h\"",
-            "5:34",
+            "5:24",
         ),
         (
             spec("  trigger: {schedule: {cron: '@daily', exclude: 2026-12-24}}\n"),
             "spec.trigger.schedule.exclude: a map such as {dates: 2026-12-24} is expected here, not string \"2026-12-24\"",
-            "5:49",
+            "5:40",
         ),
         (spec("  start_workflow: {type: [W\n  b: 2\n"), "spec.start_workflow.type", "5:26"),
         (spec("  enabled: \"open\n"), "spec.enabled: unclosed quote", "5:12"),
@@ -203,8 +203,8 @@ fn a_fault_in_a_block_is_shown_on_its_line() {
     let schedule = "  trigger:\n    schedule:\n      rrule: |\n        DTSTART:20240101T000000\n        RRULE:FREQ=MONTHLY;BYDAY=6MO\n";
     let (_, faults) = parse(&[&format!("{}{schedule}", valid("a"))]);
     let shown: Vec<&str> = faults[0].lines().skip(1).collect();
-    assert_eq!((faults.len(), shown[0]), (1, " --> 1.yaml:10:34"), "{}", faults[0]);
-    assert!(shown[3].ends_with("                                 ^"), "{}", faults[0]);
+    assert_eq!((faults.len(), shown[0]), (1, "  --> 1.yaml:10:34"), "{}", faults[0]);
+    assert!(shown[3].ends_with("                                 ^ BYDAY"), "{}", faults[0]);
     // What can't be found in the text is shown as a whole, without a name for a part of it.
     let escaped = format!("{}  trigger: {{schedule: {{cron: \"0\\x2025 * * *\"}}}}\n", valid("a"));
     let (_, faults) = parse(&[&escaped]);

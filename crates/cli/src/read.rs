@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use flintwheel_model::{ActivityDefinition, Calendar, DefinitionKey, Violation};
-use flintwheel_node::admission::GivenCalendars;
+use flintwheel_node::admission::{GivenCalendars, SCHEDULE};
 use serde_json::Value;
 
 use document::Content;
@@ -108,6 +108,13 @@ impl Input {
         self.documents[index].fault(&self.sources, violation)
     }
 
+    /// What is allowed in one definition (by its place among all) but hardly meant, shown in its file.
+    pub fn warnings(&self, index: usize) -> Vec<Fault> {
+        let schedule = self.documents[index].content.spec.trigger.schedule.as_ref();
+        let found = schedule.map(|trigger| flintwheel_schedule::warnings(trigger, SCHEDULE)).unwrap_or_default();
+        found.iter().map(|violation| self.fault(index, violation)).collect()
+    }
+
     /// A violation of one calendar (by its place among all), shown in its file.
     pub fn calendar_fault(&self, index: usize, violation: &Violation) -> Fault {
         self.calendars[index].fault(&self.sources, violation)
@@ -155,9 +162,10 @@ impl<T> Document<T> {
     fn fault(&self, sources: &[Source], violation: &Violation) -> Fault {
         let source = &sources[self.source];
         let text = &source.text[self.range.clone()];
-        let found = locate::violation(text, violation);
+        let locate::Shown { range: found, is_part } = locate::shown(text, violation);
         let place = Place::new(source, self.range.start + found.start..self.range.start + found.end);
-        let place = if violation.part.is_some() { place.labelled(message::subject(&violation.message)) } else { place };
+        // A value that is shown as a whole is not what the label names.
+        let place = if is_part { place.labelled(message::subject(&violation.message)) } else { place };
         Fault::new(&violation.field, &violation.message).at(place)
     }
 }

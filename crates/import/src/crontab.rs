@@ -163,6 +163,11 @@ impl<'a> Reader<'a> {
             self.say(Weight::Lost, "reboot", all, "@reboot is no time: nothing starts with a machine here");
             return None;
         }
+        if times.eq_ignore_ascii_case("@every") {
+            let message = "`@every` is no word of crontab(5): write `*/5 * * * *` for each five minutes, or `interval: {every: 5m}` in a definition";
+            self.say(Weight::Lost, "every", all, message);
+            return None;
+        }
         if let Some(at) = times.find('~') {
             let message = "a random value (`~`) is chosen when cron starts; write `H` or `H(0-29)` in a definition, which stays the same";
             self.say(Weight::Lost, "random", start + at..start + at + 1, message);
@@ -344,6 +349,7 @@ mod tests {
     fn what_can_t_be_carried_is_named_with_its_place() {
         for (text, weight, place, message) in [
             ("@reboot a", Weight::Lost, "@reboot", "no time"),
+            ("@every 5m /bin/x", Weight::Lost, "@every", "`@every` is no word of crontab(5): write `*/5 * * * *`"),
             ("0 25 * * * a", Weight::Lost, "25", "hour \"25\" is not in 0-23"),
             ("#x\n0\t25 * * * a", Weight::Lost, "25", "hour \"25\" is not in 0-23"),
             ("0~30 3 * * * a", Weight::Lost, "~", "write `H`"),

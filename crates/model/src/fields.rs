@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value};
 
 use crate::definition::ActivityDefinition;
+use crate::expected::in_words;
 use crate::ids::short;
 use crate::violation::Violations;
 use crate::{limits, schema};
@@ -70,7 +71,7 @@ fn at_fault(before: &Value, changes: &[Change], whole: &str) -> Violations {
         let _ = put(&mut alone, path, value.clone());
         if let Err(error) = serde_json::from_value::<ActivityDefinition>(alone) {
             let part = if value.is_some() { "value" } else { "path" };
-            faults.push(format!("changes[{i}].{part}"), format!("{path}: {error}"));
+            faults.push(format!("changes[{i}].{part}"), format!("{path}: {}", in_words(&error.to_string())));
         }
     }
     if faults.0.is_empty() {

@@ -9,6 +9,7 @@ pub mod calendar_values;
 pub mod definition;
 pub mod duration;
 pub mod event;
+pub mod expected;
 pub mod expression;
 pub mod fields;
 pub mod firing;

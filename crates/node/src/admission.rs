@@ -65,7 +65,8 @@ pub fn admit(definition: &ActivityDefinition) -> Result<Admitted, Violations> {
     check(definition, None)
 }
 
-/// The same, with the calendars that it may name.
+/// The same, with the calendars that it may name; for what has been admitted before, and may be stored already: a limit of its schedule that
+/// is younger than it does not count ([`Plan::compile_stored`]).
 pub fn admit_with(definition: &ActivityDefinition, calendars: &Book<'_>) -> Result<Admitted, Violations> {
     check(definition, Some(calendars))
 }
@@ -81,7 +82,7 @@ fn check(definition: &ActivityDefinition, book: Option<&Book<'_>>) -> Result<Adm
     }
     let own = identity(namespace, id);
     let compile = |trigger: &ScheduleTrigger| match book {
-        Some(book) if faults.0.is_empty() => Plan::compile_with(trigger, SCHEDULE, own, book.find),
+        Some(book) if faults.0.is_empty() => Plan::compile_stored(trigger, SCHEDULE, own, book.find),
         // What else is wrong is told all the same.
         _ => Plan::compile(&without_names(trigger), SCHEDULE, own),
     };

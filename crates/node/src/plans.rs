@@ -121,7 +121,7 @@ impl Plans {
         }
         let trigger: ScheduleTrigger = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let days = |name: &str| found.get(name).map(|(_, days)| Arc::clone(days));
-        let plan = Plan::compile_with(&trigger, SCHEDULE, own, &days).map_err(|e| e.to_string())?;
+        let plan = Plan::compile_stored(&trigger, SCHEDULE, own, &days).map_err(|e| e.to_string())?;
         let id = PlanId::try_from(self.timings.len()).map_err(|_| "too many different schedules")?;
         self.timings.push(Arc::new(Timing { plan, misfire: trigger.misfire_policy.unwrap_or_default(), seed }));
         self.by_source.insert(source, id);

@@ -84,7 +84,7 @@ pub struct LeftOut {
     pub moves_to: Option<i64>,
 }
 
-/// Explains what a schedule says about a time. `field`, `identity` and `calendars` are as for [`Plan::compile_with`]; `seed` as for
+/// Explains what a schedule says about a time. `field`, `identity` and `calendars` are as for [`Plan::compile_stored`]; `seed` as for
 /// [`Plan::due`].
 ///
 /// # Errors
@@ -96,7 +96,7 @@ pub fn explain(
     calendars: Calendars,
     asked: Asked,
 ) -> Result<Explanation, Violations> {
-    let plan = Plan::compile_with(trigger, field, identity, calendars)?;
+    let plan = Plan::compile_stored(trigger, field, identity, calendars)?;
     let asker = Asker { trigger, field, identity, seed, calendars, zone: plan.zone, plan: &plan };
     let instants = match asked {
         Asked::Instant(instant) => vec![instant],
@@ -171,7 +171,7 @@ impl Asker<'_> {
     }
 
     fn compile(&self, trigger: &ScheduleTrigger) -> Option<Plan> {
-        Plan::compile_with(trigger, self.field, self.identity, self.calendars).ok()
+        Plan::compile_stored(trigger, self.field, self.identity, self.calendars).ok()
     }
 
     /// Each field that names times, alone, without exclusions and bounds; those that never fire are left out.

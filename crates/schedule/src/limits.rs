@@ -41,6 +41,8 @@ pub const MAX_EXCLUDED_TIMES: u32 = 20_000;
 pub const MAX_STEPS: u32 = 200_000;
 /// The shortest window of a misfire policy: below that, a restart alone would skip due times.
 pub const SHORTEST_MISFIRE_WINDOW: Span = Span::from_secs(10);
+/// The longest window of jitter: a due time never moves past the one that follows, and the last one by no more than a year.
+pub const MAX_JITTER: Span = Span::from_secs(365 * 86_400);
 /// Faults that are told of one cron line; the others are counted.
 pub(crate) const MAX_FAULTS_PER_LINE: usize = 8;
 

@@ -75,8 +75,16 @@ fn days_are_those_of_weeks_dates_years_files_and_other_calendars() {
         let calendar = compile(&specs(&json), "a").unwrap_or_else(|faults| panic!("{json}: {faults}"));
         assert_eq!(days(&calendar).join(" "), expected, "{json}");
     }
-    let weekend = compile(&specs(r#"{"a": {"weekdays": ["fri-sat"]}}"#), "a").expect("a calendar");
-    assert_eq!(days(&weekend)[..4].join(" "), "2024-01-05 2024-01-06 2024-01-12 2024-01-13");
+    for (json, expected) in [
+        (r#"{"a": {"weekdays": ["fri-sat"]}}"#, "2024-01-05 2024-01-06 2024-01-12 2024-01-13"),
+        (r#"{"a": {"weekdays": ["THU"]}}"#, "2024-01-04 2024-01-11 2024-01-18 2024-01-25"),
+        (r#"{"a": {"weekdays": ["Thursday"]}}"#, "2024-01-04 2024-01-11 2024-01-18 2024-01-25"),
+        (r#"{"a": {"weekdays": ["THU-SAT"]}}"#, "2024-01-04 2024-01-05 2024-01-06 2024-01-11"),
+        (r#"{"a": {"weekdays": ["MON,THU"]}}"#, "2024-01-01 2024-01-04 2024-01-08 2024-01-11"),
+    ] {
+        let calendar = compile(&specs(json), "a").unwrap_or_else(|faults| panic!("{json}: {faults}"));
+        assert_eq!(days(&calendar)[..4].join(" "), expected, "{json}");
+    }
 }
 
 #[test]
@@ -93,6 +101,8 @@ fn a_bad_calendar_is_refused_with_the_place_and_what_is_allowed() {
             r#"spec.weekdays[0]: "fri#2" is not a weekday; write sat, or sat-sun"#,
         ),
         (r#"{"a": {"weekdays": ["*"]}}"#.to_owned(), r#"spec.weekdays[0]: "*" is not a weekday"#),
+        (r#"{"a": {"weekdays": ["H"]}}"#.to_owned(), r#"spec.weekdays[0]: "H" is not a weekday"#),
+        (r#"{"a": {"weekdays": ["THU,H"]}}"#.to_owned(), r#"spec.weekdays[0]: "THU,H" is not a weekday"#),
         (r#"{"a": {"weekdays": ["mon-sun"]}}"#.to_owned(), "spec.weekdays: they are all days of the week"),
         (
             r#"{"a": {"dates": ["2024-12-24", "24.12."]}}"#.to_owned(),

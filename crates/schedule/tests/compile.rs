@@ -292,6 +292,59 @@ fn an_end_that_never_comes_is_told() {
 }
 
 #[test]
+fn what_roll_does_not_move_is_told() {
+    for (json, expected) in [
+        (
+            r#"{"cron": "0 9 * * *", "at": "2026-12-25T09:00:00Z", "exclude": {"dates": "2026-12-25"}, "roll": "next"}"#,
+            ".roll: times of at are not moved: on a closed day they are not due",
+        ),
+        (
+            r#"{"cron": "@every 1h", "interval": {"every": "1h"}, "exclude": {"dates": "2026-12-25"}, "roll": "previous"}"#,
+            ".roll: times of interval.every and @every are not moved: on a closed day they are not due",
+        ),
+        (r#"{"interval": {"days": 1}, "exclude": {"dates": "2026-12-25"}, "roll": "next"}"#, ""),
+        (r#"{"cron": "0 9 * * *", "at": "2026-12-25T09:00:00Z", "exclude": {"dates": "2026-12-25"}}"#, ""),
+    ] {
+        let told = flintwheel_schedule::warnings(&read(json), FIELD);
+        let told: Vec<String> = told.iter().map(|warning| warning.to_string().replace(FIELD, "")).collect();
+        assert_eq!(told.join("\n"), expected, "{json}");
+    }
+}
+
+#[test]
+fn a_window_of_jitter_that_was_accepted_once_goes_on_and_is_accepted_no_more() {
+    let read = |window: &str| read(&format!(r#"{{"cron": "0 25 1 * *", "jitter": {{"window": "{window}"}}}}"#));
+    let good = |window: &str| ScheduleTrigger { cron: vec!["0 9 1 1 * 2099-2100".to_owned()], ..read(window) };
+    let refused = r#".jitter.window: window "365d1us" is above 365d; a due time never moves past the one that follows"#;
+    assert_eq!(faults(&good("365d1us")), [refused]);
+    assert_eq!(faults(&read("365d1us")), [r#".cron[0]: hour "25" is not in 0-23"#, refused]);
+    assert!(Plan::compile(&good("365d"), FIELD, 0).is_ok());
+    let stored = Plan::compile_stored(&good("36500d"), FIELD, 0, &|_| None).expect("accepted once");
+    let at = micros("2099-01-01T09:00:00Z");
+    assert_eq!(stored.next(micros("2098-01-01T00:00:00Z")), Some(at));
+    assert!((at..micros("2100-01-01T09:00:00Z")).contains(&stored.due(at, 7)));
+}
+
+#[test]
+fn too_many_excluded_dates_are_refused_with_what_takes_more() {
+    let dates = |count: usize| vec!["2026-12-24"; count];
+    for (exclude, expected) in [
+        (
+            serde_json::json!([{"dates": dates(1001)}]),
+            ".exclude[0].dates: 1001 entries are too many; at most 1000 are allowed; ",
+        ),
+        (
+            serde_json::json!([{"dates": dates(600)}, {"dates": dates(401)}]),
+            ".exclude: 1001 dates are too many; at most 1000 are allowed; ",
+        ),
+    ] {
+        let told = faults(&read(&serde_json::json!({"cron": "0 9 * * *", "exclude": exclude}).to_string()));
+        let advice = "a named calendar (kind: Calendar) holds up to 20000 and is excluded by calendar_name, and days in a row are one range, such as 2026-12-24/2027-01-06";
+        assert_eq!(told, [format!("{expected}{advice}")]);
+    }
+}
+
+#[test]
 fn a_time_is_let_in_by_what_excludes_and_bounds_and_stays_whatever_they_say_then() {
     let day = |hour: u32| micros(&format!("2026-11-24T{hour:02}:00:00Z"));
     let text = r#"{"cron": "0 12 * * *", "exclude": {"cron": "0 7 * * *"}, "start": "2026-11-24T06:00:00Z", "end": "2026-11-24T20:00:00Z"}"#;

@@ -72,6 +72,17 @@ async fn a_cronjob_that_can_t_be_carried_over_is_told_with_its_place() -> Result
         (String::new(), REFUSED, &["holds no CronJob"]),
         ("kind: [\n".to_owned(), REFUSED, &["bad.yaml:", "nothing was read"]),
         ("kind: List\nitems: [{kind: CronJob, apiVersion: x}]\n".to_owned(), REFUSED, &["items[0].apiVersion", ":2:"]),
+        (
+            ["prod", "other"]
+                .map(|of| cronjob("'@daily'", "").replace("{name: a}", &format!("{{name: a, namespace: {of}}}")))
+                .join("---\n"),
+            PART,
+            &[
+                "metadata.name: would be default/a, as that of namespace prod",
+                "bad.yaml:8:18",
+                "kubernetes-namespace: prod",
+            ],
+        ),
         (format!("kind: CronJob\nx: {}1{}\n", "[".repeat(5000), "]".repeat(5000)), REFUSED, &["nested deeper"]),
     ] {
         server.write("bad.yaml", &text)?;

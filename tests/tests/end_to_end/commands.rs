@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{Cli, Node, Said, text};
+use super::support::{Cli, Node, Said, text, texts};
 
 fn definition(namespace: &str, id: &str, team: &str, cron: &str) -> String {
     format!(
@@ -98,6 +98,10 @@ async fn definitions_are_applied_compared_and_pruned_as_the_manual_says() {
         format!("{}---\n{}", definition("shop", "new", "x", "0 8 * * *"), definition("shop", "B!", "x", "61 8 * * *"));
     fs::write(dir.path().join("bad.yaml"), bad).expect("written");
     in_turn(&cli, &[("apply -f bad.yaml", 4, "", "nothing was changed"), ("get shop/new", 3, "", "shop/new")]).await;
+    fs::write(dir.path().join("hash.yaml"), definition("shop", "hash", "x", "0 8 * * 5#3")).expect("written");
+    let warning = "warning: spec.trigger.schedule.cron[0]: \"#3\" is a comment: for the nth weekday of a month set dialect to vixie or quartz\n \
+                   --> hash.yaml:5:40\n";
+    in_turn(&cli, &[("apply -f hash.yaml --dry-run=client", 0, "shop/hash valid (client dry run)\n", warning)]).await;
 }
 
 #[tokio::test]
@@ -172,7 +176,9 @@ async fn definitions_are_paused_resumed_and_deleted_each_by_itself() {
         &cli,
         &[
             ("describe shop/a", 0, "incident 7", ""),
-            ("pause shop/a --note again", 0, "activitydefinition/shop/a was paused before\n", ""),
+            ("pause shop/a --note again", 0, "activitydefinition/shop/a was paused before; now without an end\n", ""),
+            ("next shop/a --count 1", 0, "shop/a", "shop/a is paused: none of these fires before it is resumed"),
+            ("describe shop/a", 0, "Coming times (when it is resumed):\n", ""),
             ("list -n shop --paused -o name", 0, "activitydefinition/shop/a\nactivitydefinition/shop/b\n", ""),
             ("describe shop/a", 0, "again", ""),
             ("resume shop/a", 0, "activitydefinition/shop/a resumed\n", ""),
@@ -183,11 +189,18 @@ async fn definitions_are_paused_resumed_and_deleted_each_by_itself() {
             ("pause shop/a --until 2h", 0, "activitydefinition/shop/a paused until 20", ""),
             ("list -n shop --paused", 0, "resumes", ""),
             ("describe shop/a", 0, ", until 20", ""),
+            (
+                "pause shop/a --until 2090-01-01T00:00:00Z",
+                0,
+                "activitydefinition/shop/a was paused before; now until 2090-01-01 00:00:00 +0000\n",
+                "",
+            ),
             ("pause shop/a --until yesterday", 2, "", "is a time such as"),
             ("pause shop/a --until 2020-01-01T00:00:00Z", 4, "", "until: 2020-01-01T00:00:00Z is over"),
             ("pause shop/a -l team=x", 2, "", "use one of them"),
-            ("pause -n shop -l team=x --dry-run", 0, "2 definitions would be paused: shop/c, shop/d\n", ""),
-            ("pause -n shop -l team=x --note move", 0, "2 definitions paused\n", ""),
+            ("pause -n shop -l team=x --dry-run", 0, "3 definitions would be paused: shop/a, shop/c, shop/d\n", ""),
+            ("pause -n shop -l team=x --until 2090-01-01T00:00:00Z", 0, "2 definitions paused, 1 as before\n", ""),
+            ("pause -n shop -l team=x --note move", 0, "3 definitions paused\n", ""),
             ("pause -n shop -l team=x", 0, "", "nothing matches that is not so already; nothing was paused"),
             ("resume -n shop -l team=x -o name", 0, "activitydefinition/shop/c\nactivitydefinition/shop/d\n", ""),
             ("delete shop/a --dry-run", 0, "activitydefinition/shop/a deleted (client dry run)\n", ""),
@@ -195,14 +208,43 @@ async fn definitions_are_paused_resumed_and_deleted_each_by_itself() {
             ("delete shop/a -o json", 0, "\"id\": \"a\"", ""),
             ("delete shop/a", 3, "", "not all of it was deleted"),
             ("delete shop/a --ignore-not-found", 0, "", ""),
+            ("delete -A -l * --dry-run", 0, "3 definitions would be deleted: shop/b, shop/c, shop/d\n", ""),
+            ("delete -l team=x -n shop --dry-run=server", 0, "2 definitions would be deleted: shop/c, shop/d\n", ""),
+            ("delete -l team=x", 0, "", "nothing matches; nothing was deleted"),
             ("delete -l team=x -n shop -o name", 0, "activitydefinition/shop/c\nactivitydefinition/shop/d\n", ""),
             ("delete -l team=x -n shop", 0, "", "nothing matches; nothing was deleted"),
-            ("delete -f defs/two.yaml --ignore-not-found", 0, "activitydefinition/shop/b deleted\n", ""),
+            ("apply -f defs -n other -o name", 0, "activitydefinition/other/c\n", ""),
+            ("delete -A -l * -y", 0, "3 definitions deleted\n", ""),
+            ("delete -f defs/two.yaml --ignore-not-found", 0, "", ""),
             ("delete", 2, "", "required"),
             ("list -A -o json", 0, "[]\n", "no definitions in any namespace"),
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn dry_runs_tell_programs_all_that_would_be_done() {
+    let (_dir, _node, cli) = scene().await;
+    let many: Vec<String> = (0..7).map(|n| definition("shop", &format!("m{n}"), "z", "0 9 * * *")).collect();
+    cli.apply(&many.join("---\n")).await;
+    let all: Vec<String> = (0..7).map(|n| format!("m{n}")).collect();
+    for line in ["set -l team=z metadata.name=new", "pause -l team=z", "delete -l team=z", "delete -l team=z -A"] {
+        let told = cli.list(&format!("{line} -n shop --dry-run")).await;
+        assert_eq!(texts(&told, "id"), all, "{line}");
+        let names = cli.done(&format!("{line} -n shop --dry-run -o name")).await;
+        let expected: String = all.iter().map(|id| format!("activitydefinition/shop/{id}\n")).collect();
+        assert_eq!(names, expected, "{line}");
+    }
+    assert_eq!(cli.list("list -n shop").await.len(), 7, "nothing was done");
+    // Nobody is asked here: they need not be there.
+    for (line, kind) in [("delete x y", Value::Null), ("delete calendar x y", Value::from("Calendar"))] {
+        let told = cli.list(&format!("{line} --dry-run")).await;
+        assert_eq!(texts(&told, "id"), ["x", "y"], "{line}");
+        assert!(told.iter().all(|one| one["kind"] == kind && one["version"].is_null()), "{told:?}");
+    }
+    let told = cli.list("delete shop/m0 --dry-run=server").await;
+    assert_eq!((texts(&told, "id"), &told[0]["version"]), (vec!["m0".to_owned()], &1.into()));
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ async fn single_fields_are_set_and_versions_are_compared_and_gone_back_to() {
             ("history shop/a", 0, "spec.trigger.schedule.timezone", ""),
             ("history shop/a --limit 1 -o name", 0, "activitydefinition/shop/a@3\n", "older versions are kept"),
             ("history shop/none", 3, "", "does not exist"),
+            ("history calendar/shop/hol", 2, "", "calendars have no history: their versions are counted, not kept"),
             ("diff shop/a --from 1 --to 2", 1, "-      timezone: Europe/Berlin\n+      timezone: UTC\n", ""),
             ("diff shop/a", 1, "-      timezone: UTC\n", ""),
             ("diff shop/a --from 2 --to 2", 0, "", ""),
@@ -73,12 +74,20 @@ async fn due_times_of_the_past_are_counted_fired_watched_and_stopped() {
         ],
     )
     .await;
+    let ended = cli.json(&format!("{days} --rate 1000 --as told --wait")).await;
+    assert_eq!(
+        (&ended["backfill_id"], &ended["decided"], &ended["stopped"]),
+        (&"told".into(), &10.into(), &false.into())
+    );
+    let named = cli.done(&format!("{days} --rate 1000 --as told --wait -o name")).await;
+    assert_eq!(named, "backfill/shop/a/told\n");
     let watched = cli.run("backfills shop/a --watch").await.with_code(0);
     assert!(watched.out.contains("more") && !watched.out.contains("running"), "{watched:?}");
     in_turn(
         &cli,
         &[
             ("occurrences shop/a --reason backfill -o json", 0, "b:more:2026-01-10T08:00:00Z", ""),
+            ("occurrences -A --reason backfil", 4, "", "reason: \"backfil\" is none; one of late, superseded, "),
             ("backfill shop/c --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z", 4, "", "has no schedule"),
             ("backfill shop/a --from 2026-01-02T00:00:00Z --to 2026-01-01T00:00:00Z", 4, "", "is before from"),
             ("backfill shop/a --from 2026-01-01T00:00:00Z --to 2090-01-01T00:00:00Z", 4, "", "is to come"),

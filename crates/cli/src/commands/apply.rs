@@ -87,8 +87,11 @@ fn check_only(args: &Args, mut printer: Printer, input: &Input) -> Outcome {
             false => printer.value(&name, calendar)?,
         }
     }
-    for definition in input.definitions() {
+    for (index, definition) in input.definitions().enumerate() {
         let name = show::name(&key(definition));
+        for warning in input.warnings(index) {
+            say(warning.as_warning());
+        }
         match printer.is_table() {
             true => printer.line(&format!("{name} valid{}", args.dry_run.suffix()))?,
             false => printer.value(&name, definition)?,

@@ -28,6 +28,9 @@ pub struct Args {
 const NAMED: usize = 3;
 
 pub async fn run(args: Args) -> Outcome {
+    if let Some(calendar) = args.name.strip_prefix("calendar/") {
+        return Err(Failure::usage(no_history(calendar)));
+    }
     let session = args.connection.open()?;
     let named = session.key(&args.name)?;
     let mut printer = Printer::list(args.output.output);
@@ -57,6 +60,12 @@ pub async fn run(args: Args) -> Outcome {
         say("older versions are kept; --limit 0 shows all");
     }
     Ok(Exit::Ok)
+}
+
+fn no_history(calendar: &str) -> String {
+    format!(
+        "calendars have no history: their versions are counted, not kept; see `flintwheel get calendar {calendar} -o yaml`"
+    )
 }
 
 /// What a version has changed of the one before, where that is kept.

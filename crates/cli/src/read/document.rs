@@ -53,10 +53,7 @@ struct Names {
 /// What stands in a part of a source; none where there are only comments.
 pub(super) fn parse(source: &Source, range: Range<usize>, namespace: &str) -> Result<Option<Content>, Box<Fault>> {
     let text = &source.text[range.clone()];
-    if text.len() > DOCUMENT_BYTES {
-        let message = format!("the document has {} bytes; at most {DOCUMENT_BYTES}", text.len());
-        return Err(Box::new(Fault::new("", &message).at(Place::new(source, range.start..range.start))));
-    }
+    check_length(source, range.clone(), text)?;
     if is_calendar(text) {
         let resource = read::<CalendarSpec>(source, range.start, text)?;
         return Ok(resource.map(|Resource { api_version, kind, metadata, spec, .. }| {
@@ -71,13 +68,22 @@ pub(super) fn parse(source: &Source, range: Range<usize>, namespace: &str) -> Re
     }))
 }
 
+fn check_length(source: &Source, range: Range<usize>, text: &str) -> Result<(), Box<Fault>> {
+    if text.len() <= DOCUMENT_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "the document has {} bytes; at most {DOCUMENT_BYTES}: a definition has at most {DEFINITION_BYTES} bytes as JSON, and many days belong \
+         in a calendar (kind: {KIND}), or in ranges such as 2026-12-24/2027-01-06",
+        text.len()
+    );
+    Err(Box::new(Fault::new("", &message).at(Place::new(source, range.start..range.start))))
+}
+
 /// The document in a part of a source, whatever it says; none where there are only comments.
 pub(super) fn value(source: &Source, range: Range<usize>) -> Result<Option<Value>, Box<Fault>> {
     let text = &source.text[range.clone()];
-    if text.len() > DOCUMENT_BYTES {
-        let message = format!("the document has {} bytes; at most {DOCUMENT_BYTES}", text.len());
-        return Err(Box::new(Fault::new("", &message).at(Place::new(source, range.start..range.start))));
-    }
+    check_length(source, range.clone(), text)?;
     serde_saphyr::from_str_with_options(text, options())
         .map_err(|error| Box::new(fault(source, range.start, text, &error)))
 }
@@ -117,8 +123,9 @@ fn options() -> serde_saphyr::Options {
 }
 
 fn fault(source: &Source, start: usize, text: &str, error: &serde_saphyr::Error) -> Fault {
-    let told = message::tell(error);
-    let Some(range) = error.location().and_then(|location| byte_range(text, &location)) else {
+    let found = error.location().and_then(|location| byte_range(text, &location));
+    let told = message::tell(error, found.clone().map_or("", |range| &text[range]));
+    let Some(range) = found else {
         return Fault::new("", &format!("{}: {}", source.name, told.message));
     };
     if let Some(missing) = &told.missing {

@@ -52,6 +52,16 @@ impl Fault {
     }
 }
 
+/// A fault, or what is allowed and hardly meant.
+struct Shown<'a>(&'a Fault, &'static str);
+
+impl Fault {
+    /// As something that is allowed, and hardly meant.
+    pub fn as_warning(&self) -> impl fmt::Display + '_ {
+        Shown(self, "warning")
+    }
+}
+
 impl Place {
     /// Of a range of bytes of a source.
     pub fn new(source: &Source, range: Range<usize>) -> Self {
@@ -104,12 +114,19 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let separator = if self.field.is_empty() { "" } else { ": " };
-        write!(f, "error: {}{separator}{}", self.field, clean(&self.message))?;
-        if let Some(place) = &self.place {
+        Shown(self, "error").fmt(f)
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Fault { field, message, place, note }, word) = self;
+        let separator = if field.is_empty() { "" } else { ": " };
+        write!(f, "{word}: {field}{separator}{}", clean(message))?;
+        if let Some(place) = place {
             write_snippet(f, place)?;
         }
-        match &self.note {
+        match note {
             Some(note) => write!(f, "\n   = {note}"),
             None => Ok(()),
         }

@@ -9,15 +9,34 @@ use flintwheel_model::Violation;
 
 use super::tree::{self, Kind, Node};
 
-/// The part of the document that a violation means, in bytes.
+/// What a document shows of a violation.
+pub(super) struct Shown {
+    /// In bytes.
+    pub range: Range<usize>,
+    /// Whether it is the faulty part of a value, and not the whole of it.
+    pub is_part: bool,
+}
+
+/// The place in the document that a violation means, in bytes.
 pub(super) fn violation(text: &str, violation: &Violation) -> Range<usize> {
-    let Some(root) = tree::read(text) else { return 0..0 };
+    shown(text, violation).range
+}
+
+/// The faulty part of a value, where the violation names one and its text stands in the document as it is; else the value, or what is
+/// nearest to it.
+pub(super) fn shown(text: &str, violation: &Violation) -> Shown {
+    let whole = |range| Shown { range, is_part: false };
+    let Some(root) = tree::read(text) else { return whole(0..0) };
     let nearest = walk(text, &root, &violation.field);
-    let Some(node) = nearest.node.filter(|_| nearest.complete) else { return nearest.shown };
-    match (&node.kind, violation.part) {
-        (Kind::Scalar(value), Some(part)) => part_of(text, node, value, part).unwrap_or_else(|| node.span.clone()),
-        (Kind::Scalar(_), None) if !node.span.is_empty() => first_line(text, &node.span),
-        _ => nearest.shown,
+    let Some(node) = nearest.node.filter(|_| nearest.complete) else { return whole(nearest.shown) };
+    match &node.kind {
+        Kind::Scalar(value) if !node.span.is_empty() => {
+            match violation.part.and_then(|part| part_of(text, node, value, part)) {
+                Some(range) => Shown { range, is_part: true },
+                None => whole(first_line(text, &node.span)),
+            }
+        }
+        _ => whole(nearest.shown),
     }
 }
 
@@ -89,14 +108,51 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// A part of a scalar's value, where its text stands in the document as it is.
 fn part_of(text: &str, node: &Node, value: &str, (start, end): (usize, usize)) -> Option<Range<usize>> {
+    value.get(start..end)?;
+    on_one_line(text, node, value, (start, end)).or_else(|| on_lines(text, node, value, (start, end)))
+}
+
+/// A part of a scalar's value that stands in the document as it is.
+fn on_one_line(text: &str, node: &Node, value: &str, (start, end): (usize, usize)) -> Option<Range<usize>> {
     let raw = text.get(node.span.clone())?;
     let quote = usize::from(raw.starts_with(['"', '\'']));
     let same = raw.get(quote..quote + value.len()).is_some_and(|raw| raw == value);
-    let fits = start <= end && value.get(start..end).is_some();
     let first = node.span.start + quote;
-    (same && fits).then(|| first + start..first + end.max(start + 1).min(value.len()))
+    same.then(|| first + start..first + end.max(start + 1).min(value.len()))
+}
+
+/// A part of a scalar's value that stands in several lines of the document: each with its indentation, which is not in the value, and a
+/// break after it that is a break in the value too, or a space. As much of the part as is on its first line.
+fn on_lines(text: &str, node: &Node, value: &str, (start, end): (usize, usize)) -> Option<Range<usize>> {
+    let (mut at, mut passed) = (node.span.start, 0);
+    let raw = text.get(at..)?;
+    let quote = usize::from(raw.starts_with(['"', '\'']));
+    at += quote;
+    for (number, line) in raw[quote..].split_inclusive('\n').enumerate() {
+        // What stands behind `|` or `>` is no part of the value.
+        if number > 0 || !line.starts_with(['|', '>']) {
+            let rest = value.get(passed..)?;
+            let spaces = |text: &str| text.len() - text.trim_start_matches(' ').len();
+            let indent = spaces(line).saturating_sub(spaces(rest));
+            let content = &line[indent..].trim_end_matches(['\r', '\n']);
+            // Behind the end of the value stand a quote, a comment, or nothing.
+            let len = content.len().min(rest.len());
+            if content.get(..len)? != rest.get(..len)? {
+                return None;
+            }
+            if start <= passed + len {
+                let first = at + indent + start - passed;
+                return Some(first..first + (end - start).min(passed + len - start).max(1));
+            }
+            if !rest[len..].starts_with(['\n', ' ']) {
+                return None;
+            }
+            passed += len + 1;
+        }
+        at += line.len();
+    }
+    None
 }
 
 fn first_line(text: &str, span: &Range<usize>) -> Range<usize> {
@@ -166,6 +222,17 @@ spec:
     schedule:
       cron: "0 25 * * *"
       at: [2026-01-01T00:00:00Z]
+      rrule: |
+        DTSTART;TZID=UTC:20240101T000000
+          RRULE:FREQ=MONTHLY;BYDAY=6MO
+      exclude:
+        cron: >-
+          0 25
+          * * *
+      only_on: [one
+        and two, "three
+        and four", "o\u006ee
+        and six"]
     event:
       types:
       - one
@@ -207,6 +274,15 @@ spec:
             ("spec.start_workflow.input[0]", (3, 3), "a"),
             ("spec.start_workflow.input[1]", (0, 2), "'it''s'"),
             ("spec.trigger.schedule.cron[0]", (2, 400), "\"0 25 * * *\""),
+            ("spec.trigger.schedule.rrule[0]", (13, 16), "UTC"),
+            ("spec.trigger.schedule.rrule[0]", (60, 63), "6MO"),
+            ("spec.trigger.schedule.rrule[0]", (8, 63), "TZID=UTC:20240101T000000"),
+            ("spec.trigger.schedule.exclude[0].cron[0]", (2, 4), "25"),
+            ("spec.trigger.schedule.exclude[0].cron[0]", (5, 6), "*"),
+            ("spec.trigger.schedule.exclude[0].cron[0]", (9, 10), "*"),
+            ("spec.trigger.schedule.only_on[0]", (8, 11), "two"),
+            ("spec.trigger.schedule.only_on[1]", (10, 14), "four"),
+            ("spec.trigger.schedule.only_on[2]", (8, 11), "\"o\\u006ee"),
         ] {
             assert_eq!(shown(field, Some(part)), text, "{field}");
         }

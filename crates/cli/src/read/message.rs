@@ -1,5 +1,7 @@
 //! What went wrong when a document was read, in words that name what is allowed.
 
+use flintwheel_model::expected;
+use flintwheel_model::ids::short;
 use flintwheel_model::limits::JSON_DEPTH;
 use flintwheel_model::near::edits;
 use serde_saphyr::budget::BudgetBreach;
@@ -13,8 +15,8 @@ pub(super) struct Told {
     pub message: String,
 }
 
-/// In our own words where the reader's are for programmers.
-pub(super) fn tell(error: &Error) -> Told {
+/// In our own words where the reader's are for programmers. `shown` is what stands at its place.
+pub(super) fn tell(error: &Error, shown: &str) -> Told {
     let told = |message: String| Told { missing: None, message };
     match error {
         Error::SerdeUnknownField { field, expected, .. } => told(unknown("there is no field", field, expected)),
@@ -24,13 +26,16 @@ pub(super) fn tell(error: &Error) -> Told {
         }
         Error::SerdeInvalidType { unexpected, expected, .. }
         | Error::SerdeInvalidValue { unexpected, expected, .. } => {
-            told(format!("{expected} is expected here, not {unexpected}"))
+            told(format!("{} is expected here, not {unexpected}", expected::plain(expected)))
+        }
+        Error::InvalidScalar { ty, .. } if !shown.is_empty() => {
+            told(format!("{} is expected here, not {}", expected::plain(ty), short(shown)))
         }
         Error::Unexpected { expected, .. } => told(format!("{} is expected here", plain(expected))),
         Error::InvalidBooleanStrict { .. } => told("true or false is expected here".to_owned()),
         Error::DuplicateMappingKey { key: Some(key), .. } => told(format!("{key:?} stands twice in the same map")),
         Error::Message { msg, .. } => told(msg.clone()),
-        Error::AliasError { error, .. } => tell(error),
+        Error::AliasError { error, .. } => tell(error, shown),
         Error::RecursiveReferencesRequireWeakTypes { .. } => {
             told("an alias can't stand inside of what it names".to_owned())
         }

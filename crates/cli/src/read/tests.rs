@@ -70,6 +70,31 @@ fn faults_say_what_and_where() {
             "spec.trigger.schedule.jitter.mode: there is no value \"stabel\" here; did you mean \"stable\"?",
             "5:51",
         ),
+        (
+            spec("  trigger: {schedule: {cron: '@daily', max_firings: -1}}\n"),
+            "spec.trigger.schedule.max_firings: a whole number from 0 to 4294967295 is expected here, not -1",
+            "5:53",
+        ),
+        (
+            spec("  trigger: {schedule: {cron: '@daily', max_firings: 5000000000}}\n"),
+            "spec.trigger.schedule.max_firings: a whole number from 0 to 4294967295 is expected here, not 5000000000",
+            "5:53",
+        ),
+        (
+            spec("  trigger: {schedule: {interval: {months: one}}}\n"),
+            "spec.trigger.schedule.interval.months: a whole number from 0 to 4294967295 is expected here, not one",
+            "5:43",
+        ),
+        (
+            spec("  trigger: {schedule: {interval: 1h}}\n"),
+            "spec.trigger.schedule.interval: a map such as {every: 1h} is expected here, not string \"1h\"",
+            "5:24",
+        ),
+        (
+            spec("  trigger: {schedule: {cron: '@daily', exclude: 2026-12-24}}\n"),
+            "spec.trigger.schedule.exclude: a map such as {dates: 2026-12-24} is expected here, not string \"2026-12-24\"",
+            "5:40",
+        ),
         (spec("  start_workflow: {type: [W\n  b: 2\n"), "spec.start_workflow.type", "5:26"),
         (spec("  enabled: \"open\n"), "spec.enabled: unclosed quote", "5:12"),
         (spec("\tenabled: true\n"), "spec: tabs disallowed", "5:2"),
@@ -171,6 +196,43 @@ error: spec.trigger.schedule.cron[0]: hour \"25\" is not in 0-23
 6 |   trigger: {schedule: {cron: \"0 25 * * *\"}}
   |                                 ^^ hour";
     assert_eq!(faults, [expected]);
+}
+
+#[test]
+fn a_fault_in_a_block_is_shown_on_its_line() {
+    let schedule = "  trigger:\n    schedule:\n      rrule: |\n        DTSTART:20240101T000000\n        RRULE:FREQ=MONTHLY;BYDAY=6MO\n";
+    let (_, faults) = parse(&[&format!("{}{schedule}", valid("a"))]);
+    let shown: Vec<&str> = faults[0].lines().skip(1).collect();
+    assert_eq!((faults.len(), shown[0]), (1, "  --> 1.yaml:10:34"), "{}", faults[0]);
+    assert!(shown[3].ends_with("                                 ^ BYDAY"), "{}", faults[0]);
+    // What can't be found in the text is shown as a whole, without a name for a part of it.
+    let escaped = format!("{}  trigger: {{schedule: {{cron: \"0\\x2025 * * *\"}}}}\n", valid("a"));
+    let (_, faults) = parse(&[&escaped]);
+    assert!(faults[0].ends_with("^^^^^^^^^^^^^^^"), "{}", faults[0]);
+}
+
+#[test]
+fn what_is_hardly_meant_is_shown_with_its_place() {
+    let (input, faults) = parse(&[&format!("{}  trigger: {{schedule: {{cron: \"0 9 * * 5#3\"}}}}\n", valid("a"))]);
+    assert_eq!(faults, Vec::<String>::new());
+    let expected = "\
+warning: spec.trigger.schedule.cron[0]: \"#3\" is a comment: for the nth weekday of a month set dialect to vixie or quartz
+ --> 1.yaml:6:40
+  |
+6 |   trigger: {schedule: {cron: \"0 9 * * 5#3\"}}
+  |                                        ^^";
+    let told: Vec<String> = input.warnings(0).iter().map(|warning| warning.as_warning().to_string()).collect();
+    assert_eq!(told, [expected]);
+    let (input, _) = parse(&[&valid("a")]);
+    assert!(input.warnings(0).is_empty());
+}
+
+#[test]
+fn a_document_that_is_too_long_is_refused_with_what_to_do() {
+    let (_, faults) = parse(&[&format!("a: {}", "x".repeat(3_000_000))]);
+    let told = "error: the document has 3000003 bytes; at most 2097152: a definition has at most 262144 bytes as JSON, and many days belong in a \
+                calendar (kind: Calendar), or in ranges such as 2026-12-24/2027-01-06";
+    assert_eq!(faults[0].lines().next(), Some(told));
 }
 
 #[test]

@@ -125,6 +125,15 @@ mod tests {
     }
 
     #[test]
+    fn a_leap_second_is_refused_with_its_field_and_what_to_write() {
+        let time = "2016-12-31T23:59:60Z".parse().expect("a time");
+        let mut faults = Violations::default();
+        write_time(time, At::root("start"), &mut faults);
+        let told = "start: 2016-12-31 23:59:60 UTC is a leap second, which protobuf can't hold; use the second before";
+        assert_eq!(faults.to_string(), told);
+    }
+
+    #[test]
     fn microseconds_travel_on_both_sides_of_the_epoch() {
         for micros in [0, 1, -1, 1_795_420_800_123_456, -1_500_000] {
             let time = instant(timestamp_micros(micros)).expect("in range");

@@ -86,9 +86,9 @@ pub fn translate(id: &str, schedule: &Schedule, into: &Destination) -> Translati
         },
     };
     let plan = admit(&definition, &mut findings);
-    let window =
-        definition.spec.trigger.schedule.as_ref().and_then(|one| one.jitter).map_or(0, |one| one.window.micros());
-    Translation { definition, findings, plan, window: window as i64 }
+    // As it is there, not as far as it is allowed here: by this much its own times may have been moved.
+    let window = spec.jitter.clamp(0, Span::MAX.micros() as i64);
+    Translation { definition, findings, plan, window }
 }
 
 /// Overlap and catch-up.

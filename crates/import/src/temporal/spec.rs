@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use flintwheel_model::Span;
 use flintwheel_model::definition::{CalendarTimes, Exclusion, Interval, Jitter, JitterMode, ScheduleTrigger};
+use flintwheel_schedule::limits::MAX_JITTER;
 
 use super::schedule::{Calendar, Range, Spec};
 use crate::finding::Finding;
@@ -90,8 +91,15 @@ fn interval(every: i64, phase: i64) -> Option<Interval> {
 
 fn jitter(micros: i64, findings: &mut Vec<Finding>) -> Option<Jitter> {
     let window = u64::try_from(micros).ok().filter(|micros| *micros > 0)?;
-    let window = Span::from_micros(window.min(Span::MAX.micros()));
-    let message = format!("each time is moved by up to {window}, as there, but by another amount: the seed is another");
+    let there = Span::from_micros(window.min(Span::MAX.micros()));
+    let window = there.min(MAX_JITTER);
+    let message = if window < there {
+        format!(
+            "each time is moved by up to {window}, the most that is allowed, where it is {there} there; and by another amount"
+        )
+    } else {
+        format!("each time is moved by up to {window}, as there, but by another amount: the seed is another")
+    };
     findings.push(Finding::differs("jitter", "spec.jitter", message));
     Some(Jitter { window, mode: JitterMode::PerFiring })
 }

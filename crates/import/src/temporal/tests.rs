@@ -75,6 +75,10 @@ fn a_spec_becomes_a_schedule_that_means_the_same() {
             json!({"structured_calendar": [daily()], "jitter": 60_000_000}),
             json!({"calendar": [{"hour": ["9"]}], "jitter": {"window": "1m", "mode": "per_firing"}}),
         ),
+        (
+            json!({"structured_calendar": [daily()], "jitter": 36_500 * 86_400_000_000i64}),
+            json!({"calendar": [{"hour": ["9"]}], "jitter": {"window": "365d", "mode": "per_firing"}}),
+        ),
         (json!({"structured_calendar": [daily(), of(json!({"minute": []}))]}), json!({"calendar": [{"hour": ["9"]}]})),
     ] {
         let found = written(&schedule(spec.clone(), json!({})));

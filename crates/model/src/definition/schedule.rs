@@ -106,7 +106,7 @@ impl ScheduleTrigger {
 
 /// Due a delay after each run of another definition that ends in a certain way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map such as {definition: other}")]
 pub struct After {
     /// Its id. It is of the same namespace, and another one than this.
     pub definition: String,
@@ -232,7 +232,7 @@ impl CronDialect {
 /// Local times whose fields all match. A field holds a number, a range with a step as in cron (`9-17/2`, `mon-fri`), or
 /// `{start, end, step}`, or a list of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map such as {hour: 9}")]
 pub struct CalendarTimes {
     /// 0 to 59 (default: 0; in `exclude`, any).
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "values")]
@@ -273,7 +273,7 @@ pub struct CalendarTimes {
 /// `anchor`, whatever the zone. The others follow the local calendar: `{months: 1, anchor: 2026-01-31T09:00}` is 09:00 of
 /// the 31st, or of the last day of a month that is shorter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map such as {every: 1h}")]
 pub struct Interval {
     /// At least one second, whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -309,7 +309,7 @@ impl Interval {
 /// Due times that are none: the union of what stands in it. What a calendar or a cron line leaves out means any: a
 /// calendar of day and month excludes the whole day, a line of five fields each second of its minutes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a map such as {dates: 2026-12-24}")]
 pub struct Exclusion {
     /// Calendars by their names: their days.
     #[serde(default, alias = "calendarName", skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
@@ -413,7 +413,7 @@ pub enum Fold {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jitter {
-    /// The latest that a due time is moved to; never past the one that follows it.
+    /// The latest that a due time is moved to; never past the one that follows it. At most 365d.
     pub window: Span,
     /// How the offset is chosen.
     #[serde(default)]

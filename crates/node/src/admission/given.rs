@@ -65,12 +65,15 @@ impl GivenCalendars {
 
     /// Checks a definition: with its calendars if all of them are at hand, else without.
     pub fn admit(&self, definition: &ActivityDefinition) -> Result<Admitted, Violations> {
+        let admitted = admit(definition)?;
+        if admitted.calendars.is_empty() {
+            return Ok(admitted);
+        }
         let namespace = &definition.metadata.namespace;
         let find = |name: &str| self.days.get(&(namespace.clone(), name.to_owned())).cloned();
         let names = || self.names.iter().filter(|(of, _)| of == namespace).map(|(_, name)| name.clone()).collect();
-        let schedule = definition.spec.trigger.schedule.as_ref();
-        let all_here = schedule.is_none_or(|schedule| schedule.calendar_names().all(|name| find(name).is_some()));
-        if all_here { admit_with(definition, &Book { find: &find, names: &names }) } else { admit(definition) }
+        let all_here = admitted.calendars.iter().all(|name| find(name).is_some());
+        if all_here { admit_with(definition, &Book { find: &find, names: &names }) } else { Ok(admitted) }
     }
 }
 
@@ -94,6 +97,22 @@ mod tests {
             "spec": {"trigger": {"schedule": schedule}, "start_workflow": {"type": "W", "task_queue": "q"}},
         }))
         .expect("a definition")
+    }
+
+    #[test]
+    fn a_window_of_jitter_that_is_too_long_is_told_with_calendars_as_without() {
+        let (given, _) = GivenCalendars::read(&[calendar("work", &json!({"weekdays": "mon-fri"}))]);
+        for schedule in [
+            json!({"cron": "0 9 * * *", "jitter": {"window": "366d"}}),
+            json!({"cron": "0 9 * * *", "jitter": {"window": "366d"}, "only_on": "work"}),
+            json!({"cron": "0 9 * * *", "jitter": {"window": "366d"}, "only_on": "elsewhere"}),
+        ] {
+            let faults = given.admit(&definition(&schedule)).err().expect("refused");
+            assert!(faults.to_string().contains("schedule.jitter.window: window \"366d\" is above 365d"), "{faults}");
+        }
+        // As it is read where it is stored already.
+        let stored = definition(&json!({"cron": "0 9 * * *", "jitter": {"window": "366d"}}));
+        assert!(admit_with(&stored, &Book { find: &|_| None, names: &Vec::new }).is_ok());
     }
 
     #[test]

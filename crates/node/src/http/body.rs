@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flintwheel_client::{Code, reason};
 use flintwheel_model::event::is_json;
+use flintwheel_model::expected;
 use flintwheel_model::ids::short;
 use flintwheel_model::limits::{JSON_DEPTH, MESSAGE_BYTES};
 use flintwheel_model::{Violation, Violations};
@@ -149,7 +150,7 @@ fn in_words(error: &serde_json::Error) -> String {
     let message = error.to_string();
     match message.strip_prefix("recursion limit exceeded") {
         Some(place) => format!("is nested deeper than {JSON_DEPTH}{place}"),
-        None => message,
+        None => expected::in_words(&message).into_owned(),
     }
 }
 
@@ -184,6 +185,21 @@ mod tests {
                 r#"{"trigger":{"schedule":{"timezone":5}}}"#,
                 "spec.trigger.schedule.timezone",
                 "invalid type: integer `5`",
+            ),
+            (
+                r#"{"trigger":{"schedule":{"max_firings":-1}}}"#,
+                "spec.trigger.schedule.max_firings",
+                "invalid value: integer `-1`, expected a whole number from 0 to 4294967295",
+            ),
+            (
+                r#"{"trigger":{"schedule":{"interval":"1h"}}}"#,
+                "spec.trigger.schedule.interval",
+                "invalid type: string \"1h\", expected a map such as {every: 1h}",
+            ),
+            (
+                r#"{"trigger":{"schedule":5}}"#,
+                "spec.trigger.schedule",
+                "invalid type: integer `5`, expected a map (key: value)",
             ),
             (r#"{"trigger":{"event":{"types":[5]}}}"#, "spec.trigger.event.types[0]", "invalid type"),
             (r#"{} "#, "", "EOF while parsing an object at line 1"),

@@ -78,7 +78,9 @@ impl Reader<'_, '_> {
             let mut faults = Vec::new();
             let read = WeekDays::parse(Piece::whole(text), CronDialect::Temporal, 0, &mut faults);
             let path = format!("{field}.weekdays[{number}]");
-            match read.plain_only().filter(|_| !text.contains(['H', '*'])) {
+            // A day that is chosen, and any day, begin so; names of days hold an `H` too.
+            let names_days = !text.split(',').any(|part| part.starts_with(['H', '*']));
+            match read.plain_only().filter(|_| names_days) {
                 Some(days) => found.weekdays |= days,
                 None if faults.is_empty() => {
                     let message = format!("{} is not a weekday; write sat, or sat-sun", quoted(text));

@@ -16,6 +16,10 @@ use crate::limits::{
 };
 use crate::rule::Rule;
 
+/// What to do with more days than a schedule may exclude by itself.
+const MANY_DAYS: &str = "a named calendar (kind: Calendar) holds up to 20000 and is excluded by calendar_name, and days in a row are one range, \
+                         such as 2026-12-24/2027-01-06";
+
 /// Days since 1970, the first and the last of a range.
 type Days = (i32, i32);
 
@@ -99,13 +103,16 @@ impl<'a> Compiler<'a> {
             ("single times", singles.len(), MAX_EXCLUDED_DATES),
         ] {
             if count > most {
-                self.faults.push(path, format!("{count} {what} are too many; at most {most} are allowed"));
+                let advice = if what == "dates" { format!("; {MANY_DAYS}") } else { String::new() };
+                self.faults.push(path, format!("{count} {what} are too many; at most {most} are allowed{advice}"));
             }
         }
     }
 
     fn dates(&mut self, path: &str, texts: &[String], dates: &mut Vec<Days>) {
-        if !self.fits(path.to_owned(), texts.len(), MAX_EXCLUDED_DATES) {
+        if texts.len() > MAX_EXCLUDED_DATES {
+            let (count, most) = (texts.len(), MAX_EXCLUDED_DATES);
+            self.faults.push(path, format!("{count} entries are too many; at most {most} are allowed; {MANY_DAYS}"));
             return;
         }
         for (number, text) in texts.iter().enumerate() {

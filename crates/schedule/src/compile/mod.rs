@@ -14,7 +14,7 @@ use crate::clock::first_instant;
 use crate::closed::Closed;
 use crate::cron::{Reading, hides_a_weekday};
 use crate::jitter::Spread;
-use crate::limits::{FIRST_TIME, LAST_TIME, SHORTEST_MISFIRE_WINDOW};
+use crate::limits::{FIRST_TIME, LAST_TIME, MAX_JITTER, SHORTEST_MISFIRE_WINDOW};
 use crate::plan::Plan;
 use crate::rule::Rule;
 use crate::zone::Zone;
@@ -37,6 +37,28 @@ impl Plan {
     /// # Errors
     /// All that is wrong with it; also when it can't ever fire, or names a calendar that is not found.
     pub fn compile_with(
+        trigger: &ScheduleTrigger,
+        field: &str,
+        identity: u64,
+        calendars: Calendars,
+    ) -> Result<Self, Violations> {
+        let beyond = jitter_beyond(trigger, field);
+        match Self::compile_stored(trigger, field, identity, calendars) {
+            Ok(plan) if beyond.is_none() => Ok(plan),
+            found => {
+                let mut faults = found.err().unwrap_or_default();
+                faults.0.extend(beyond);
+                Err(faults)
+            }
+        }
+    }
+
+    /// As [`compile_with`](Self::compile_with), for a schedule that has been accepted once: it goes on where it is beyond a limit that
+    /// did not exist then, which is that of jitter ([`MAX_JITTER`]).
+    ///
+    /// # Errors
+    /// As those of [`compile_with`](Self::compile_with).
+    pub fn compile_stored(
         trigger: &ScheduleTrigger,
         field: &str,
         identity: u64,
@@ -82,6 +104,13 @@ impl Plan {
     }
 }
 
+fn jitter_beyond(trigger: &ScheduleTrigger, field: &str) -> Option<Violation> {
+    let window = trigger.jitter.map(|jitter| jitter.window).filter(|window| *window > MAX_JITTER)?;
+    let message =
+        format!("window \"{window}\" is above {MAX_JITTER}; a due time never moves past the one that follows");
+    Some(Violation::new(format!("{field}.jitter.window"), message))
+}
+
 /// What is allowed in a schedule but hardly meant; `field` is the schedule's path.
 pub fn warnings(trigger: &ScheduleTrigger, field: &str) -> Vec<Violation> {
     let mut all = endless(trigger, field).into_iter().collect::<Vec<_>>();
@@ -94,7 +123,18 @@ pub fn warnings(trigger: &ScheduleTrigger, field: &str) -> Vec<Violation> {
         Violation::new(format!("{field}.cron[{number}]"), message).at(at, line.len())
     };
     all.extend(hidden.map(warning));
+    all.extend(unmoved(trigger, field));
     all
+}
+
+/// `roll` moves local times; what it leaves where it is, is silently not due on a closed day.
+fn unmoved(trigger: &ScheduleTrigger, field: &str) -> Option<Violation> {
+    let by_line = trigger.cron.iter().any(|line| line.trim_start().starts_with("@every"));
+    let by_length = trigger.interval.iter().any(|interval| interval.every.is_some());
+    let stays = [("at", !trigger.at.is_empty()), ("interval.every", by_length), ("@every", by_line)];
+    let stays: Vec<&str> = stays.into_iter().filter_map(|(name, is_there)| is_there.then_some(name)).collect();
+    let message = format!("times of {} are not moved: on a closed day they are not due", stays.join(" and "));
+    (trigger.roll != Roll::Skip && !stays.is_empty()).then(|| Violation::new(format!("{field}.roll"), message))
 }
 
 /// What is to become of the definition never does.

@@ -1,6 +1,7 @@
 //! Why an entry or a wish was refused: what is wrong, and what to do. Nothing has changed then.
 
 use crate::META;
+use crate::limits;
 use crate::rows::{Formats, MoveStep, NodeState};
 
 /// Why something was refused.
@@ -179,7 +180,7 @@ pub enum Refusal {
         generation: u64,
     },
     /// One change of a shard at a time.
-    #[error("{} is being moved: wait until that has ended, or abandon it", shard_name(*shard))]
+    #[error("{} is being moved: wait until that has ended; `flintwheel cluster shards --moving` shows how far it is", shard_name(*shard))]
     MoveUnderWay {
         /// Which.
         shard: u32,
@@ -282,6 +283,24 @@ pub enum Refusal {
         /// What it needs.
         needs: u64,
     },
+    /// All other nodes that could hold it do.
+    #[error(
+        "every other node that is up holds a replica of {} already: let a node join, or choose fewer replicas with `flintwheel \
+         cluster settings --replication` ({wanted} are wanted)",
+        shard_name(*shard)
+    )]
+    NoOtherNode {
+        /// Which shard.
+        shard: u32,
+        /// Replicas wanted.
+        wanted: u32,
+    },
+    /// The time after which replicas are replaced is out of its range.
+    #[error("repair_after is {}; {} to {} is allowed", span(*value), span(1), span(limits::REPAIR_AFTER))]
+    RepairAfter {
+        /// What was given, in microseconds.
+        value: i64,
+    },
     /// The shard has no leader, so that nothing of it can be changed.
     #[error("{} has no leader that a majority of its voters follows: bring its nodes back first", shard_name(*shard))]
     NoLeader {
@@ -305,6 +324,18 @@ pub fn shard_name(shard: u32) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A length of time in the largest unit that tells it exactly, as settings write it.
+fn span(micros: i64) -> String {
+    const UNITS: [(i64, &str); 5] =
+        [(24 * 3_600_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1000, "ms")];
+    let unit = UNITS.iter().find(|(unit, _)| micros != 0 && micros % unit == 0);
+    match unit {
+        Some((unit, name)) => format!("{}{name}", micros / unit),
+        None if micros == 0 => "0s".to_owned(),
+        None => format!("{micros}us"),
+    }
 }
 
 fn range(formats: &Formats) -> String {

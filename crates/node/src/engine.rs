@@ -25,7 +25,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{NamespaceSettings, Settings, SinkKind};
 use crate::dispatch::{Dispatchers, Route, Routes, Sink};
 use crate::error::{RunError, failed};
-use crate::membership::{Admission, Card, New, Part, Registrar};
+use crate::membership::{self, Admission, Card, New, Part, Registrar};
 use crate::metrics::Metrics;
 use crate::paces::Paces;
 use crate::peers::{Directory, Doorman, Guests, Link, Peers};
@@ -234,6 +234,8 @@ impl Opened {
             ..OpenOptions::new(data.clone(), shards(settings, part)?)
         };
         let host = Host::open(options).await.map_err(|e| failed("data_dir", &e))?;
+        // Its log is there: from now on, a directory without one has lost it.
+        data.founded()?;
         // Before the groups: nothing is said to others before it is said at which start this node is.
         let (epoch, incarnation) = host.starts().begin().await.map_err(|e| failed("data_dir", &e))?;
         guests.begin(epoch, incarnation, host.starts());
@@ -256,6 +258,7 @@ impl Opened {
         let Start { data, part, card, peer } = start;
         let (link, listener) = (self.link.as_ref()?, peer?);
         let (groups, meta, peers) = (&self.groups, &self.meta, Arc::clone(&self.peers));
+        let own = card.addresses.peer.clone();
         let placement = Placement::new(
             Arc::clone(groups),
             Arc::clone(meta),
@@ -283,12 +286,17 @@ impl Opened {
             card,
         };
         tasks.spawn(until(expelled(link.expelled(), self.host.starts()), stopping.clone()));
+        if matches!(part, Part::Known) {
+            let others = settings.join.iter().filter(|seed| **seed != own).cloned().collect();
+            let cluster = data.identity().cluster;
+            tasks.spawn(until(membership::same_cluster(others, cluster), stopping.clone()));
+        }
         tasks.spawn(until(registrar.run(), stopping));
         Some(placement)
     }
 }
 
-/// Ends the node when another one says that its disk was rolled back, for good: the next start would be refused as well, or worse, let in.
+/// Ends the node when another one says that its disk was rolled back, or that it was removed, for good: the next start would be refused as well, or worse, let in.
 async fn expelled(mut told: watch::Receiver<Option<String>>, starts: Starts) -> Result<(), RunError> {
     let why = told.wait_for(Option::is_some).await.map_or(None, |why| why.clone());
     let Some(why) = why else { return std::future::pending().await };

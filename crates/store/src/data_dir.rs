@@ -13,10 +13,15 @@ const LOCK: &str = "lock";
 /// How long the lock is tried for: a process that was killed keeps it until the system has cleared its memory away.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Names that may stand in a directory that is not yet ours: what an interrupted first start leaves, and a mount point's own.
-const HARMLESS: [&str; 5] = [LOCK, TOKEN, TOKEN_TEMPORARY, identity::TEMPORARY, "lost+found"];
+const HARMLESS: [&str; 6] = [LOCK, TOKEN, TOKEN_TEMPORARY, FOUNDING, identity::TEMPORARY, "lost+found"];
 /// The random number by which a new node asks for its id: asked again after a crash, it is the same node.
 const TOKEN: &str = "token";
 const TOKEN_TEMPORARY: &str = "token.new";
+/// Stands there from before a directory of the first node has an identity until its log is there: so that a first start that was interrupted is told
+/// apart from a directory that has lost its log.
+const FOUNDING: &str = "founding";
+/// Who makes a cluster.
+const FOUNDER: u64 = 1;
 
 /// Why a data directory was not opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +125,11 @@ impl Reserved {
         self.path.join(crate::log_db::NAME).exists()
     }
 
+    /// Whether the first start of the first node was interrupted before it had a log.
+    pub fn is_founding(&self) -> bool {
+        self.path.join(FOUNDING).exists()
+    }
+
     /// The random number by which this directory's node is known before it has an id: made once, on disk before it is given.
     pub fn token(&self) -> Result<u128, OpenError> {
         token(&self.path)
@@ -133,6 +143,9 @@ impl Reserved {
             Some(identity) => identity,
             None => {
                 let identity = Identity::new(cluster.unwrap_or_else(Uuid::new_v4), node);
+                if node == FOUNDER {
+                    begin_founding(&path).map_err(failed)?;
+                }
                 identity.write(&path).map_err(failed)?;
                 identity
             }
@@ -159,6 +172,17 @@ impl DataDir {
     /// an existing one must belong to both.
     pub fn open(path: &Path, node: u64, cluster: Option<Uuid>) -> Result<Self, OpenError> {
         Self::reserve(path)?.open(node, cluster)
+    }
+
+    /// Its log is there: without it, the directory can't begin anew by itself any more.
+    pub fn founded(&self) -> Result<(), OpenError> {
+        let path = self.path();
+        let failed = |source| OpenError::Unusable { path: path.to_owned(), action: "end its founding", source };
+        match fs::remove_file(path.join(FOUNDING)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            // Lost by a crash it is harmless: what counts then is that the log is there.
+            _ => Ok(()),
+        }
     }
 
     /// As [`Reserved::token`].
@@ -240,6 +264,12 @@ fn token(path: &Path) -> Result<u128, OpenError> {
     }
 }
 
+/// On disk before there is an identity.
+fn begin_founding(path: &Path) -> io::Result<()> {
+    File::create(path.join(FOUNDING))?.sync_all()?;
+    File::open(path)?.sync_all()
+}
+
 /// So that after a crash there is either none or a whole one.
 fn write_token(path: &Path, token: u128) -> io::Result<()> {
     let temporary = path.join(TOKEN_TEMPORARY);
@@ -308,6 +338,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_node_is_founding_and_only_until_its_log_is_there() {
+        for (node, founding) in [(FOUNDER, true), (2, false)] {
+            let root = tempfile::tempdir().unwrap();
+            let is = || DataDir::reserve(root.path()).unwrap().is_founding();
+            drop(DataDir::open(root.path(), node, None).unwrap());
+            assert_eq!(is(), founding, "node {node}");
+            DataDir::open(root.path(), node, None).unwrap().founded().unwrap();
+            assert!(!is());
+            DataDir::open(root.path(), node, None).unwrap().founded().expect("again it is nothing");
+        }
+    }
+
+    #[test]
     fn a_given_cluster_is_kept() {
         let root = tempfile::tempdir().unwrap();
         let dir = DataDir::open(root.path(), 3, Some(Uuid::from_u128(5))).unwrap();
@@ -331,6 +374,7 @@ mod tests {
     fn what_an_interrupted_first_start_leaves_is_no_obstacle() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join(LOCK), "123").unwrap();
+        fs::write(root.path().join(FOUNDING), "").unwrap();
         fs::write(root.path().join(identity::TEMPORARY), "format = ").unwrap();
         open(root.path()).unwrap();
     }

@@ -226,17 +226,69 @@ async fn a_node_that_does_not_belong_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
     let state = cluster.state().await.expect("it tells");
-    let join = format!("--join={}", state.nodes[0].peer_address);
-    let started = |folder: &str, more: &[&str]| {
-        let more = more.iter().map(|flag| (*flag).to_owned()).chain([join.clone()]).collect();
-        let data_dir = dir.path().join(folder);
-        let mut node = Engine::new(EngineOptions { data_dir, sink: Sink::Null, shards: 4, more }).expect("a program");
-        node.spawn().expect("it starts");
-        node
+    let node = |name: &str, join: Option<&str>| {
+        let flags = ["--peer-listen=127.0.0.1:0".to_owned(), format!("--name={name}")];
+        let more = flags.into_iter().chain(join.map(|join| format!("--join={join}"))).collect();
+        let data_dir = dir.path().join(format!("as-{name}"));
+        Engine::new(EngineOptions { data_dir, sink: Sink::Null, shards: 4, more }).expect("a program")
     };
-    let mut namesake = started("namesake", &["--peer-listen=127.0.0.1:0", "--name=n2"]);
-    let why = refusal("a namesake ends", &mut namesake).await;
-    assert!(why.contains("does not take this node in: the name \"n2\" belongs to node 2"), "{why}");
+    let mut founder = node("founder", None);
+    founder.start_again().await.expect("it has made a cluster of its own");
+    founder.stop().await.expect("it ends");
+    let first = &state.nodes[0];
+    let foreign = format!("but {} in join is of cluster {}", first.peer_address, state.cluster_id);
+    let no_door = "does not take this node in: something else than a door for nodes answers there";
+    let cases = [
+        ("n2", &first.peer_address, "does not take this node in: the name \"n2\" belongs to node 2"),
+        ("founder", &first.peer_address, foreign.as_str()),
+        ("at-grpc", &first.client_address, no_door),
+        ("at-http", &first.http_address, no_door),
+    ];
+    for (name, join, expected) in cases {
+        let mut node = node(name, Some(join));
+        node.spawn().expect("it starts");
+        let why = refusal(name, &mut node).await;
+        assert!(why.contains(expected), "{name}: {why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_waits_for_its_cluster_ends_when_it_is_told_to() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::waiting(dir.path(), &Sink::Null, 2, 4).expect("they start");
+    let http = cluster.nodes[0].http();
+    eventually("it waits behind open doors", async || {
+        http::get(http, "/livez").await.ok().filter(|answer| answer.status == 200)
+    })
+    .await;
+    let id = cluster.nodes[0].process().expect("it runs").id();
+    let told = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().expect("sh");
+    assert!(told.success());
+    let ended = refusal("it ends", &mut cluster.nodes[0]).await;
+    assert!(ended.contains("exit status: 0"), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_removed_ends_and_does_not_start_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), &Sink::Null, 3, 4).await.expect("three nodes, at rest");
+    let first = Cli::alone(dir.path()).with("FLINTWHEEL_ADDRESS", &cluster.nodes[0].grpc().to_string());
+    let unknown =
+        ["shard transfer 1 --to 9", "shard move 77 --to 2", "node remove 9 --yes", "node replace 77 --with n2"];
+    for wish in unknown {
+        let said = first.run(wish).await.with_code(3);
+        assert!(said.err.contains("there is no"), "{wish}: {said:?}");
+    }
+    first.done("cluster settings --replication 2").await;
+    first.done("node drain 3 --wait").await;
+    first.done("node remove 3 --yes").await;
+    for _ in 0..2 {
+        let why = refusal("a removed node ends", &mut cluster.nodes[2]).await;
+        assert!(why.contains("was removed from the cluster"), "{why}");
+        cluster.nodes[2].spawn().expect("it starts");
+    }
+    let ready = http::get(cluster.nodes[0].http(), "/readyz").await.expect("an answer");
+    assert_eq!(ready.status, 200, "the others go on");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -27,9 +27,15 @@ pub async fn server(args: &ServeArgs) -> Result<()> {
     let settings = start_up(args)?;
     let claim = Node::claim(&settings).await?;
     let log = RunLog::open(&settings.run_log).await?;
-    let stop = signals::stop();
-    let node = start_node(&settings, claim, &log).await?;
-    node.run_until(stop).await?;
+    let mut stop = pin!(signals::stop());
+    // A node that waits for its cluster does so in here, for as long as there is none: it must hear a signal meanwhile.
+    let node = tokio::select! {
+        () = &mut stop => None,
+        node = start_node(&settings, claim, &log) => Some(node?),
+    };
+    if let Some(node) = node {
+        node.run_until(stop).await?;
+    }
     log.close().await;
     Ok(())
 }
@@ -75,9 +81,15 @@ async fn dev_server(settings: &Settings) -> Result<Option<DevServer>> {
     DevServer::start(&settings.data_dir).await.map(Some)
 }
 
-async fn dev_parts(settings: &Settings, claim: Claim, stop: impl Future<Output = ()>) -> Result<()> {
+async fn dev_parts(settings: &Settings, claim: Claim, mut stop: impl Future<Output = ()> + Unpin) -> Result<()> {
     let log = RunLog::open(&settings.run_log).await?;
-    let node = start_node(settings, claim, &log).await?;
+    let node = tokio::select! {
+        () = &mut stop => {
+            log.close().await;
+            return Ok(());
+        }
+        node = start_node(settings, claim, &log) => node?,
+    };
     let orchestrator = match settings.sink {
         SinkKind::Temporal => Some(start_orchestrator(settings, &node.grpc.to_string(), &log)?),
         SinkKind::Null => None,

@@ -38,6 +38,8 @@ pub(crate) fn check_replication(m: &Meta, wanted: u32) -> Result<(), Refusal> {
 pub(crate) fn check(settings: &Settings) -> Result<(), Refusal> {
     range("shards", settings.shards.into(), 1, limits::SHARDS.into())?;
     range("replication factor", settings.replication.into(), 1, limits::REPLICATION.into())?;
-    range("repair after (microseconds)", settings.repair_after, 1, limits::REPAIR_AFTER)?;
+    if !(1..=limits::REPAIR_AFTER).contains(&settings.repair_after) {
+        return Err(Refusal::RepairAfter { value: settings.repair_after });
+    }
     range("most moves at once", settings.most_moves.into(), 1, limits::MOVES.into())
 }

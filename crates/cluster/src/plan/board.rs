@@ -204,6 +204,13 @@ impl<'a> Board<'a> {
         spot.takes() && seat.row.on(node).is_none() && !seat.nodes.contains(&node) && spot.room >= seat.needs()
     }
 
+    /// Whether a node that takes part and stays holds no replica of a shard, with or without room for it.
+    pub(super) fn has_other(&self, shard: u32) -> bool {
+        let seat = &self.seats[&shard];
+        let holds = |node: &u64| seat.row.on(*node).is_some() || seat.nodes.contains(node);
+        self.spots.iter().any(|(node, spot)| spot.levels() && !holds(node))
+    }
+
     /// The best node for a new replica of a shard, that replaces this one.
     pub(super) fn target(&self, shard: u32, replaces: Option<u64>) -> Option<u64> {
         let others: Vec<u64> =

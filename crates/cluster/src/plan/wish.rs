@@ -139,7 +139,11 @@ fn board<'a>(view: &View<'a>) -> Result<Board<'a>, Refusal> {
 
 fn find_room(board: &mut Board<'_>, shard: u32, from: Option<u64>, reason: Reason) -> Result<(), Refusal> {
     let needs = board.seats[&shard].needs();
-    let to = board.target(shard, from).ok_or(Refusal::NoRoom { shard, needs })?;
+    let none = || {
+        let wanted = board.settings.replication;
+        if board.has_other(shard) { Refusal::NoRoom { shard, needs } } else { Refusal::NoOtherNode { shard, wanted } }
+    };
+    let to = board.target(shard, from).ok_or_else(none)?;
     board.begin(shard, from, to, reason);
     Ok(())
 }

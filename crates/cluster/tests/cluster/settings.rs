@@ -13,10 +13,7 @@ fn settings_out_of_range_make_no_cluster() {
         (Settings { shards: 4097, ..settings() }, "shards is 4097; 1 to 4096 is allowed"),
         (Settings { replication: 0, ..settings() }, "replication factor is 0; 1 to 9 is allowed"),
         (Settings { replication: 10, ..settings() }, "replication factor is 10; 1 to 9 is allowed"),
-        (
-            Settings { repair_after: 0, ..settings() },
-            "repair after (microseconds) is 0; 1 to 31536000000000 is allowed",
-        ),
+        (Settings { repair_after: 0, ..settings() }, "repair_after is 0s; 1us to 365d is allowed"),
         (Settings { most_moves: 0, ..settings() }, "most moves at once is 0; 1 to 1024 is allowed"),
     ];
     for (settings, expected) in cases {
@@ -39,6 +36,15 @@ fn a_setting_changes_alone() {
     let refusal = group.set(Change { most_moves: Some(0), replication: Some(1), ..Change::default() });
     assert!(matches!(refusal, Err(Refusal::Range { field: "most moves at once", .. })));
     assert_eq!(group.meta.settings(), Some(&expected), "all of it, or nothing");
+}
+
+#[test]
+fn a_repair_after_out_of_its_range_is_told_as_a_length_of_time() {
+    let mut group = Group::of(3, settings());
+    for (value, told) in [(0, "0s"), (-60 * SECOND, "-1m"), (366 * 24 * 3600 * SECOND, "366d"), (-1, "-1us")] {
+        let refusal = group.set(Change { repair_after: Some(value), ..Change::default() }).expect_err(told);
+        assert_eq!(refusal.to_string(), format!("repair_after is {told}; 1us to 365d is allowed"));
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn a_move_that_can_not_be_says_why() {
             0,
             None,
             4,
-            "shard 0 is being moved: wait until that has ended, or abandon it",
+            "shard 0 is being moved: wait until that has ended; `flintwheel cluster shards --moving` shows how far it is",
         ),
         (
             &|world| drop(world.group.begin(1, Some(1), Some(5))),
@@ -154,7 +154,9 @@ fn a_node_is_drained_where_its_replicas_have_somewhere_to_go() {
 fn three_nodes_with_three_replicas_can_not_be_drained() {
     let mut world = World::of(3, settings());
     world.place(0, &[1, 2, 3]);
-    assert!(matches!(can_drain(&world.view(), 2), Err(Refusal::NoRoom { shard: 0, .. })));
+    let expected = "every other node that is up holds a replica of shard 0 already: let a node join, or choose fewer replicas with \
+                    `flintwheel cluster settings --replication` (3 are wanted)";
+    assert_eq!(can_drain(&world.view(), 2).expect_err(expected).to_string(), expected);
     world.group.set(Change { replication: Some(2), ..Change::default() }).expect("is lowered");
     assert_eq!(can_drain(&world.view(), 2), Ok(()));
     let alone = World::of(1, settings());

@@ -6,7 +6,7 @@ use flintwheel_cluster::entry::{Body, Join};
 use flintwheel_cluster::rows::Addresses;
 use flintwheel_cluster::{Accepted, Meta};
 use flintwheel_proto::peer::join_service_server::JoinService;
-use flintwheel_proto::peer::{JoinRequest, JoinResponse};
+use flintwheel_proto::peer::{JoinRequest, JoinResponse, WhichRequest, WhichResponse};
 use flintwheel_raft::PROTOCOL_VERSIONS;
 use tonic::{Request, Response, Status};
 
@@ -32,7 +32,7 @@ impl JoinService for Admission {
         }
         let name = join.name.clone();
         let accepted = self.placement.propose(Body::Join(join)).await.map_err(|error| match error {
-            MetaError::Refused(why) => Status::failed_precondition(why),
+            MetaError::Refused(why) | MetaError::NotFound(why) => Status::failed_precondition(why),
             other => Status::unavailable(other.to_string()),
         })?;
         let Accepted::Node(node) = accepted else { return Err(Status::internal("the cluster gave no id")) };
@@ -46,6 +46,12 @@ impl JoinService for Admission {
             directory_version: version,
             directory: meta.to_bytes().into(),
         }))
+    }
+
+    async fn which(&self, _: Request<WhichRequest>) -> Result<Response<WhichResponse>, Status> {
+        let meta = self.directory.meta();
+        let settings = meta.settings().ok_or_else(being_made)?;
+        Ok(Response::new(WhichResponse { cluster: settings.cluster.to_vec().into() }))
     }
 }
 

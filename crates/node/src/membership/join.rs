@@ -59,34 +59,61 @@ pub async fn settle(reserved: &Reserved, seeds: &[String], card: &Card) -> Resul
     match reserved.identity() {
         Some(_) if reserved.is_used() => return Ok(Part::Known),
         // Its first start was interrupted: it does the same again, and gets the same id by its token.
-        Some(identity) if identity.node == FOUNDER => return Ok(Part::Founder(New::default())),
+        Some(identity) if identity.node == FOUNDER && reserved.is_founding() => {
+            return Ok(Part::Founder(New::default()));
+        }
+        // A founder asks nobody for its id, and without others nobody could give it again.
+        Some(identity) if identity.node == FOUNDER || seeds.is_empty() => return Err(lost(identity.node)),
         None if seeds.is_empty() => return Ok(Part::Founder(New::default())),
         _ => {}
     }
-    let mut told = String::new();
+    let mut told = None;
     loop {
         let mut why = Vec::new();
-        for seed in seeds.iter().filter(|seed| **seed != card.addresses.peer) {
-            match ask(seed, card).await {
+        for seed in others(seeds, card) {
+            match ask(&seed, card).await {
                 Ok(answer) => return read(&answer).map_err(|why| RunError(format!("{seed}: {why}"))),
-                Err(status) if is_final(&status) => {
-                    return Err(RunError(format!("{seed} does not take this node in: {}", status.message())));
-                }
-                Err(status) => why.push(format!("{seed}: {}", status.message())),
+                Err(status) => match refusal(&status) {
+                    Some(refusal) => return Err(RunError(format!("{seed} does not take this node in: {refusal}"))),
+                    None => why.push(format!("{seed}: {}", status.message())),
+                },
             }
         }
-        let why = why.join("; ");
-        if why != told {
-            tracing::info!(%why, "waiting to be taken in by the cluster");
-            told = why;
+        let why = if why.is_empty() { "join names only this node".to_owned() } else { why.join("; ") };
+        if told.as_ref() != Some(&why) {
+            tracing::info!(
+                %why,
+                "waiting to be taken in by the cluster; if there is none yet, run `flintwheel cluster init` on one node"
+            );
+            told = Some(why);
         }
         sleep(PAUSE).await;
     }
 }
 
-/// Somebody has to mend something first.
-fn is_final(status: &Status) -> bool {
-    matches!(status.code(), Code::FailedPrecondition | Code::InvalidArgument | Code::Unimplemented)
+/// Whom this node was told to join, but itself.
+pub(super) fn others(seeds: &[String], card: &Card) -> Vec<String> {
+    seeds.iter().filter(|seed| **seed != card.addresses.peer).cloned().collect()
+}
+
+fn lost(node: u64) -> RunError {
+    RunError(format!(
+        "data_dir: it has the identity of node {node} and no log: it was copied in part, or has lost it; put the whole directory back, or empty it \
+         and start with --join"
+    ))
+}
+
+/// Why this node is not taken in, where somebody has to mend something first.
+fn refusal(status: &Status) -> Option<String> {
+    const WRONG_DOOR: &str =
+        "something else than a door for nodes answers there: name its peer_listen, not grpc_listen or http_listen";
+    match status.code() {
+        Code::FailedPrecondition | Code::InvalidArgument => Some(status.message().to_owned()),
+        Code::Unimplemented => Some(WRONG_DOOR.to_owned()),
+        // What `tonic` says where an HTTP door has answered with a text of its own.
+        Code::Internal if status.message().contains("invalid compression flag") => Some(WRONG_DOOR.to_owned()),
+        _ => None,
+    }
 }
 
 async fn ask(seed: &str, card: &Card) -> Result<JoinResponse, Status> {
@@ -126,9 +153,58 @@ fn read(answer: &JoinResponse) -> Result<Part, String> {
 }
 
 /// An error with what is behind it: the outermost alone says "transport error".
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let mut texts: Vec<String> = chain.map(ToString::to_string).collect();
     texts.dedup();
     texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_somebody_has_to_mend_ends_the_waiting() {
+        let door = Some("something else than a door for nodes answers there");
+        let cases = [
+            (Code::FailedPrecondition, "the name is taken", Some("the name is taken")),
+            (Code::InvalidArgument, "the token has not 16 bytes", Some("the token has not 16 bytes")),
+            (Code::Unimplemented, "", door),
+            (Code::Internal, "protocol error: received message with invalid compression flag: 123", door),
+            (Code::Internal, "the cluster gave no id", None),
+            (Code::Unavailable, "the cluster is just being made", None),
+        ];
+        for (code, message, expected) in cases {
+            let told = refusal(&Status::new(code, message));
+            match expected {
+                Some(expected) => assert!(told.as_ref().is_some_and(|told| told.starts_with(expected)), "{told:?}"),
+                None => assert_eq!(told, None, "{message}"),
+            }
+        }
+    }
+
+    fn settled(dir: &std::path::Path) -> impl Future<Output = Result<Part, RunError>> {
+        let reserved = flintwheel_store::DataDir::reserve(dir).unwrap();
+        async move { settle(&reserved, &[], &Card::default()).await }
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_was_copied_in_part_makes_no_second_cluster() {
+        for node in [FOUNDER, 2] {
+            let (whole, part) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let data = flintwheel_store::DataDir::open(whole.path(), node, None).unwrap();
+            std::fs::copy(whole.path().join("identity"), part.path().join("identity")).unwrap();
+            let told = settled(part.path()).await.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(told.contains(&format!("it has the identity of node {node} and no log")), "{told}");
+            drop(data);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_start_that_was_interrupted_goes_on_as_the_founder() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(flintwheel_store::DataDir::open(dir.path(), FOUNDER, None).unwrap());
+        assert!(matches!(settled(dir.path()).await, Ok(Part::Founder(_))));
+    }
 }

@@ -6,11 +6,13 @@ mod admission;
 mod join;
 mod register;
 mod waiting;
+mod which;
 
 pub use admission::Admission;
 pub use join::{New, Part, settle};
 pub use register::Registrar;
 pub use waiting::settle_behind_doors;
+pub use which::same_cluster;
 
 use flintwheel_cluster::rows::Addresses;
 

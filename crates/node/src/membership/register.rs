@@ -57,7 +57,7 @@ impl Registrar {
         loop {
             match self.placement.propose(Body::Register(self.registration())).await {
                 Ok(_) => break,
-                Err(MetaError::Refused(why)) => return Err(RunError(why)),
+                Err(MetaError::Refused(why) | MetaError::NotFound(why)) => return Err(RunError(why)),
                 Err(other) => {
                     let why = other.to_string();
                     if why != told {
@@ -106,7 +106,7 @@ impl Registrar {
     async fn place(&self) -> Result<(), RunError> {
         while self.node == FOUNDER && self.is_unplaced() {
             match self.placement.record_founding().await {
-                Ok(_) | Err(MetaError::Refused(_)) => return Ok(()),
+                Ok(_) | Err(MetaError::Refused(_) | MetaError::NotFound(_)) => return Ok(()),
                 Err(error) => tracing::debug!(%error, "the first replicas are not recorded yet"),
             }
             tokio::time::sleep(PAUSE).await;

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Card, New, Part, settle};
+use super::join::others;
+use super::{Card, New, Part, settle, which};
 use crate::engine::FOUNDER;
 use crate::error::RunError;
 use crate::server;
@@ -25,6 +26,7 @@ pub async fn settle_behind_doors(
         return Ok((settle(data, seeds, card).await?, grpc, http));
     }
     let (made, mut making) = mpsc::channel(1);
+    let asked = others(seeds, card);
     let mut part = None;
     let found = async {
         part = Some(tokio::select! {
@@ -32,18 +34,31 @@ pub async fn settle_behind_doors(
             Some(new) = making.recv() => Ok(Part::Founder(new)),
         });
     };
-    let (grpc, http) = server::serve_waiting(grpc, http, move |request| init(&made, request), found).await?;
+    let (grpc, http) =
+        server::serve_waiting(grpc, http, move |request| init(&made, asked.clone(), request), found).await?;
     let part = part.ok_or_else(|| RunError("the doors closed by themselves".to_owned()))?;
     Ok((part?, grpc, http))
 }
 
 /// The cluster's id is told before there is a cluster: whoever hears it waits until the node is ready.
-fn init(made: &mpsc::Sender<New>, request: InitRequest) -> BoxFuture<'static, Result<InitReply, String>> {
+///
+/// Asks the others first whether one of them has a cluster, which this node is only about to join. Two that are told at the same moment to make one
+/// can't see each other.
+fn init(
+    made: &mpsc::Sender<New>,
+    others: Vec<String>,
+    request: InitRequest,
+) -> BoxFuture<'static, Result<InitReply, String>> {
     let made = made.clone();
     async move {
         let InitRequest { shards, replication } = request;
         check("shards", shards, flintwheel_cluster::limits::SHARDS)?;
         check("replication", replication, flintwheel_cluster::limits::REPLICATION)?;
+        if let Some((seed, cluster)) = which::existing(&others).await {
+            return Err(format!(
+                "there is a cluster already, {cluster}: {seed} is of it; nothing was changed, and this node joins it by itself"
+            ));
+        }
         let cluster = Uuid::new_v4();
         let new = New { cluster: Some(cluster), shards, replication };
         made.try_send(new).map_err(|_| "a cluster is being made here already".to_owned())?;

@@ -117,6 +117,10 @@ impl Presence for Guests {
     }
 
     fn greeted(&self, node: u64, start: Start) -> Result<(), Rejection> {
+        // Recorded as removed, which is for good. One that this node has not heard of yet may be new.
+        self.directory.admit(node).map_err(|why| {
+            Rejection::Removed(format!("{why}: empty its data directory, and let it join as a new node"))
+        })?;
         // One that is not known has just joined: nobody has counted on it yet.
         let Some(recorded) = self.recorded(node) else { return Ok(()) };
         let mut known = self.known.lock();
@@ -180,7 +184,7 @@ fn decode(bytes: &[u8]) -> Result<BTreeMap<u64, Known>, DecodeError> {
 #[cfg(test)]
 mod tests {
     use flintwheel_cluster::Meta;
-    use flintwheel_cluster::entry::{Body, Entry, Init, Join, Register};
+    use flintwheel_cluster::entry::{Body, Entry, Init, Join, Register, Remove};
     use flintwheel_cluster::rows::{Addresses, Formats, Settings};
     use flintwheel_shard::{Read, ReadError, Replicated, Table, Txn, Visit};
 
@@ -207,14 +211,18 @@ mod tests {
         let (program, formats) = ("0".to_owned(), Formats { least: 1, most: 2 });
         let register =
             Register { node: 1, epoch, incarnation, addresses, zone: None, capacity: None, program, formats };
-        let mut meta = Meta::default();
-        for body in [Body::Init(Init { settings, first }), Body::Register(register)] {
-            let mut txn = Txn::new(&Nothing);
-            meta.apply(&mut txn, &Entry { at: 0, body }.encode()).unwrap().unwrap();
-        }
+        let meta = applied(Meta::default(), [Body::Init(Init { settings, first }), Body::Register(register)]);
         let directory = Directory::default();
         directory.set(1, meta);
         Arc::new(directory)
+    }
+
+    fn applied(mut meta: Meta, bodies: impl IntoIterator<Item = Body>) -> Meta {
+        for body in bodies {
+            let mut txn = Txn::new(&Nothing);
+            meta.apply(&mut txn, &Entry { at: 0, body }.encode()).unwrap().unwrap();
+        }
+        meta
     }
 
     fn start(epoch: u64, incarnation: u64, written: u64) -> Start {
@@ -264,6 +272,24 @@ mod tests {
         let Err(Rejection::RolledBack(why)) = guests.greeted(1, start(6, 60, 29)) else { panic!("it is let in") };
         assert!(why.contains("has 29 writes in its log, and has had 30"), "{why}");
         guests.greeted(1, start(6, 60, 30)).unwrap();
+    }
+
+    #[test]
+    fn a_node_that_was_removed_has_to_end() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = directory(5, 50);
+        let guests = Guests::load(root.path(), directory.clone());
+        let addresses = Addresses { peer: "b:1".into(), client: "b:2".into(), http: "b:3".into() };
+        let second = Join { name: "b".into(), addresses, zone: None, capacity: None, token: 2 };
+        let joined = applied((*directory.meta()).clone(), [Body::Join(second)]);
+        directory.set(2, joined.clone());
+        guests.greeted(2, start(1, 1, 1)).unwrap();
+        directory.set(3, applied(joined, [Body::Remove(Remove { node: 2, force: true })]));
+        let Err(Rejection::Removed(why)) = guests.greeted(2, start(1, 1, 1)) else { panic!("it is let in") };
+        assert!(
+            why.ends_with("was removed from the cluster: empty its data directory, and let it join as a new node"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn in_group(step: &Step) -> Option<Action> {
 
 fn not_done(why: NotDone) -> Fault {
     match why {
-        NotDone::Refused(why) | NotDone::Later(why) => Fault(why),
+        NotDone::Refused(why) | NotDone::NotFound(why) | NotDone::Later(why) => Fault(why),
         NotDone::NotLeader { .. } => Fault("this node does not lead the meta group any more".to_owned()),
     }
 }

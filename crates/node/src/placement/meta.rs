@@ -5,6 +5,8 @@
 //! from, and is stale when it has been made; what drains, removes or sets is so already. (Two people who change the same thing against each
 //! other at the same moment can't tell who came last, with or without this.)
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,11 +22,11 @@ use super::wish::Wish;
 use super::{Placement, backoff};
 use crate::peers::Subject;
 
-/// How long a leader is looked for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a leader is looked for: less than the doors wait for a wish, so that why there is none is told.
+const PATIENCE: Duration = Duration::from_secs(7);
 /// How long one node is waited for with a proposal, and with a wish.
 const PROPOSAL: Duration = Duration::from_secs(2);
-const WISH: Duration = Duration::from_secs(8);
+const WISH: Duration = PATIENCE;
 
 /// The form of requests, and their kinds. Answers are JSON.
 const VERSION: u8 = 1;
@@ -37,6 +39,9 @@ pub enum MetaError {
     /// It can't be; the text says why and what to do. Nothing has changed.
     #[error("{0}")]
     Refused(String),
+    /// There is no such node or shard.
+    #[error("{0}")]
+    NotFound(String),
     /// Nobody who leads the meta group was found in time. It may still be done; asking again does no harm.
     #[error("the meta group does not answer: {0}; try again, and look whether a majority of its nodes is up")]
     NotReached(String),
@@ -59,6 +64,7 @@ pub(super) enum Answer {
     Plan(Vec<PlannedStep>),
     State(Box<ClusterState>),
     Refused(String),
+    NotFound(String),
     NotLeader {
         leader: Option<u64>,
     },
@@ -99,6 +105,7 @@ impl Answer {
 #[derive(Debug)]
 pub(super) enum NotDone {
     Refused(String),
+    NotFound(String),
     NotLeader {
         leader: Option<u64>,
     },
@@ -108,7 +115,10 @@ pub(super) enum NotDone {
 
 impl From<Refusal> for NotDone {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal.to_string())
+        match refusal {
+            Refusal::UnknownNode { .. } | Refusal::UnknownShard { .. } => Self::NotFound(refusal.to_string()),
+            other => Self::Refused(other.to_string()),
+        }
     }
 }
 
@@ -116,9 +126,30 @@ impl From<NotDone> for Answer {
     fn from(not_done: NotDone) -> Self {
         match not_done {
             NotDone::Refused(why) => Self::Refused(why),
+            NotDone::NotFound(why) => Self::NotFound(why),
             NotDone::NotLeader { leader } => Self::NotLeader { leader },
             NotDone::Later(why) => Self::Later(why),
         }
+    }
+}
+
+/// What each node that was asked has said last. They are as many as have a replica of the meta group.
+#[derive(Default)]
+struct Said(BTreeMap<u64, String>);
+
+impl Said {
+    fn put(&mut self, node: u64, text: String) {
+        self.0.insert(node, text);
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no node is known that has a replica of it");
+        }
+        let texts: Vec<&str> = self.0.values().map(String::as_str).collect();
+        f.write_str(&texts.join("; "))
     }
 }
 
@@ -145,31 +176,33 @@ impl Placement {
 
     async fn ask_leader(&self, request: Bytes, within: Duration) -> Result<Answer, MetaError> {
         let until = Instant::now() + PATIENCE;
-        let mut why = "no node is known that has a replica of it".to_owned();
+        let mut why = Said::default();
         let (mut told, mut turn) = (None, 0);
         loop {
             let known = if turn % 2 == 0 { self.meta_leader() } else { None };
             let Some(node) = told.take().or(known).or_else(|| self.meta_replica(turn as usize / 2)) else {
-                return Err(MetaError::NotReached(why));
+                return Err(MetaError::NotReached(why.to_string()));
             };
-            let answer = self.peers.call(node, Subject::Meta, request.clone(), within).await;
+            let left = until.saturating_duration_since(Instant::now());
+            let answer = self.peers.call(node, Subject::Meta, request.clone(), within.min(left)).await;
             match answer.map(|answer| serde_json::from_slice(&answer)) {
                 Ok(Ok(Answer::NotLeader { leader: Some(leader) })) if leader != node => {
-                    why = format!("node {node} said that node {leader} leads it");
+                    why.put(node, format!("node {node} said that node {leader} leads it"));
                     told = Some(leader);
                 }
-                Ok(Ok(Answer::NotLeader { .. })) => why = format!("node {node} knows no leader"),
-                Ok(Ok(Answer::Later(text))) => why = text,
+                Ok(Ok(Answer::NotLeader { .. })) => why.put(node, format!("node {node} knows no leader")),
+                Ok(Ok(Answer::Later(text))) => why.put(node, text),
                 Ok(Ok(Answer::Refused(text))) => return Err(MetaError::Refused(text)),
+                Ok(Ok(Answer::NotFound(text))) => return Err(MetaError::NotFound(text)),
                 Ok(Ok(answer)) => {
                     self.hint.store(node, Ordering::Relaxed);
                     return Ok(answer);
                 }
-                Ok(Err(error)) => why = format!("the answer of node {node} can't be read: {error}"),
-                Err(error) => why = self.not_reached(node, &error),
+                Ok(Err(error)) => why.put(node, format!("the answer of node {node} can't be read: {error}")),
+                Err(error) => why.put(node, self.not_reached(node, &error)),
             }
             if Instant::now() >= until {
-                return Err(MetaError::NotReached(why));
+                return Err(MetaError::NotReached(why.to_string()));
             }
             // Who was named is asked at once, but nobody runs in circles.
             let pause = if told.is_some() { Duration::from_millis(5) } else { backoff(turn / 2) };
@@ -243,5 +276,37 @@ impl Placement {
             _ => return Err(unreadable(&"its form or kind is not known here")),
         };
         serde_json::to_vec(&answer).map(Bytes::from).map_err(|e| e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_exist_is_told_from_what_is_refused() {
+        let cases = [
+            (Refusal::UnknownNode { node: 9 }, true),
+            (Refusal::UnknownShard { shard: 9, shards: 4 }, true),
+            (Refusal::LastNode { node: 1 }, false),
+        ];
+        for (refusal, not_found) in cases {
+            let text = refusal.to_string();
+            let answer = serde_json::to_string(&Answer::from(NotDone::from(refusal))).unwrap();
+            let kind = if not_found { "not_found" } else { "refused" };
+            assert_eq!(answer, format!("{{\"{kind}\":{}}}", serde_json::to_string(&text).unwrap()));
+        }
+    }
+
+    #[test]
+    fn each_node_that_was_asked_is_told_by_what_it_said_last() {
+        let mut said = Said::default();
+        assert_eq!(said.to_string(), "no node is known that has a replica of it");
+        for (node, text) in
+            [(2, "node 2: late"), (1, "node 1 said that node 2 leads it"), (1, "node 1 knows no leader")]
+        {
+            said.put(node, text.to_owned());
+        }
+        assert_eq!(said.to_string(), "node 1 knows no leader; node 2: late");
     }
 }

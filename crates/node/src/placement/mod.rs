@@ -155,7 +155,7 @@ impl Placement {
         }
         match self.propose(founded(self.shards.shards(), self.peers.me())).await {
             // Proposed twice, because the first answer was lost.
-            Err(MetaError::Refused(_)) if recorded() => Ok(()),
+            Err(MetaError::Refused(_) | MetaError::NotFound(_)) if recorded() => Ok(()),
             other => other.map(drop),
         }
     }

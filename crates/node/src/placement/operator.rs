@@ -12,6 +12,7 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, OperateError>>;
 fn told<'a, T>(asked: impl Future<Output = Result<T, MetaError>> + Send + 'a) -> Answer<'a, T> {
     let refused = |error| match error {
         MetaError::Refused(why) => OperateError::Refused(why),
+        MetaError::NotFound(why) => OperateError::NotFound(why),
         MetaError::NotReached(_) => OperateError::Passing(error.to_string()),
     };
     asked.map(move |answer| answer.map_err(refused)).boxed()

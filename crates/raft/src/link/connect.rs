@@ -137,7 +137,13 @@ pub(super) fn answer_bytes(answer: &Answer) -> usize {
 /// What a status means for the calls: a link that is refused, or one that broke.
 fn explain(link: &LaneLink, status: &Status) -> CallError {
     match status.code() {
-        Code::FailedPrecondition => link.refused(status.message()),
+        Code::FailedPrecondition => {
+            let why = link.refused(status.message());
+            if link.context.notices.is_due(&why.to_string()) {
+                tracing::warn!(%why, "another node does not talk to this one");
+            }
+            why
+        }
         Code::PermissionDenied => {
             let why = link.refused(status.message());
             link.context.expelled.send_replace(Some(why.to_string()));

@@ -4,6 +4,7 @@ use super::answering::Answering;
 use super::counters::{Counters, LinkStats};
 use super::greeting::{Identity, refused, rejected, start_of_caller};
 use super::limits::{HANDSHAKE, HTTP_FRAME, KEEP_ALIVE, WINDOW, WIRE_BYTES, calls};
+use super::notices::Notices;
 use super::outbox::Outbox;
 use super::presence::Presence;
 use crate::transport::{Inbound, Lane};
@@ -50,6 +51,8 @@ struct Shared<I> {
     inbound: Arc<I>,
     presence: Arc<dyn Presence>,
     counters: Arc<Counters>,
+    /// Of links that were refused.
+    notices: Notices,
     stopping: CancellationToken,
 }
 
@@ -63,7 +66,8 @@ impl<I: Inbound> PeerDoor<I> {
     /// `presence` says whether a node may talk to this one, or why not.
     pub fn new(me: Identity, inbound: Arc<I>, presence: Arc<dyn Presence>) -> Self {
         let (counters, stopping) = (Arc::new(Counters::default()), CancellationToken::new());
-        Self { shared: Arc::new(Shared { me, inbound, presence, counters, stopping }) }
+        let notices = Notices::default();
+        Self { shared: Arc::new(Shared { me, inbound, presence, counters, notices, stopping }) }
     }
 
     /// For [`peer_server`].
@@ -91,7 +95,9 @@ impl<I: Inbound> PeerService for PeerDoor<I> {
         let late = |_| Status::deadline_exceeded(format!("no hello within {HANDSHAKE:?}"));
         let first = timeout(HANDSHAKE, requests.message()).await.map_err(late)??;
         let (from, lane, welcome) = self.shared.greet(first).inspect_err(|status| {
-            tracing::warn!(%status, "a peer's link was refused");
+            if self.shared.notices.is_due(status.message()) {
+                tracing::warn!(%status, "a peer's link was refused");
+            }
         })?;
         self.shared.counters.lane(lane).opened();
         let answers = self.shared.answers(from, lane, requests);
@@ -108,10 +114,11 @@ impl<I: Inbound> Shared<I> {
             return Err(Status::invalid_argument("malformed: frames beside the hello"));
         }
         let (lane, welcome) = self.me.welcome(&hello, self.presence.mine())?;
-        self.presence.admit(hello.from).map_err(refused)?;
+        // Before it is only refused: who was removed has to hear that it must end.
         if let Some(start) = start_of_caller(&hello, welcome.version).map_err(refused)? {
             self.presence.greeted(hello.from, start).map_err(rejected)?;
         }
+        self.presence.admit(hello.from).map_err(refused)?;
         Ok((hello.from, lane, LinkResponse { welcome: Some(welcome), ..LinkResponse::default() }))
     }
 

@@ -109,7 +109,7 @@ fn start(node: u64, start: Start, version: u32) -> Result<Option<Start>, String>
 pub(super) fn rejected(rejection: Rejection) -> Status {
     match rejection {
         Rejection::Refused(why) => refused(why),
-        Rejection::RolledBack(why) => Status::permission_denied(why),
+        Rejection::RolledBack(why) | Rejection::Removed(why) => Status::permission_denied(why),
     }
 }
 

@@ -4,6 +4,7 @@ use super::connect;
 use super::counters::Counters;
 use super::greeting::Identity;
 use super::limits::{cost, room};
+use super::notices::Notices;
 use super::presence::Presence;
 use super::session::{Outcome, Session};
 use crate::transport::{CallError, Lane, Peer};
@@ -29,6 +30,8 @@ pub(super) struct Context {
     /// Why another node has said that this one must end.
     pub(super) expelled: watch::Sender<Option<String>>,
     pub(super) counters: Arc<Counters>,
+    /// Of links that others have refused.
+    pub(super) notices: Notices,
 }
 
 /// When something was last received from a node, on whatever lane.

@@ -4,6 +4,7 @@ use super::counters::{Counters, LinkStats};
 use super::greeting::Identity;
 use super::lane_link::{Call, Context, Heard, LaneLink};
 use super::limits::largest_message;
+use super::notices::Notices;
 use super::presence::Presence;
 use crate::transport::{CallError, Lane, Peer, Transport};
 use bytes::Bytes;
@@ -36,7 +37,8 @@ impl Links {
     /// Connects to nobody yet. Connections live on `runtime`.
     pub fn new(me: Identity, runtime: Handle, presence: Arc<dyn Presence>) -> Self {
         let (counters, expelled) = (Arc::new(Counters::default()), watch::Sender::new(None));
-        let context = Context { me, presence, runtime, expelled, counters };
+        let notices = Notices::default();
+        let context = Context { me, presence, runtime, expelled, counters, notices };
         Self { context: Arc::new(context), peers: Mutex::default() }
     }
 
@@ -45,7 +47,8 @@ impl Links {
         self.peers.lock().get(&node)?.heard.ago()
     }
 
-    /// Why another node has said that this one must end, as soon as one has: its disk has forgotten what it said, and must never speak again.
+    /// Why another node has said that this one must end, as soon as one has: its disk has forgotten what it said and must never speak
+    /// again, or it was removed.
     pub fn expelled(&self) -> watch::Receiver<Option<String>> {
         self.context.expelled.subscribe()
     }

@@ -26,11 +26,13 @@ pub enum Rejection {
     Refused(String),
     /// It has forgotten something, and never may talk again with the disk that it has: it ends when it hears that.
     RolledBack(String),
+    /// It is no part of the cluster any more, and never will be with the data that it has: it ends when it hears that.
+    Removed(String),
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Refused(why) | Self::RolledBack(why)) = self;
+        let (Self::Refused(why) | Self::RolledBack(why) | Self::Removed(why)) = self;
         f.write_str(why)
     }
 }

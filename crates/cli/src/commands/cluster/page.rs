@@ -59,6 +59,7 @@ fn problems(state: &ClusterState) -> Vec<String> {
         ("nodes that do not answer", gone),
         ("shards without a leader", which(state, |shard| shard.leader.is_none())),
         ("shards without a majority", which(state, |shard| living(state, shard) * 2 <= voters(shard))),
+        ("shards with damaged replicas", which(state, |shard| shard.replicas.iter().any(|replica| replica.damaged))),
         ("shards with fewer voters than wanted", which(state, |shard| voters(shard) < wanted)),
     ];
     let full = lines.into_iter().filter(|(_, names)| !names.is_empty());
@@ -74,8 +75,9 @@ fn voters(shard: &ClusterShard) -> usize {
     shard.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter).count()
 }
 
+/// Voters that answer. One that is damaged is fenced: its node is up, and it does not vote.
 fn living(state: &ClusterState, shard: &ClusterShard) -> usize {
-    let voters = shard.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter);
+    let voters = shard.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter && !replica.damaged);
     voters.filter(|replica| state.node(replica.node).is_some_and(|node| node.alive)).count()
 }
 
@@ -119,6 +121,16 @@ NODE   NAME   STATE";
         state.moves.clear();
         assert_eq!(problems(&state), [""; 0]);
         assert!(!page(&state, sample::now(), false).contains("MOVES"));
+    }
+
+    #[test]
+    fn a_damaged_replica_is_named_and_counts_as_one_that_is_gone() {
+        let mut state = sample::state();
+        state.shards[0].replicas[0].damaged = true;
+        let told = problems(&state);
+        assert_eq!(told[2..4], ["shards without a majority: 0, 2", "shards with damaged replicas: 0"], "{told:?}");
+        state.nodes.iter_mut().for_each(|node| node.alive = true);
+        assert!(!problems(&state).iter().any(|line| line.contains("majority")), "two of three are left");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the documents say of keys, limits and metrics is what the program has.
+//! What the documents say of keys, limits, reasons and metrics is what the program has.
 
 use std::path::Path;
 
@@ -65,6 +65,17 @@ fn limits_are_those_of_the_program() {
         let says = numbers.any(|number| number.replace(',', "") == limit.to_string());
         assert!(says, "docs/limits.md: {limit} is not in {line:?}");
     }
+}
+
+#[test]
+fn every_reason_of_an_occurrence_stands_in_its_table() {
+    let page = page("operations.md");
+    let rows = page.lines().skip_while(|line| *line != "| reason | says |").skip(2).take_while(|line| !line.is_empty());
+    let mut found: Vec<&str> = rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let mut known: Vec<&str> = flintwheel_node::api::occurrence_reasons().collect();
+    found.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(found, known, "docs/operations.md");
 }
 
 #[test]

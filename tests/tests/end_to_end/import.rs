@@ -231,6 +231,21 @@ async fn what_is_paused_stays_paused_and_what_fires_already_is_left_alone() {
     assert_eq!((&state["paused"], &state["notes"]), (&Value::Bool(true), &Value::String("on holiday".to_owned())));
     assert!(stage.started("still", 0).await.is_empty(), "nothing was due");
 
+    // Who has paused it since does not want it to go on, wherever it is.
+    stage.create("held", &["--interval", "1s", "--overlap-policy", "AllowAll", "--notes", "of the test"]).await;
+    assert_eq!(text(&stage.import("held --switch-over").await, "outcome"), "moved");
+    stage.cli.words(&["pause", "held", "--note", "incident 7"], "").await.with_code(0);
+    let back = stage.import("held --back").await;
+    assert_eq!((text(&back, "outcome"), text(&back, "detail")), ("back", "paused, as it was here"));
+    let state = stage.described("held").await["schedule"]["state"].clone();
+    assert_eq!((&state["paused"], &state["notes"]), (&Value::Bool(true), &Value::String("incident 7".to_owned())));
+    let record = stage.cli.json("get held").await;
+    assert_eq!(text(&record["status"]["paused"], "note"), "went back to Temporal's schedule default/held");
+    assert_eq!(text(&stage.import("held --back").await, "outcome"), "not_moved");
+    assert_eq!(text(&stage.import("held --switch-over").await, "outcome"), "moved");
+    let record = stage.cli.json("get held").await;
+    assert_eq!(text(&record["status"]["paused"], "note"), "incident 7", "paused, as it was there");
+
     let definition = "apiVersion: flintwheel.dev/v1\nkind: ActivityDefinition\nmetadata: {id: taken}\n\
         spec: {trigger: {schedule: {interval: {every: 2h}}}, start_workflow: {type: T, task_queue: q}}\n";
     stage.cli.apply(definition).await;

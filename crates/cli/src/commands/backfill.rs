@@ -79,10 +79,15 @@ pub async fn run(args: Args) -> Outcome {
     let begun = session.client.backfill(&key, &request).await?;
     match printer.is_table() {
         true => printer.line(&line(&key, &begun))?,
+        // One value: how it has ended, where that is waited for.
+        false if args.wait => return wait(&session.client, &key, &begun.backfill.backfill_id, printer).await,
         false => printer.value(&show::name(&key), &begun)?,
     }
     printer.finish()?;
-    if args.wait { wait(&session.client, &key, &begun.backfill.backfill_id).await } else { Ok(Exit::Ok) }
+    if !args.wait {
+        return Ok(Exit::Ok);
+    }
+    wait(&session.client, &key, &begun.backfill.backfill_id, Printer::list(args.output.output)).await
 }
 
 fn request(args: &Args) -> Result<BackfillRequest, Failure> {
@@ -157,7 +162,8 @@ async fn stop(args: &Args, client: &Client, key: &DefinitionKey, backfill: &str)
     Ok(Exit::Ok)
 }
 
-async fn wait(client: &Client, key: &DefinitionKey, id: &str) -> Outcome {
+/// Prints how it has ended.
+async fn wait(client: &Client, key: &DefinitionKey, id: &str, mut printer: Printer) -> Outcome {
     let query = BackfillQuery { namespace: key.namespace.clone(), definition_id: key.id.clone(), running: false };
     let mut watch = Watch::new();
     loop {
@@ -168,7 +174,6 @@ async fn wait(client: &Client, key: &DefinitionKey, id: &str) -> Outcome {
         };
         if known.ended_at.is_some() {
             watch.done();
-            let mut printer = Printer::list(crate::output::Format::Table);
             print(&mut printer, std::slice::from_ref(&known), Utc::now())?;
             printer.finish()?;
             return Ok(if known.stopped { Exit::Failed } else { Exit::Ok });

@@ -18,7 +18,7 @@ pub struct Selection {
     /// With -l: of all namespaces
     #[arg(short = 'A', long, requires = "selector")]
     all_namespaces: bool,
-    /// With -l: tell how many that are, and which come first, and do nothing
+    /// With -l: tell how many that are, and which come first (with -o json, yaml or name: all of them), and do nothing
     #[arg(long, requires = "selector")]
     dry_run: bool,
     /// Don't ask
@@ -60,6 +60,11 @@ struct Done {
 }
 
 impl Selection {
+    /// For a command whose own flags say it: labels, and whether of all namespaces.
+    pub fn of((selector, all_namespaces): (String, bool), dry_run: bool, yes: bool) -> Self {
+        Self { selector: Some(selector), all_namespaces, dry_run, yes }
+    }
+
     /// The labels, where definitions are chosen by them. Names, or labels: not both, and one of them.
     pub fn by_labels(&self, names: &[String]) -> Result<Option<&str>, Failure> {
         match (&self.selector, names.is_empty()) {
@@ -88,21 +93,20 @@ impl Selection {
             request_id: request.of_all(),
             validate_only: false,
         };
-        let tried = attempt(&session.client, &bulk).await?;
+        // Programs go on with what is printed: all of it, then, and not the first few.
+        let told = Some(&mut printer).filter(|printer| self.dry_run && !printer.is_table());
+        let tried = attempt(&session.client, &bulk, told).await?;
         let many = plural(tried.changes, "definition");
         if self.dry_run {
             if printer.is_table() {
                 printer.line(&format!("{many} would be {}{}", words.done, sample(&tried)))?;
-            } else {
-                for key in &tried.first {
-                    printer.value(&show::name(key), key)?;
-                }
             }
             printer.finish()?;
             return Ok(if tried.faults > 0 { Exit::Refused } else { Exit::Ok });
         }
         if tried.changes == 0 && tried.faults == 0 {
-            say(format_args!("nothing matches that is not so already; nothing was {}", words.done));
+            let so_already = if bulk.action == BulkAction::Delete { "" } else { " that is not so already" };
+            say(format_args!("nothing matches{so_already}; nothing was {}", words.done));
             printer.finish()?;
             return Ok(Exit::Ok);
         }
@@ -134,22 +138,28 @@ fn sample(tried: &Tried) -> String {
     format!(": {names}{more}")
 }
 
-async fn attempt(client: &Client, bulk: &BulkRequest) -> Result<Tried, Failure> {
+/// What would be done; the changes are also printed, where there is a printer for them.
+async fn attempt(client: &Client, bulk: &BulkRequest, mut told: Option<&mut Printer>) -> Result<Tried, Failure> {
     let bulk = BulkRequest { validate_only: true, ..bulk.clone() };
     let (mut tried, progress) = (Tried::default(), Progress::open("counting"));
     let mut pages = Pages::new(0);
     while let Some(results) = pages.next(|page| client.bulk(&bulk, some(page))).await? {
         progress.add(results.len() as u64);
-        for BulkResult { definition, changed, fault, .. } in results {
+        for result in results {
+            let BulkResult { definition, changed, fault, .. } = &result;
+            let name = show::name(definition);
             if let Some(fault) = fault {
                 tried.faults += 1;
                 if tried.faults <= FAULTS {
-                    progress.say(format_args!("error: {}: {fault}", show::name(&definition)));
+                    progress.say(format_args!("error: {name}: {fault}"));
                 }
-            } else if changed {
+            } else if *changed {
                 tried.changes += 1;
                 if tried.first.len() < SAMPLE {
-                    tried.first.push(definition);
+                    tried.first.push(definition.clone());
+                }
+                if let Some(printer) = told.as_deref_mut() {
+                    printer.value(&name, &result)?;
                 }
             }
         }

@@ -246,7 +246,9 @@ struct Deleted<'a> {
     kind: &'static str,
     #[serde(flatten)]
     calendar: &'a DefinitionKey,
-    version: u64,
+    /// The last one; nobody was asked for it in a dry run of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
 }
 
 /// Calendars by their names on the command line.
@@ -265,20 +267,15 @@ pub async fn delete(
 ) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     for key in keys {
-        let name = name(key);
         if dry_run == DryRun::Client {
-            printer.line(&format!("{name} deleted{}", dry_run.suffix()))?;
+            print_deleted(printer, key, None, dry_run)?;
             continue;
         }
         match remove(client, key, dry_run == DryRun::Server).await {
-            Ok(_) if printer.is_table() => printer.line(&format!("{name} deleted{}", dry_run.suffix()))?,
-            Ok(version) => {
-                let kind = flintwheel_model::calendar::KIND;
-                printer.value(&name, &Deleted { kind, calendar: key, version })?;
-            }
+            Ok(version) => print_deleted(printer, key, Some(version), dry_run)?,
             Err(error) if ignore_missing && error.code == Code::NotFound => {}
             Err(error) => {
-                say(format_args!("error: {name}: {error}"));
+                say(format_args!("error: {}: {error}", name(key)));
                 exit = if exit == Exit::Ok { exit_of(error.code) } else { exit };
             }
         }
@@ -287,6 +284,19 @@ pub async fn delete(
         say("not all of it was deleted");
     }
     Ok(exit)
+}
+
+fn print_deleted(
+    printer: &mut Printer,
+    key: &DefinitionKey,
+    version: Option<u64>,
+    dry_run: DryRun,
+) -> Result<(), Failure> {
+    let (name, kind) = (name(key), flintwheel_model::calendar::KIND);
+    match printer.is_table() {
+        true => printer.line(&format!("{name} deleted{}", dry_run.suffix())),
+        false => printer.value(&name, &Deleted { kind, calendar: key, version }),
+    }
 }
 
 async fn remove(client: &Client, key: &DefinitionKey, validate_only: bool) -> Result<u64, Error> {

@@ -1,9 +1,11 @@
 //! `flintwheel delete`, of definitions and of calendars.
 
+use flintwheel_client::BulkAction;
 use flintwheel_model::{Calendar, DefinitionKey};
 
+use super::bulk::{Selection, Words};
 use super::dry_run::DryRun;
-use super::{calendars, prune, show};
+use super::{calendars, prune};
 use crate::config::{Connection, RequestArg, Session};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, confirm, plural, say};
@@ -17,13 +19,16 @@ pub struct Args {
     names: Vec<String>,
     #[command(flatten)]
     files: FilesArg,
-    /// All of the namespace whose labels match, such as app=billing
-    #[arg(short = 'l', long, value_name = "LABELS", group = "which", conflicts_with = "names")]
+    /// All of the namespace whose labels match, such as app=billing; * for every one
+    #[arg(short = 'l', long, value_name = "LABELS", group = "which", conflicts_with_all = ["names", "filename"])]
     selector: Option<String>,
+    /// With -l: of all namespaces
+    #[arg(short = 'A', long, requires = "selector")]
+    all_namespaces: bool,
     /// What is not there is no failure
     #[arg(long)]
     ignore_not_found: bool,
-    /// Check only
+    /// Check only; with -l: tell how many that are, and which come first
     #[arg(long, value_enum, default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Don't ask
@@ -50,14 +55,17 @@ struct FilesArg {
 
 pub async fn run(args: Args) -> Outcome {
     let session = args.connection.open()?.requesting(&args.request);
-    let (keys, named) = chosen(&args, &session).await?;
     let mut printer = Printer::list(args.output.output);
+    if let Some(selector) = &args.selector {
+        let labels = (selector.clone(), args.all_namespaces);
+        let selection = Selection::of(labels, args.dry_run != DryRun::None, args.yes);
+        let words = Words { ask: "Delete", doing: "deleting", done: "deleted" };
+        return selection.run(&session, BulkAction::Delete, words, &args.request, printer).await;
+    }
+    let (keys, named) = chosen(&args, &session)?;
     if args.dry_run == DryRun::Client {
         for key in &keys {
-            printer.line(&format!("{} deleted{}", show::name(key), args.dry_run.suffix()))?;
-        }
-        if args.selector.is_some() {
-            say(format_args!("{} would be deleted", plural(keys.len() as u64, "definition")));
+            prune::print(&mut printer, key, None, "deleted", args.dry_run)?;
         }
         calendars::delete(&session.client, &named, args.dry_run, args.ignore_not_found, &mut printer).await?;
         printer.finish()?;
@@ -67,8 +75,8 @@ pub async fn run(args: Args) -> Outcome {
     if count == 0 {
         say("nothing matches; nothing was deleted");
     }
-    // One that was named is meant; many, or what a selector found, may surprise.
-    if args.dry_run == DryRun::None && (count > 1 || args.selector.is_some()) && count > 0 {
+    // One that was named is meant; many may surprise.
+    if args.dry_run == DryRun::None && count > 1 {
         confirm(&format!("Delete {}, {}?", counted(&keys, &named), sample(&keys, &named)), args.yes)?;
     }
     let deleted =
@@ -79,8 +87,8 @@ pub async fn run(args: Args) -> Outcome {
     Ok(if deleted == Exit::Ok { gone } else { deleted })
 }
 
-/// Definitions, and calendars.
-async fn chosen(args: &Args, session: &Session) -> Result<(Vec<DefinitionKey>, Vec<DefinitionKey>), Failure> {
+/// Definitions, and calendars: by their names, or as they stand in files.
+fn chosen(args: &Args, session: &Session) -> Result<(Vec<DefinitionKey>, Vec<DefinitionKey>), Failure> {
     let (mut keys, mut named) = match calendars::meant(&args.names) {
         Some([]) => return Err(Failure::usage("which calendar? `flintwheel get calendars` lists them")),
         Some(names) => (Vec::new(), calendars::keys(session, names)?),
@@ -94,9 +102,6 @@ async fn chosen(args: &Args, session: &Session) -> Result<(Vec<DefinitionKey>, V
     let mut in_files: Vec<&Calendar> = input.calendars().collect();
     in_files = calendars::in_order(&in_files).into_iter().rev().map(|place| in_files[place]).collect();
     named.extend(in_files.into_iter().map(calendar_key));
-    if let Some(selector) = &args.selector {
-        keys.extend(prune::matching(&session.client, &session.namespace, selector).await?);
-    }
     Ok((keys, named))
 }
 
@@ -114,4 +119,36 @@ fn sample(keys: &[DefinitionKey], named: &[DefinitionKey]) -> String {
         sample.push_str(" ...");
     }
     sample
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn definitions_are_chosen_by_names_and_files_or_by_labels() {
+        for (line, allowed) in [
+            ("a b", true),
+            ("a -f b.yaml", true),
+            ("-l *", true),
+            ("-A -l * --dry-run", true),
+            ("-l team=x --dry-run=server -y", true),
+            ("", false),
+            ("-A", false),
+            ("a -A", false),
+            ("a -l *", false),
+            ("-f b.yaml -l *", false),
+        ] {
+            let words = std::iter::once("delete").chain(line.split_whitespace());
+            assert_eq!(Line::try_parse_from(words).is_ok(), allowed, "{line}");
+        }
+    }
 }

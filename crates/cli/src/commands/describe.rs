@@ -48,7 +48,8 @@ async fn describe(session: &Session, key: &DefinitionKey, printer: &mut Printer)
         let next = session.client.next_times(NextOf::Stored(key), SHOWN, None).await?;
         let none =
             Some(show::when_runs_end(&record.definition)).filter(|none| next.times.is_empty() && !none.is_empty());
-        printer.line(&format!("Coming times{}", none.as_deref().unwrap_or(":")))?;
+        let held = show::held(&record).map(|(_, until)| format!(" (when {until}):"));
+        printer.line(&format!("Coming times{}", none.or(held).as_deref().unwrap_or(":")))?;
         for time in &next.times {
             let because = if time.because.is_empty() { String::new() } else { format!("   {}", time.because) };
             printer.line(&format!("  {}{because}", when(time.due, now, zone)))?;

@@ -53,8 +53,11 @@ pub async fn run(args: Args) -> Outcome {
     if let Some(name) = &args.name {
         let key = session.key(name)?;
         let next = session.client.next_times(NextOf::Stored(&key), args.count, args.after).await?;
-        if next.times.is_empty() {
-            tell_none(&session.client.get(&key).await?.definition);
+        let record = session.client.get(&key).await?;
+        match show::held(&record) {
+            _ if next.times.is_empty() => tell_none(&record.definition),
+            Some((how, until)) => say(format_args!("{key} is {how}: none of these fires before {until}")),
+            None => {}
         }
         print(&mut printer, &key.to_string(), &next)?;
     }

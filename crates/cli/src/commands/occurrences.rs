@@ -27,8 +27,7 @@ pub struct Args {
     /// Only those that ended so; may be repeated
     #[arg(long, value_enum)]
     outcome: Vec<OutcomeArg>,
-    /// Only those with this reason
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "REASON", default_value = "", hide_default_value = true, help = reasons())]
     reason: String,
     /// Only those of definitions whose labels match: k=v, k!=v, k in (a,b), k notin (a,b), k, !k; with commas between
     #[arg(
@@ -114,6 +113,12 @@ pub async fn run(args: Args) -> Outcome {
     }
     printer.finish()?;
     Ok(Exit::Ok)
+}
+
+/// Of `--reason`.
+fn reasons() -> String {
+    let all: Vec<_> = flintwheel_node::api::occurrence_reasons().collect();
+    format!("Only those with this reason: {}", all.join(", "))
 }
 
 /// A time, or how long ago.

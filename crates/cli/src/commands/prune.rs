@@ -45,10 +45,21 @@ pub async fn run(
     }
 }
 
+/// What the server lists by; `*` stands for every one, as it does where many are paused or deleted, and nothing at all is more often a slip.
+fn labels(selector: &str) -> Result<String, Failure> {
+    match selector {
+        "" => Err(Failure::usage(
+            "-l is empty: the labels of those that are meant, such as team=billing, or * for every one",
+        )),
+        "*" => Ok(String::new()),
+        labels => Ok(labels.to_owned()),
+    }
+}
+
 /// The definitions of a namespace whose labels match.
-pub async fn matching(client: &Client, namespace: &str, selector: &str) -> Result<Vec<DefinitionKey>, Failure> {
+async fn matching(client: &Client, namespace: &str, selector: &str) -> Result<Vec<DefinitionKey>, Failure> {
     let query =
-        ListQuery { namespace: namespace.to_owned(), label_selector: selector.to_owned(), ..ListQuery::default() };
+        ListQuery { namespace: namespace.to_owned(), label_selector: labels(selector)?, ..ListQuery::default() };
     let (mut pages, mut keys) = (Pages::new(0), Vec::new());
     while let Some(records) = pages.next(|page| client.list(&query, page)).await? {
         keys.extend(records.iter().map(|record| key(&record.definition)));
@@ -61,7 +72,9 @@ pub async fn matching(client: &Client, namespace: &str, selector: &str) -> Resul
 struct Deleted<'a> {
     #[serde(flatten)]
     definition: &'a DefinitionKey,
-    version: u64,
+    /// The last one; nobody was asked for it in a dry run of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
 }
 
 /// Deletes each by itself and tells what became of it. The first failure decides how the command ends.
@@ -80,7 +93,7 @@ pub async fn delete(
     while let Some((key, result)) = done.next().await {
         progress.add(1);
         match result {
-            Ok(version) => print(printer, key, version, word, dry_run)?,
+            Ok(version) => print(printer, key, Some(version), word, dry_run)?,
             Err(error) if ignore_missing && error.code == Code::NotFound => {}
             Err(error) => {
                 progress.say(format_args!("error: {}: {error}", show::name(key)));
@@ -99,10 +112,29 @@ fn first(exit: Exit, error: &Error) -> Exit {
     if exit == Exit::Ok { exit_of(error.code) } else { exit }
 }
 
-fn print(printer: &mut Printer, key: &DefinitionKey, version: u64, word: &str, dry_run: DryRun) -> Result<(), Failure> {
+/// One that was deleted, or would be.
+pub fn print(
+    printer: &mut Printer,
+    key: &DefinitionKey,
+    version: Option<u64>,
+    word: &str,
+    dry_run: DryRun,
+) -> Result<(), Failure> {
     let name = show::name(key);
     match printer.is_table() {
         true => printer.line(&format!("{name} {word}{}", dry_run.suffix())),
         false => printer.value(&name, &Deleted { definition: key, version }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_one_is_said_by_a_star_and_by_nothing_else() {
+        for (selector, expected) in [("*", Some("")), ("team=x", Some("team=x")), ("", None)] {
+            assert_eq!(labels(selector).ok().as_deref(), expected, "{selector:?}");
+        }
     }
 }

@@ -76,6 +76,20 @@ pub fn state(record: &DefinitionRecord) -> &'static str {
     }
 }
 
+/// Why its coming times don't fire by themselves, and what it takes that they do; none where they fire.
+pub fn held(record: &DefinitionRecord) -> Option<(String, &'static str)> {
+    let paused = record.status.paused.as_ref().map(|paused| match paused.until {
+        Some(until) => format!("paused until {}", Zone::UTC.exact(until)),
+        None => "paused".to_owned(),
+    });
+    match (paused, record.definition.spec.enabled) {
+        (Some(paused), true) => Some((paused, "it is resumed")),
+        (Some(paused), false) => Some((format!("{paused} and disabled"), "it is resumed and enabled")),
+        (None, false) => Some(("disabled".to_owned(), "it is enabled")),
+        (None, true) => None,
+    }
+}
+
 /// When it is due next, or when its pause ends by itself.
 fn next(status: &DefinitionStatus, now: DateTime<Utc>, zone: Zone) -> String {
     let resumes = || status.paused.as_ref()?.until;
@@ -170,6 +184,23 @@ pub(super) mod tests {
                 firings_left: None,
                 over: false,
             },
+        }
+    }
+
+    #[test]
+    fn what_is_paused_or_disabled_says_what_it_takes_to_fire() {
+        let end = Some("2026-12-24T08:00:00Z".parse().expect("a time"));
+        for (enabled, paused, expected) in [
+            (true, None, None),
+            (true, Some(None), Some(("paused", "it is resumed"))),
+            (true, Some(end), Some(("paused until 2026-12-24 08:00:00 +0000", "it is resumed"))),
+            (false, None, Some(("disabled", "it is enabled"))),
+            (false, Some(None), Some(("paused and disabled", "it is resumed and enabled"))),
+        ] {
+            let mut record = record(json!({"enabled": enabled}));
+            let at = record.status.updated_at;
+            record.status.paused = paused.map(|until| Paused { note: String::new(), at, until });
+            assert_eq!(held(&record), expected.map(|(how, until)| (how.to_owned(), until)));
         }
     }
 

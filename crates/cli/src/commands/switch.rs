@@ -61,9 +61,7 @@ pub async fn pause(PauseArgs { until, args }: PauseArgs) -> Outcome {
     let note = args.note.clone();
     let words = Words { ask: "Pause", doing: "pausing", done: "paused" };
     let action = BulkAction::Pause { note: note.clone(), until };
-    let done = until.map(|until| format!("paused until {}", Zone::UTC.exact(until)));
-    let done = done.unwrap_or_else(|| "paused".to_owned());
-    switch(args, (action, words), [&done, "was paused before"], |client, key| {
+    switch(args, (action, words), paused, |client, key| {
         let note = note.clone();
         async move { client.pause_until(&key, &note, until).await }
     })
@@ -74,18 +72,34 @@ pub async fn resume(ResumeArgs { missed, args }: ResumeArgs) -> Outcome {
     let note = args.note.clone();
     let words = Words { ask: "Resume", doing: "resuming", done: "resumed" };
     let action = BulkAction::Resume { note: note.clone(), missed };
-    switch(args, (action, words), ["resumed", "was not paused"], |client, key| {
+    switch(args, (action, words), resumed, |client, key| {
         let note = note.clone();
         async move { client.resume(&key, &note, missed).await }
     })
     .await
 }
 
+/// A pause that is there is given the end that was asked for, which may be none.
+fn paused(switched: &Switched) -> String {
+    let until = switched.status.paused.as_ref().and_then(|paused| paused.until);
+    let until = until.map(|until| format!("until {}", Zone::UTC.exact(until)));
+    match (switched.changed, until) {
+        (true, Some(until)) => format!("paused {until}"),
+        (true, None) => "paused".to_owned(),
+        (false, Some(until)) => format!("was paused before; now {until}"),
+        (false, None) => "was paused before; now without an end".to_owned(),
+    }
+}
+
+fn resumed(switched: &Switched) -> String {
+    if switched.changed { "resumed" } else { "was not paused" }.to_owned()
+}
+
 /// Each by itself: that one is not there does not keep the others from it.
 async fn switch<F>(
     args: Args,
     (action, many): (BulkAction, Words),
-    words: [&str; 2],
+    said: fn(&Switched) -> String,
     call: impl Fn(Client, DefinitionKey) -> F,
 ) -> Outcome
 where
@@ -102,7 +116,7 @@ where
         let name = show::name(&key);
         match call(session.client.clone(), key).await {
             Ok(switched) if printer.is_table() => {
-                printer.line(&format!("{name} {}", words[usize::from(!switched.changed)]))?;
+                printer.line(&format!("{name} {}", said(&switched)))?;
             }
             Ok(switched) => printer.value(&name, &switched)?,
             Err(error) => {
@@ -117,7 +131,26 @@ where
 
 #[cfg(test)]
 mod tests {
+    use flintwheel_client::Paused;
+    use serde_json::json;
+
     use super::*;
+    use crate::commands::show::tests::record;
+
+    #[test]
+    fn a_pause_says_until_when_it_lasts_also_where_it_was_there_before() {
+        let end: DateTime<Utc> = "2026-12-24T08:00:00Z".parse().expect("a time");
+        for (changed, until, expected) in [
+            (true, None, "paused"),
+            (true, Some(end), "paused until 2026-12-24 08:00:00 +0000"),
+            (false, None, "was paused before; now without an end"),
+            (false, Some(end), "was paused before; now until 2026-12-24 08:00:00 +0000"),
+        ] {
+            let mut status = record(json!({})).status;
+            status.paused = Some(Paused { note: String::new(), at: status.updated_at, until });
+            assert_eq!(paused(&Switched { status, changed }), expected);
+        }
+    }
 
     #[test]
     fn an_end_is_a_time_or_a_length_of_time() {

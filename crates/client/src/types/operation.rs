@@ -34,7 +34,7 @@ pub struct ChangeOptions {
 /// What is done to each of many definitions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BulkAction {
-    /// Those that are not paused.
+    /// Those that are not paused, or until another time.
     Pause {
         /// For people.
         note: String,

@@ -18,7 +18,7 @@ use futures::future::join_all;
 
 use super::ask::{Act, Applying, Ask, Look, Told, otherwise, read_definition};
 use super::calendar_ask::{CalendarLook, CalendarTold, GivenDays};
-use super::crowd::FEW;
+use super::crowd;
 use super::desk::Replica;
 use super::request::{Content, request_id, reused};
 use super::{Api, ApiError, check_request_id, one, time};
@@ -114,6 +114,7 @@ impl Api {
             }
             results[index] = Some(result);
         }
+        crowd::once(&mut results);
         results.into_iter().map(|result| result.unwrap_or(Err(ApiError::Engine(EngineError::Stopping)))).collect()
     }
 
@@ -345,10 +346,10 @@ impl Replica {
 
     async fn write(&self, mut batch: Vec<(usize, Item)>, again: bool) -> Result<Results, ApiError> {
         let mut results = Vec::with_capacity(batch.len());
-        let few = batch.len() <= FEW;
+        let mut written = Vec::with_capacity(batch.len());
         for _ in 0..ROUNDS {
             if batch.is_empty() {
-                return Ok(results);
+                break;
             }
             let mut behind = Vec::new();
             let outcomes = self.define(&batch).await?;
@@ -371,11 +372,9 @@ impl Replica {
                         if matches!(other, Defined::Created(_)) {
                             self.follow_new(&item.admitted).await?;
                         }
-                        let mut result = self.outcome(&item, other, again).await?;
-                        if let (Ok(applied), true) = (&mut result, few) {
-                            let (admitted, next) = (Arc::clone(&item.admitted), item.next);
-                            let crowd = self.read(move |replica| Ok(replica.crowd(&admitted, next))).await;
-                            applied.warnings.extend(crowd.ok().flatten());
+                        let result = self.outcome(&item, other, again).await?;
+                        if result.is_ok() {
+                            written.push((results.len(), Arc::clone(&item.admitted), item.next));
                         }
                         results.push((index, result));
                     }
@@ -384,7 +383,23 @@ impl Replica {
             batch = behind;
         }
         results.extend(batch.into_iter().map(|(index, _)| (index, Err(EngineError::Busy.into()))));
+        self.warn_of_crowds(&mut results, written).await;
         Ok(results)
+    }
+
+    /// Written are places of results, what was admitted, and when that is due.
+    async fn warn_of_crowds(
+        &self,
+        results: &mut [(usize, Result<Applied, ApiError>)],
+        written: Vec<(usize, Arc<Admitted>, i64)>,
+    ) {
+        // What can't be told keeps nothing from being applied.
+        let crowds = self.read(move |replica| Ok(replica.crowds_of(&written))).await.unwrap_or_default();
+        for (place, warning) in crowds {
+            if let Some((_, Ok(applied))) = results.get_mut(place) {
+                applied.warnings.push(warning);
+            }
+        }
     }
 
     async fn define(&self, batch: &[(usize, Item)]) -> Result<Vec<Defined>, ApiError> {

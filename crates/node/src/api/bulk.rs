@@ -1,6 +1,7 @@
 //! Something done to many definitions, chosen by their labels: page by page, each by itself. A page that is asked for again does nothing twice, so
 //! whoever broke off goes on where they were, or begins anew.
 
+use chrono::{DateTime, Utc};
 use flintwheel_client::{
     ApplyOptions, ApplyOutcome, BulkAction, BulkRequest, BulkResult, DefinitionRecord, FieldChange, ListQuery, Page,
     PageRequest,
@@ -29,9 +30,9 @@ impl Api {
             selector => selector.to_owned(),
         };
         let paused = match request.action {
-            BulkAction::Pause { .. } => Some(false),
             BulkAction::Resume { .. } => Some(true),
-            BulkAction::Delete | BulkAction::Update(_) => None,
+            // Also those that are paused already: until another time, maybe.
+            BulkAction::Pause { .. } | BulkAction::Delete | BulkAction::Update(_) => None,
         };
         let query = ListQuery { namespace: request.namespace.clone(), label_selector, paused };
         let size = if page.size == 0 { 0 } else { page.size.min(PAGE) };
@@ -70,6 +71,9 @@ impl Api {
             Ok((version, changed)) => BulkResult { definition, version, changed, fault: None },
             // What a request that came before has done is done.
             Err(ApiError::NotPaused(_)) => BulkResult { definition, version, changed: false, fault: None },
+            Err(ApiError::NotFound(_)) if request.action == BulkAction::Delete => {
+                BulkResult { definition, version, changed: false, fault: None }
+            }
             Err(error) => BulkResult { definition, version: 0, changed: false, fault: Some(Fault::from(error).error) },
         }
     }
@@ -78,7 +82,8 @@ impl Api {
     async fn try_one(&self, request: &BulkRequest, record: &DefinitionRecord) -> Result<(u64, bool), ApiError> {
         match &request.action {
             BulkAction::Update(changes) => self.update_one(request, record, changes).await,
-            _ => Ok((record.status.version, true)),
+            BulkAction::Pause { until, .. } => Ok((record.status.version, !is_paused(record, *until))),
+            BulkAction::Resume { .. } | BulkAction::Delete => Ok((record.status.version, true)),
         }
     }
 
@@ -90,9 +95,10 @@ impl Api {
     ) -> Result<(u64, bool), ApiError> {
         let (id, version) = (request.request_id.as_str(), record.status.version);
         match &request.action {
+            BulkAction::Pause { until, .. } if is_paused(record, *until) => Ok((version, false)),
             BulkAction::Pause { note, until } => {
                 let switched = self.pause_until(key, note, *until, id).await?;
-                Ok((switched.status.version, switched.changed))
+                Ok((switched.status.version, true))
             }
             BulkAction::Resume { note, missed } => {
                 let switched = self.resume(key, note, *missed, id).await?;
@@ -117,4 +123,10 @@ impl Api {
         let applied = self.apply_asked(&changed, &options, asked(changes, None)).await?;
         Ok((applied.new_version, applied.outcome != ApplyOutcome::Unchanged))
     }
+}
+
+/// Whether it is paused already, until that very time: to microseconds, as a pause is kept.
+fn is_paused(record: &DefinitionRecord, until: Option<DateTime<Utc>>) -> bool {
+    let micros = |until: Option<DateTime<Utc>>| until.map(|until| until.timestamp_micros());
+    record.status.paused.as_ref().is_some_and(|paused| micros(paused.until) == micros(until))
 }

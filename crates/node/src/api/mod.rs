@@ -35,6 +35,7 @@ mod update;
 pub(crate) use calendar_ask::CalendarAt;
 pub use cluster::{OperateError, Operator};
 pub use error::ApiError;
+pub use occurrences::reasons as occurrence_reasons;
 pub use selector::Selector;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use flintwheel_client::{Occurrence, OccurrenceQuery, Outcome, Page, PageRequest};
 use flintwheel_model::ids::{rfc3339, workflow_id};
-use flintwheel_model::{DefinitionKey, base64};
+use flintwheel_model::{DefinitionKey, Violations, base64};
 use flintwheel_shard::REFUSED;
 use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence as Stored};
@@ -32,10 +32,27 @@ const BACKFILL_WORD: &str = "backfill";
 const CLOCKS_APART: i64 = 60_000_000;
 /// Of what waits for a run of its definition.
 const WAITING_WORD: &str = "waiting";
+/// Of what waits in the outbox.
+const PENDING_WORD: &str = "pending";
+
+/// All words that the reason of an occurrence may be; one that fired in time has none.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    let others = [REFUSED_WORD, DROPPED_WORD, BACKFILL_WORD, WAITING_WORD, PENDING_WORD];
+    Reason::ALL.into_iter().map(Reason::word).chain(others)
+}
+
+/// A word that no occurrence has would find none, and look like good news.
+fn check_reason(reason: &str) -> Result<(), Violations> {
+    if reason.is_empty() || reasons().any(|known| known == reason) {
+        return Ok(());
+    }
+    Err(one("reason", format!("{reason:?} is none; one of {}", reasons().collect::<Vec<_>>().join(", "))))
+}
 
 impl Api {
     /// Occurrences, newest first: of one definition, or of all (of a namespace) where `definition_id` is empty.
     pub async fn occurrences(&self, asked: &OccurrenceQuery, page: &PageRequest) -> Result<Page<Occurrence>, ApiError> {
+        check_reason(&asked.reason)?;
         if asked.definition_id.is_empty() {
             self.of_fleet(asked, page).await
         } else {
@@ -332,10 +349,10 @@ fn ended(stored: &Stored) -> Ended {
     }
     match &stored.end {
         End::Pending | End::Skipped | End::Overlapped { .. } => {
-            (Outcome::Fired, "pending".to_owned(), "waits in the outbox".to_owned(), None)
+            (Outcome::Fired, PENDING_WORD.to_owned(), "waits in the outbox".to_owned(), None)
         }
         End::Started { at, note } if note.is_empty() => (Outcome::Fired, String::new(), String::new(), Some(*at)),
-        End::Started { at, note } => (Outcome::Fired, "late".to_owned(), note.clone(), Some(*at)),
+        End::Started { at, note } => (Outcome::Fired, Reason::Late.word().to_owned(), note.clone(), Some(*at)),
         End::Failed { reason, .. } => (Outcome::Failed, REFUSED_WORD.to_owned(), reason.clone(), None),
         End::Dropped { reason, .. } => (Outcome::Dropped, DROPPED_WORD.to_owned(), reason.clone(), None),
     }
@@ -391,6 +408,21 @@ fn read_tokens(token: &str, count: usize) -> Result<Vec<u64>, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_that_no_occurrence_can_have_is_refused_with_those_that_there_are() {
+        for known in reasons().chain([""]) {
+            assert!(check_reason(known).is_ok(), "{known}");
+        }
+        for unknown in ["lat", "Late", "late ", "fired"] {
+            let refused = check_reason(unknown).expect_err("is none").to_string();
+            assert!(
+                refused.starts_with(&format!("reason: {unknown:?} is none; one of late, superseded, ")),
+                "{refused}"
+            );
+            assert!(refused.ends_with("dropped, backfill, waiting, pending"), "{refused}");
+        }
+    }
 
     /// Chunks of one shard as it knows them: sequence and time.
     type Chunks<'a> = &'a [(u64, i64)];

@@ -1,6 +1,6 @@
 //! The definition API over HTTP, health, metrics and reflection.
 
-use flintwheel_model::DefinitionKey;
+use flintwheel_model::{ActivityDefinition, DefinitionKey};
 use serde_json::{Value, json};
 use tokio_stream::StreamExt;
 use tonic_health::pb::HealthCheckRequest;
@@ -137,6 +137,24 @@ async fn a_page_of_large_definitions_fits_into_a_message() {
         }
     }
     assert_eq!(ids, (0..30).map(|id| format!("d{id:02}")).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_are_due_together_are_warned_of_once_a_call_and_not_where_jitter_spreads_them() {
+    let node = Running::start().await;
+    let many = |prefix: &str, schedule: Value| -> Vec<ActivityDefinition> {
+        let one = |i: usize| document(&format!("{prefix}-{i}"), json!({"schedule": schedule}));
+        (0..2_400).map(|i| serde_json::from_value(one(i)).expect("a definition")).collect()
+    };
+    let steady = json!({"cron": "0 0 1 1 *"});
+    let spread = json!({"cron": "0 0 2 1 *", "jitter": {"window": "5m", "mode": "stable"}});
+    // A call of the client has a thousand of them, and not all that come before it are stored by then.
+    for (prefix, schedule, allowed) in [("steady", steady, 1..=3), ("spread", spread, 0..=0)] {
+        let results = node.client().apply_many(&many(prefix, schedule), false, &mut |_, _| {}).await;
+        let warnings = results.iter().flat_map(|result| &result.as_ref().expect("applied").warnings);
+        let crowds = warnings.filter(|warning| warning.contains("definitions are due at")).count();
+        assert!(allowed.contains(&crowds), "{prefix}: {crowds}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -211,7 +211,22 @@ async fn many_are_paused_changed_resumed_and_deleted_by_their_labels_page_by_pag
     assert_eq!(node.get("/v1/definitions?paused=true").await.json()["items"], json!([]), "tried only");
     let (done, pages) = all(pause(), false, 2).await;
     assert_eq!((done.len(), pages >= 3, done.iter().all(|one| one.changed && one.fault.is_none())), (5, true, true));
-    assert_eq!(all(pause(), false, 2).await.0, [], "those that are paused are not meant");
+    let (again, _) = all(pause(), false, 2).await;
+    assert_eq!((again.len(), again.iter().filter(|one| one.changed).count()), (5, 0), "they are paused already");
+    let end = Utc::now() + chrono::Duration::hours(1);
+    let until = |end| BulkAction::Pause { note: String::new(), until: Some(end) };
+    let one = DefinitionKey::new("ops", "a3");
+    node.client().pause_until(&one, "", Some(end)).await.expect("paused");
+    for (end, changes) in [(end, 4), (end, 0), (end + chrono::Duration::hours(5), 5)] {
+        let count = async |validate_only| {
+            let (results, _) = all(until(end), validate_only, 2).await;
+            results.iter().filter(|one| one.changed && one.fault.is_none()).count()
+        };
+        assert_eq!((count(true).await, count(false).await), (changes, changes), "until {end}");
+        let paused = node.client().get(&one).await.expect("there").status.paused.expect("paused");
+        assert_eq!(paused.until.map(|until| until.timestamp_micros()), Some(end.timestamp_micros()));
+        assert_eq!(paused.note, "move", "which stays unless another one is given");
+    }
     let resume = || BulkAction::Resume { note: String::new(), missed: None };
     assert_eq!(all(resume(), false, 3).await.0.len(), 5);
 

@@ -1,13 +1,15 @@
 //! A schedule that goes back to Temporal: the definition is paused here, which is one entry in its shard's log, so that what it has decided is known;
-//! the schedule is let go on there; and what was due between the two is started there as a backfill. Each step can be said again.
+//! the schedule is let go on there; and what was due between the two is started there as a backfill. What fires nothing here, because somebody has
+//! paused or disabled it, is paused there for the same reason, and nothing of it is started. Each step can be said again.
 
 use chrono::{DateTime, Utc};
 use flintwheel_client::{DefinitionRecord, OccurrenceQuery, PageRequest};
 use flintwheel_import::temporal::{Facts, Mark, Times, Translation, back as between};
-use flintwheel_model::DefinitionKey;
+use flintwheel_model::{DefinitionKey, limits};
 use flintwheel_schedule::Plan;
 use flintwheel_temporal::{Described, Switch};
 
+use super::forth::WAS_PAUSED;
 use super::report::Word;
 use super::temporal::Job;
 use crate::exit::{Exit, Failure};
@@ -16,6 +18,8 @@ use crate::read::key;
 
 /// What the note of a definition begins with that is on its way back.
 const GOING: &str = "going back to Temporal's schedule ";
+/// The same of one that stays paused there; behind the schedule stands why.
+const STAYS: &str = "going back, paused, to Temporal's schedule ";
 /// And of one that has gone.
 pub(super) const WENT: &str = "went back to Temporal's schedule ";
 /// Due times that are started there one by one; more have passed where somebody was interrupted for long.
@@ -35,11 +39,13 @@ pub async fn back(
     let mark = Mark::parse(&state.notes).filter(|_| state.paused);
     let name = mark.as_ref().map_or_else(|| key(&translation.definition), |mark| mark.definition.clone());
     let record = job.record(&name).await?;
+    let place = format!("{}/{id}", job.there.namespace);
     let Some(mark) = mark else {
-        // It may act again, while what was due between is still to be done.
-        let going = record.filter(|record| note(record).is_some_and(|note| note.starts_with(GOING)));
-        return match going {
-            Some(record) if !state.paused => finish(job, id, described, translation, &record).await,
+        let begins = |what: &str| record.as_ref().filter(|one| note(one).is_some_and(|note| note.starts_with(what)));
+        return match (begins(GOING), begins(STAYS)) {
+            // It may act again, while what was due between is still to be done.
+            (Some(record), _) if !state.paused => finish(job, id, described, translation, record).await,
+            (_, Some(_)) if state.paused => went_paused(job, &name, &place).await,
             _ => Ok((Word::NotMoved, String::new())),
         };
     };
@@ -49,17 +55,12 @@ pub async fn back(
         );
         return Err(Failure::new(Exit::NotFound, message));
     };
-    let place = format!("{}/{id}", job.there.namespace);
-    if mark.was_paused {
-        job.pause(&name, &format!("{WENT}{place}")).await?;
-        let note = if mark.notes.is_empty() {
-            format!("paused; came back from flintwheel {name}")
-        } else {
-            mark.notes.clone()
-        };
+    if let Some(why) = held(&record, &mark, &place) {
+        job.pause(&name, &stays(&place, &why)).await?;
+        let note = note_there(&why, &mark);
         job.tell(id, &Switch::Pause { note: note.clone() }).await?;
         job.wait_for(id, "say so", |now| now.schedule.state.notes == note).await?;
-        return Ok((Word::Back, "paused, as it was before".to_owned()));
+        return went_paused(job, &name, &place).await;
     }
     // Before the schedule goes on: what is decided here from now on is nothing.
     job.pause(&name, &format!("{GOING}{place}")).await?;
@@ -71,6 +72,44 @@ pub async fn back(
 
 fn note(record: &DefinitionRecord) -> Option<&str> {
     record.status.paused.as_ref().map(|paused| paused.note.as_str())
+}
+
+/// Why a definition fires nothing here, if somebody has said that it shall not; how the schedule was before it moved does not matter any more.
+fn held(record: &DefinitionRecord, mark: &Mark, place: &str) -> Option<String> {
+    let Some(note) = note(record) else {
+        return (!record.definition.spec.enabled).then(String::new);
+    };
+    match note.strip_prefix(&stays(place, "")) {
+        // What has begun here goes on as it began.
+        _ if note.starts_with(GOING) => None,
+        // An older version says so first of what was paused there.
+        _ if note.starts_with(WENT) => mark.was_paused.then(String::new),
+        Some(why) => Some(why.to_owned()),
+        None if note == WAS_PAUSED => Some(String::new()),
+        None => Some(note.to_owned()),
+    }
+}
+
+/// The note of a definition that goes back and stays paused: so whoever finds the move interrupted knows why. It ends early where it would be longer
+/// than a note may be.
+fn stays(place: &str, why: &str) -> String {
+    let mut note = format!("{STAYS}{place}: {why}");
+    note.truncate(note.floor_char_boundary(limits::NOTE_LEN));
+    note
+}
+
+/// What the schedule says there.
+fn note_there(why: &str, mark: &Mark) -> String {
+    match (why, mark.notes.as_str()) {
+        ("", "") => format!("paused; came back from flintwheel {}", mark.definition),
+        ("", before) => before.to_owned(),
+        (why, _) => why.to_owned(),
+    }
+}
+
+async fn went_paused(job: &Job, name: &DefinitionKey, place: &str) -> Result<(Word, String), Failure> {
+    job.pause(name, &format!("{WENT}{place}")).await?;
+    Ok((Word::Back, "paused, as it was here".to_owned()))
 }
 
 /// Starts what was due between, and says that it is done.
@@ -186,4 +225,58 @@ async fn decided(job: &Job, plan: &Plan, record: &DefinitionRecord) -> Result<i6
 /// Of the firing of a due time, in microseconds.
 fn nominal(firing_key: &str) -> Option<i64> {
     Some(firing_key.strip_prefix("t:")?.parse::<DateTime<Utc>>().ok()?.timestamp_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use flintwheel_client::Paused;
+    use serde_json::json;
+
+    use super::*;
+    use crate::commands::show::tests::record;
+
+    const PLACE: &str = "default/nightly";
+
+    fn mark(was_paused: bool, notes: &str) -> Mark {
+        let definition = DefinitionKey::new("billing", "a");
+        Mark { definition, seen: 0, passed_over: 0, was_paused, notes: notes.to_owned() }
+    }
+
+    #[test]
+    fn what_somebody_has_paused_or_disabled_here_stays_paused_there_for_the_same_reason() {
+        let begun = stays(PLACE, "incident 7");
+        for (enabled, paused, was_paused, expected) in [
+            // It fires: the schedule goes on, also where it was paused when it moved.
+            (true, None, false, None),
+            (true, None, true, None),
+            (true, Some("incident 7"), false, Some("incident 7")),
+            (true, Some("incident 7"), true, Some("incident 7")),
+            (true, Some(""), false, Some("came back")),
+            (true, Some(WAS_PAUSED), true, Some("came back")),
+            (false, None, false, Some("came back")),
+            (false, Some("incident 7"), false, Some("incident 7")),
+            // Interrupted, and said again.
+            (true, Some("going back to Temporal's schedule default/nightly"), false, None),
+            (true, Some(&*begun), false, Some("incident 7")),
+            (true, Some(&*stays(PLACE, "")), true, Some("came back")),
+            (true, Some("went back to Temporal's schedule default/nightly"), true, Some("came back")),
+        ] {
+            let mut record = record(json!({"enabled": enabled}));
+            let at = record.status.updated_at;
+            record.status.paused = paused.map(|note| Paused { note: note.to_owned(), at, until: None });
+            let said = held(&record, &mark(was_paused, ""), PLACE).map(|why| note_there(&why, &mark(was_paused, "")));
+            let expected = expected.map(|expected| match expected {
+                "came back" => "paused; came back from flintwheel billing/a".to_owned(),
+                why => why.to_owned(),
+            });
+            assert_eq!(said, expected, "{enabled} {paused:?} {was_paused}");
+        }
+        assert_eq!(note_there("", &mark(false, "of the team")), "of the team", "as it had been there");
+    }
+
+    #[test]
+    fn a_reason_that_is_too_long_for_a_note_ends_early() {
+        let long = stays(PLACE, &"ü".repeat(limits::NOTE_LEN));
+        assert!((limits::NOTE_LEN - 1..=limits::NOTE_LEN).contains(&long.len()) && long.ends_with('ü'), "{long}");
+    }
 }

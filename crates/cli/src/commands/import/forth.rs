@@ -29,6 +29,9 @@ pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(1);
 /// An apply is tried with due times of the last hour, in microseconds: a server that does not know them shows it.
 const EARLIER: i64 = 3_600_000_000;
 
+/// Why it is paused here, where nobody had said there why it was.
+pub(super) const WAS_PAUSED: &str = "it was paused in Temporal";
+
 /// Moves it. `seen` is a moment before it was described.
 pub async fn forth(
     job: &Job,
@@ -74,20 +77,22 @@ pub async fn forth(
 /// Nothing may fire here yet, and what is to fire must be accepted, by a server that knows how to begin with what is due by then.
 async fn prepare(job: &Job, name: &DefinitionKey, translation: &Translation, now: i64) -> Result<(), Failure> {
     let client = &job.session.client;
-    if let Some(record) = job.record(name).await?
-        && record.definition.spec.enabled
-    {
+    if let Some(record) = job.record(name).await? {
         let came_back = record.status.paused.as_ref().is_some_and(|paused| paused.note.starts_with(WENT));
-        if !came_back {
+        if record.definition.spec.enabled && !came_back {
             let why = "and enabled, while the schedule acts in Temporal: both would start the same";
             return Err(Failure::new(Exit::Conflict, format!("{name} is there already, {why}")));
         }
         // Disabled first: resumed, it fires nothing.
-        let expected_version = Some(record.status.version);
-        let mut disabled = record.definition;
-        disabled.spec.enabled = false;
-        job.apply(&disabled, ApplyOptions { expected_version, ..ApplyOptions::default() }).await?;
-        client.resume(name, "", None).await?;
+        if record.definition.spec.enabled {
+            let expected_version = Some(record.status.version);
+            let mut disabled = record.definition;
+            disabled.spec.enabled = false;
+            job.apply(&disabled, ApplyOptions { expected_version, ..ApplyOptions::default() }).await?;
+        }
+        if came_back {
+            client.resume(name, "", None).await?;
+        }
     }
     let earlier = now - EARLIER;
     let due_after = DateTime::from_timestamp_micros(earlier);
@@ -114,7 +119,7 @@ async fn take_over_paused(job: &Job, definition: &ActivityDefinition, mark: &Mar
     let mut disabled = definition.clone();
     disabled.spec.enabled = false;
     job.apply(&disabled, ApplyOptions::default()).await?;
-    job.pause(&name, if mark.notes.is_empty() { "it was paused in Temporal" } else { &mark.notes }).await?;
+    job.pause(&name, if mark.notes.is_empty() { WAS_PAUSED } else { &mark.notes }).await?;
     job.apply(definition, ApplyOptions::default()).await?;
     Ok((Word::Moved, "paused, as it was there".to_owned()))
 }

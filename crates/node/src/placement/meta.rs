@@ -263,7 +263,7 @@ impl Placement {
     }
 
     pub(super) async fn answer_meta(&self, request: &[u8]) -> Result<Bytes, String> {
-        let unreadable = |why: &dyn Display| format!("a request to the meta group can't be read: {why}");
+        let unreadable = |why: &dyn fmt::Display| format!("a request to the meta group can't be read: {why}");
         let answer = match request {
             [VERSION, PROPOSE, entry @ ..] => {
                 let Entry { body, .. } = Entry::decode(entry).map_err(|e| unreadable(&e))?;

@@ -34,7 +34,7 @@ pub struct Turns(BinaryHeap<Reverse<(i64, u16)>>);
 
 impl Turns {
     /// The lane whose turn it is; it has no other one until [`Self::again`].
-    pub fn next(&mut self) -> Option<u16> {
+    pub fn oldest(&mut self) -> Option<u16> {
         self.0.pop().map(|Reverse((_, lane))| lane)
     }
 
@@ -187,7 +187,7 @@ mod tests {
     /// All that are here, in the order in which they have their turn.
     fn drain(backlog: &mut Backlog) -> Vec<(u16, Found)> {
         let (mut turns, mut all) = (backlog.turns(), Vec::new());
-        while let Some(lane) = turns.next() {
+        while let Some(lane) = turns.oldest() {
             all.extend(backlog.take(lane).map(|found| (lane, found)));
             turns.again(lane, backlog);
         }

@@ -113,7 +113,7 @@ mod tests {
         let (mine, theirs) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let server = tonic::transport::Server::builder().add_service(JoinServiceServer::new(Door(theirs)));
         let served = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        assert_eq!(existing(&[seed.clone()]).await, Some((seed.clone(), theirs)));
+        assert_eq!(existing(std::slice::from_ref(&seed)).await, Some((seed.clone(), theirs)));
         assert!(same_cluster(vec![seed.clone()], theirs).await.is_ok());
         assert!(same_cluster(vec![seed], mine).await.is_err());
         served.abort();

@@ -141,7 +141,7 @@ impl State {
         let (mut turns, mut rest, mut seen) = (self.backlog.turns(), Vec::new(), 0);
         while seen < AT_ONCE
             && batch.decisions.len() < DECISIONS
-            && let Some(lane) = turns.next()
+            && let Some(lane) = turns.oldest()
         {
             let allowed = match lanes.entry(lane) {
                 Entry::Occupied(known) => known.into_mut(),

@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(short = 'l', long, value_name = "LABELS", group = "which", conflicts_with_all = ["names", "filename"])]
     selector: Option<String>,
     /// With -l: of all namespaces
-    #[arg(short = 'A', long, requires = "selector")]
+    #[arg(short = 'A', long, requires = "selector", conflicts_with_all = ["names", "filename"])]
     all_namespaces: bool,
     /// What is not there is no failure
     #[arg(long)]

@@ -15,6 +15,13 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, MetaError>) -> String {
     }
 }
 
+fn missing<T: std::fmt::Debug>(answer: Result<T, MetaError>) -> String {
+    match answer {
+        Err(MetaError::NotFound(what)) => what,
+        other => panic!("it is not missing: {other:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_drained_ends_empty_and_can_be_removed() {
     let world = World::of(4).await;
@@ -37,7 +44,7 @@ async fn a_node_that_is_drained_ends_empty_and_can_be_removed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_replaced_stretch_by_stretch() {
     let mut world = World::of(3).await;
-    let why = refused(world.nodes[&1].placement.replace(2, 4).await);
+    let why = missing(world.nodes[&1].placement.replace(2, 4).await);
     assert!(why.contains("there is no node 4"), "{why}");
     world.join(4).await;
     world.settled().await;
@@ -63,12 +70,12 @@ async fn replicas_and_leaders_go_where_they_are_told_to() {
     assert!(granted.changed && granted.description.contains("(command)"), "{granted:?}");
     assert!(!asked.move_shard(shard, Some(1), to).await.unwrap().changed, "it is on its way");
     world.until("it has moved", |world| world.meta().shard(shard).unwrap().on(1).is_none()).await;
-    let why = refused(asked.move_shard(SHARDS, None, to).await);
+    let why = missing(asked.move_shard(SHARDS, None, to).await);
     assert!(why.contains("there is no shard 4"), "{why}");
     world.settled().await;
     let leader = world.nodes.keys().copied().find(|node| world.leads(*node).contains(&shard)).unwrap();
     assert!(!asked.transfer(shard, Some(leader)).await.unwrap().changed, "it leads");
-    assert!(refused(asked.transfer(shard, Some(9)).await).contains("there is no node 9"));
+    assert!(missing(asked.transfer(shard, Some(9)).await).contains("there is no node 9"));
     assert!(asked.transfer(shard, None).await.unwrap().changed);
     world.close().await;
 }

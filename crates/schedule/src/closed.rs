@@ -46,11 +46,11 @@ impl Closed {
     /// one.
     pub fn first_open_of(&self, first_local: impl Fn(i64) -> Option<i64>, mut from: i64, reach: &Reach) -> Option<i64> {
         while reach.goes_on(from) {
-            reach.take(TURN);
             let found = first_local(from)?;
             if self.is_open(found) {
                 return Some(found);
             }
+            reach.take(TURN);
             from = self.first_open(&Cron::ALWAYS, found, reach)?;
         }
         None

@@ -133,12 +133,25 @@ impl Plan {
             return None;
         }
         let after = after.max(self.first - 1);
+        let single = self.next_single(after);
+        reach.share_among(self.entries());
+        let first =
+            single.inspect(|time| self.is_found(*time, reach)).into_iter().chain(self.next_entry(after, reach)).min();
+        // Those whose part was not enough go on with what the others have left.
+        let again = if reach.share_among(reach.ran_out()) { self.next_entry(after, reach) } else { None };
+        first.into_iter().chain(again).min().filter(|time| *time <= self.last)
+    }
+
+    /// How many entries may have to be searched for their next time.
+    fn entries(&self) -> u32 {
+        let Self { crons, repeats, rules, business, intervals, .. } = self;
+        (crons.len() + repeats.len() + rules.len() + business.len() + intervals.len()) as u32
+    }
+
+    fn next_entry(&self, after: i64, reach: &Reach) -> Option<i64> {
         // What is found soonest comes first: the others are looked for no further.
-        let single = self.next_single(after).inspect(|time| self.is_found(*time, reach));
         let local = self.next_local(after, reach);
-        let intervals = self.intervals.iter().filter_map(|every| self.next_of(*every, after, reach));
-        let time = local.into_iter().chain(single).chain(intervals).min();
-        time.filter(|time| *time <= self.last)
+        local.into_iter().chain(self.intervals.iter().filter_map(|every| self.next_of(*every, after, reach))).min()
     }
 
     fn is_found(&self, time: i64, reach: &Reach) {
@@ -153,6 +166,7 @@ impl Plan {
         let closed = self.closed.as_deref();
         let found = |second: &i64| self.is_found(second * MICROS_PER_SECOND, reach);
         let crons = self.crons.iter().filter_map(|cron| {
+            reach.begin();
             let first = first_instant(self.zone, self.dst, from, |local| match closed {
                 None => cron.first_local(local),
                 Some(closed) if self.roll == Roll::Skip => closed.first_open(cron, local, reach),
@@ -176,6 +190,7 @@ impl Plan {
     /// The first open instant at or after `from`, in seconds, of what names local times; `first_local` yields the first at
     /// or after one.
     fn first_of(&self, from: i64, first_local: impl Fn(i64) -> Option<i64>, reach: &Reach) -> Option<i64> {
+        reach.begin();
         first_instant(self.zone, self.dst, from, |local| match &self.closed {
             None => first_local(local),
             Some(closed) if self.roll == Roll::Skip => closed.first_open_of(&first_local, local, reach),
@@ -187,8 +202,8 @@ impl Plan {
         let mut time = every.next(after);
         let Some(closed) = &self.closed else { return Some(time) };
         let last = self.last.div_euclid(MICROS_PER_SECOND);
+        reach.begin();
         loop {
-            reach.take(TURN);
             let second = time.div_euclid(MICROS_PER_SECOND);
             let span = self.zone.span_at(second);
             let local = second + span.offset;
@@ -199,7 +214,12 @@ impl Plan {
             if !reach.goes_on(local) {
                 return None;
             }
+            reach.take(TURN);
             let open = closed.first_open(&Cron::ALWAYS, local, reach).map_or(i64::MAX, |open| open - span.offset);
+            // With the last steps taken, nobody knows what comes before the span ends.
+            if !reach.is_left() {
+                return None;
+            }
             // Beyond the span the clock shows something else.
             let resumes = open.min(span.end);
             if resumes > last {

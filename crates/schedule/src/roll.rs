@@ -23,13 +23,13 @@ pub(crate) fn first_rolled(
 ) -> Option<i64> {
     let mut day = from.div_euclid(DAY);
     while reach.goes_on(day * DAY) {
-        reach.take(TURN);
         let open = closed.open_day_from(day)?;
         let (first, last) = sources(closed, roll, open);
         let second = if open == from.div_euclid(DAY) { from.rem_euclid(DAY) } else { 0 };
         if let Some(second) = earliest(closed, &first_local, open, (first, last), second, reach) {
             return Some(open * DAY + second);
         }
+        reach.take(TURN);
         // Nothing is named before that, so nothing moves to a day before the open one that it may move back to.
         let named = first_local((last + 1) * DAY)?.div_euclid(DAY);
         day = closed.open_day_to(named, named - MAX_ROLL_DAYS).unwrap_or(named).max(open + 1);
@@ -82,5 +82,6 @@ fn earliest(
             }
         }
     }
-    found
+    // With the last steps taken, an earlier one may not have been seen.
+    found.filter(|_| reach.is_left())
 }

@@ -59,8 +59,8 @@ impl Dispatchers {
         }
     }
 
-    /// Tells the dispatchers of the namespaces that have new work, and whether it was decided late: then it goes behind all that is not. A dispatcher that is missing or has failed finds the work itself when it
-    /// starts: it begins with what stands in the outbox.
+    /// Tells the dispatchers of the namespaces that have new work, and whether it was decided late: then it goes behind all that is not. A dispatcher
+    /// that is missing or has failed finds the work itself when it starts: it begins with what stands in the outbox.
     pub(crate) fn notify(&self, shared: &Arc<Shared>, shard: u32, chunks: &[OutboxRef], late: bool) {
         for chunk in chunks {
             let lane = chunk.lane as usize;

@@ -2,7 +2,8 @@
 //!
 //! `links` finds the link for a call; `lane_link` is one link, with what may be under way on it and its pauses after a failure; `session` is one
 //! connection of it: what waits to be sent and what waits for an answer; `connect` is its task. On the other side, `door` is the gRPC service and
-//! `answering` the task of one link. `notices` keeps what is tried again and again from filling the log. Knows no openraft type, and nothing of what messages mean.
+//! `answering` the task of one link. `notices` keeps what is tried again and again from filling the log. Knows no openraft type, and nothing of
+//! what messages mean.
 
 mod answering;
 mod connect;

@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_leader_without_a_majority_is_silent_and_asks_by_turns() {
         let known = Moment::now();
-        for (millis, silent) in [(0, false), (599, false), (600, true), (2099, true), (2100, false), (3600, true)] {
+        for (millis, silent) in [(0, false), (499, false), (500, true), (1999, true), (2000, false), (3500, true)] {
             assert_eq!(is_silent(known, known + Duration::from_millis(millis)), silent, "after {millis} ms");
         }
     }

@@ -20,6 +20,7 @@ pub(crate) use follower::Heard;
 pub(crate) use keeper::Sleepers;
 pub(crate) use state::Doze;
 
+use crate::config;
 use crate::runtime::Moment;
 use std::time::Duration;
 
@@ -29,10 +30,10 @@ pub const PAIR: u32 = u32::MAX - 2;
 /// Between two beats to a node.
 const BEAT: Duration = Duration::from_millis(200);
 /// Whoever was heard within this time is not to be unseated: as long as openraft's own lease.
-const LEASE: Duration = Duration::from_millis(600);
+const LEASE: Duration = Duration::from_millis(config::LEASE);
 /// Nothing was heard of a node for so long: the groups that it leads in their sleep are led by nobody. More than [`LEASE`] and a beat, so
 /// that the others don't refuse their vote any more.
-const LOST: Duration = Duration::from_millis(1000);
+const LOST: Duration = Duration::from_millis(850);
 /// A node that beats have not reached for so long is not waited for by who wants to sleep.
 const AWAY: Duration = Duration::from_secs(3);
 

@@ -19,6 +19,7 @@ pub mod run;
 pub mod time;
 
 mod at;
+mod clock;
 mod schedule;
 mod tasks;
 

@@ -4,6 +4,7 @@
 
 mod backup;
 mod calendar;
+mod clock;
 mod cluster;
 mod cluster_state;
 mod dead;
@@ -17,6 +18,7 @@ mod schedule;
 
 pub use backup::{BackupSource, ExportBegun, ExportedRows, RestoreBegun, ShardRestore};
 pub use calendar::{CalendarApplied, CalendarRecord, CalendarStatus, DueMove};
+pub use clock::ClockOffset;
 pub use cluster::{ClusterStatus, NamespaceOutbox, NodeStatus, Rates, ShardCounts, TemporalTarget};
 pub use cluster_state::{
     ClusterNode, ClusterSettings, ClusterShard, ClusterState, Granted, META_SHARD, MoveReason, MoveStep, NodeState,

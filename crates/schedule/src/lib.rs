@@ -30,8 +30,8 @@ mod rule;
 mod zone;
 
 pub use calendar::{CalendarDays, Calendars, compile_calendar};
-pub use compile::warnings;
+pub use compile::{warnings, zone_name};
 pub use explain::{Asked, Explanation, LeftOut, Moment, explain};
 pub use identity::{identity, may_depend_on_identity};
 pub use plan::Plan;
-pub use zone::{ZoneFault, load_zones, tzdata_version};
+pub use zone::{ClockOffset, ZoneFault, clock_offsets, load_zones, tzdata_version};

@@ -9,6 +9,8 @@ use crate::fault::quoted;
 
 pub use files::{ZoneFault, load_zones};
 
+const MICROS: i64 = 1_000_000;
+
 /// The version of the IANA database that zones are read from, such as `2026b`: that of the files, or else the compiled-in one.
 pub fn tzdata_version() -> &'static str {
     files::loaded().map_or(chrono_tz::IANA_TZDB_VERSION, |loaded| &loaded.version)
@@ -22,6 +24,22 @@ pub(crate) struct Zone {
     starts: Box<[i64]>,
     /// What the local clock is ahead of UTC in each span, in seconds.
     offsets: Box<[i32]>,
+}
+
+/// What a zone's clock is ahead of UTC, from a time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockOffset {
+    /// In microseconds since the epoch.
+    pub from: i64,
+    /// In seconds; negative where it is behind.
+    pub utc_offset: i32,
+}
+
+/// What the clock of the zone of this name is ahead of UTC at each of `times` (microseconds since the epoch, in any order): at each it is what
+/// the last offset says that begins at or before it. Offsets that none of the times has are left out, so there are never more of them than
+/// times. None where the zone is not known.
+pub fn clock_offsets(zone: &str, times: &[i64]) -> Vec<ClockOffset> {
+    Zone::named(zone).map(|zone| zone.offsets(times)).unwrap_or_default()
 }
 
 /// A span of time in which a zone's offset is the same.
@@ -72,6 +90,24 @@ impl Zone {
     /// The span that `second` is in.
     pub(crate) fn span_at(&self, second: i64) -> Span {
         self.spans_from(second).next().expect("the first span begins before all times")
+    }
+
+    /// As [`clock_offsets`] says.
+    fn offsets(&self, times: &[i64]) -> Vec<ClockOffset> {
+        let mut times = times.to_vec();
+        times.sort_unstable();
+        let mut offsets: Vec<ClockOffset> = Vec::new();
+        for time in &times {
+            let span = self.span_at(time.div_euclid(MICROS));
+            let offset = ClockOffset {
+                from: span.start.saturating_mul(MICROS).max(times[0]),
+                utc_offset: i32::try_from(span.offset).expect("it was read from 32 bits"),
+            };
+            if offsets.last().is_none_or(|last| last.utc_offset != offset.utc_offset) {
+                offsets.push(offset);
+            }
+        }
+        offsets
     }
 
     /// Whether the zone's clocks ever show a local time; some are left out as clocks go forward.
@@ -137,4 +173,62 @@ fn edits(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> i64 {
+        chrono::DateTime::parse_from_rfc3339(text).expect("a time").timestamp_micros()
+    }
+
+    #[test]
+    fn each_time_has_the_offset_of_the_last_that_begins_before_it() {
+        const SUMMER: &str = "2026-03-29T01:00:00Z";
+        for (zone, times, expected) in [
+            ("UTC", vec!["2026-01-01T00:00:00Z", "2026-07-01T00:00:00Z"], vec![("2026-01-01T00:00:00Z", 0)]),
+            ("Europe/Berlin", vec![], vec![]),
+            ("Europe/Berlin", vec!["2026-01-01T08:00:00Z"], vec![("2026-01-01T08:00:00Z", 3_600)]),
+            // To the microsecond, and in any order.
+            (
+                "Europe/Berlin",
+                vec!["2026-03-29T01:00:00Z", "2026-03-29T00:59:59.999999Z"],
+                vec![("2026-03-29T00:59:59.999999Z", 3_600), (SUMMER, 7_200)],
+            ),
+            (
+                "Europe/Berlin",
+                vec!["2026-03-01T08:00:00Z", "2026-04-01T08:00:00Z", "2026-05-01T08:00:00Z", "2026-11-01T08:00:00Z"],
+                vec![("2026-03-01T08:00:00Z", 3_600), (SUMMER, 7_200), ("2026-10-25T01:00:00Z", 3_600)],
+            ),
+            // Of the summer between them nothing is said.
+            (
+                "Europe/Berlin",
+                vec!["2026-01-01T08:00:00Z", "2027-01-01T08:00:00Z"],
+                vec![("2026-01-01T08:00:00Z", 3_600)],
+            ),
+            // Half an hour.
+            (
+                "Australia/Lord_Howe",
+                vec!["2026-04-01T00:00:00Z", "2026-05-01T00:00:00Z"],
+                vec![("2026-04-01T00:00:00Z", 39_600), ("2026-04-04T15:00:00Z", 37_800)],
+            ),
+            // A day that was left out.
+            (
+                "Pacific/Apia",
+                vec!["2011-12-30T09:00:00Z", "2011-12-30T10:00:00Z"],
+                vec![("2011-12-30T09:00:00Z", -36_000), ("2011-12-30T10:00:00Z", 50_400)],
+            ),
+            ("America/New_York", vec!["1960-01-01T00:00:00Z"], vec![("1960-01-01T00:00:00Z", -18_000)]),
+            ("Mars/Base", vec!["2026-01-01T00:00:00Z"], vec![]),
+        ] {
+            let asked: Vec<i64> = times.iter().map(|time| micros(time)).collect();
+            let told = clock_offsets(zone, &asked);
+            let expected: Vec<ClockOffset> = expected
+                .iter()
+                .map(|(from, utc_offset)| ClockOffset { from: micros(from), utc_offset: *utc_offset })
+                .collect();
+            assert_eq!(told, expected, "{zone} at {times:?}");
+        }
+    }
 }

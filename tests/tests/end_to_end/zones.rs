@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::support::{Node, eventually};
 
 const DEFINITIONS: &str = r#"
@@ -57,8 +59,49 @@ async fn newer_time_zone_data_moves_what_is_due_by_it_and_is_named() {
     assert!(log.contains("due at another time by other time-zone data") && log.contains("berlin"), "{log}");
     let status = node.cli().json("status").await;
     assert_eq!(status["tzdata_version"], "2099z");
-    let said = node.cli().done("next ops/berlin --count 1").await;
-    assert!(said.contains("ops/berlin"), "{said}");
+}
+
+#[tokio::test]
+async fn local_times_are_shown_as_the_server_counts_them_whatever_data_the_program_has() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let zones = dir.path().join("zones");
+    write(&zones);
+    // Of which the program knows no name.
+    fs::create_dir_all(zones.join("Mars")).expect("a folder");
+    fs::write(zones.join("Mars/Base"), fixed("MMT-4:30")).expect("written");
+    let flag = format!("--timezone-data={}", zones.display());
+    let node = Node::start("server", dir.path(), &["--sink=null", &flag], &[]).await;
+    let applied = node.cli().apply(DEFINITIONS).await;
+    let (berlin, london) = applied.split_once('\n').expect("two lines");
+    assert!(berlin.contains("-01-01 09:00 +03:00 (in ") && london.contains("-01-01 09:00 GMT (in "), "{applied}");
+
+    let record = node.cli().json("get ops/berlin").await;
+    let due = record["status"]["next_due"].as_str().expect("it is due").to_owned();
+    assert_eq!(record["status"]["offsets"], json!([{"from": due, "utc_offset_seconds": 10_800}]));
+    node.cli().done("trigger ops/berlin").await;
+    for (line, shown) in [
+        ("next ops/berlin --count 3", "-01-01 09:00:00 +0300"),
+        ("explain ops/berlin --at DUE", "yes: YEAR-01-01 09:00:00 +0300"),
+        ("explain ops/berlin --at YEAR-01-01T09:00", "yes: YEAR-01-01 09:00:00 +0300"),
+        ("get ops/berlin", "-01-01 09:00 +03:00 (in "),
+        ("describe ops/berlin", "-01-01 09:00 +03:00 (in "),
+        ("occurrences ops/berlin", " +0300 "),
+        ("next ops/london --count 1", "-01-01 09:00:00 +0000"),
+    ] {
+        let [line, shown] = [line, shown].map(|text| text.replace("DUE", &due).replace("YEAR", &due[..4]));
+        let said = node.cli().done(&line).await;
+        assert!(said.contains(&shown), "{line}: {said}");
+    }
+
+    node.cli().done("set ops/berlin spec.trigger.schedule.timezone=Mars/Base").await;
+    for (line, shown) in [
+        ("next ops/berlin --count 1", "-01-01 09:00:00 +0430"),
+        ("get ops/berlin", "-01-01 09:00 +04:30 (in "),
+        ("occurrences ops/berlin", " +0430 "),
+    ] {
+        let said = node.cli().done(line).await;
+        assert!(said.contains(shown), "{line}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -87,6 +87,7 @@ mod tests {
             started_at: None,
             workflow_id: String::new(),
             count,
+            utc_offset_seconds: None,
         }
     }
 

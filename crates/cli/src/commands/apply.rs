@@ -138,12 +138,15 @@ fn print(
         say(format_args!("warning: {definition_key}: {warning}"));
     }
     match printer.is_table() {
-        true => printer.line(&line(&name, applied, dry_run, Zone::of(definition), Utc::now())),
+        true => {
+            let zone = Zone::of(definition).told(&applied.offsets);
+            printer.line(&line(&name, applied, dry_run, &zone, Utc::now()))
+        }
         false => printer.value(&name, &Line { definition: definition_key, applied }),
     }
 }
 
-fn line(name: &str, applied: &Applied, dry_run: DryRun, zone: Zone, now: DateTime<Utc>) -> String {
+fn line(name: &str, applied: &Applied, dry_run: DryRun, zone: &Zone, now: DateTime<Utc>) -> String {
     let mut line = format!("{name} {}", applied.outcome.as_str());
     if applied.outcome == ApplyOutcome::Configured {
         line.push_str(&format!(" (version {} -> {})", applied.old_version, applied.new_version));
@@ -212,6 +215,7 @@ mod tests {
             new_version: 4,
             next_due: next.map(|time| time.parse().expect("a time")),
             warnings: vec![],
+            offsets: vec![],
         }
     }
 
@@ -235,7 +239,7 @@ mod tests {
             ),
             (ApplyOutcome::Unchanged, Some("2026-11-23T18:00:12Z"), DryRun::None, "x unchanged"),
         ] {
-            assert_eq!(line("x", &applied(outcome, next), dry_run, berlin, now), expected);
+            assert_eq!(line("x", &applied(outcome, next), dry_run, &berlin, now), expected);
         }
     }
 

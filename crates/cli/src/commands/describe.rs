@@ -42,17 +42,18 @@ pub async fn run(args: Args) -> Outcome {
 
 async fn describe(session: &Session, key: &DefinitionKey, printer: &mut Printer) -> Result<(), Failure> {
     let record = session.client.get(key).await?;
-    let (now, zone) = (Utc::now(), Zone::of(&record.definition));
+    let (now, own) = (Utc::now(), Zone::of(&record.definition));
     printer.line(head(&record, now)?.trim_end())?;
     if record.definition.spec.trigger.schedule.is_some() {
         let next = session.client.next_times(NextOf::Stored(key), SHOWN, None).await?;
+        let zone = own.clone().told(&next.offsets);
         let none =
             Some(show::when_runs_end(&record.definition)).filter(|none| next.times.is_empty() && !none.is_empty());
         let held = show::held(&record).map(|(_, until)| format!(" (when {until}):"));
         printer.line(&format!("Coming times{}", none.or(held).as_deref().unwrap_or(":")))?;
         for time in &next.times {
             let because = if time.because.is_empty() { String::new() } else { format!("   {}", time.because) };
-            printer.line(&format!("  {}{because}", when(time.due, now, zone)))?;
+            printer.line(&format!("  {}{because}", when(time.due, now, &zone)))?;
         }
     }
     let query = OccurrenceQuery {
@@ -66,7 +67,7 @@ async fn describe(session: &Session, key: &DefinitionKey, printer: &mut Printer)
         printer.line("Last occurrences:")?;
         let mut table = Printer::list(Format::Table);
         printer.flush()?;
-        occurrences::print(&mut table, &last, true, zone)?;
+        occurrences::print(&mut table, &last, true, &own)?;
         table.finish()?;
     }
     Ok(())

@@ -46,7 +46,7 @@ fn lines(explanation: &Explanation, asked: &str, now: DateTime<Utc>) -> Vec<Stri
     if explanation.timezone.is_empty() {
         return vec!["no: the definition has no schedule".to_owned()];
     }
-    let zone = Zone::named(&explanation.timezone);
+    let zone = &Zone::named(&explanation.timezone).told(&explanation.offsets);
     let mut lines = Vec::new();
     if let Some(left_out) = &explanation.left_out {
         lines.extend(of_left_out(left_out, asked, zone));
@@ -62,7 +62,7 @@ fn lines(explanation: &Explanation, asked: &str, now: DateTime<Utc>) -> Vec<Stri
     lines
 }
 
-fn of_left_out(left_out: &LeftOut, asked: &str, zone: Zone) -> Vec<String> {
+fn of_left_out(left_out: &LeftOut, asked: &str, zone: &Zone) -> Vec<String> {
     let mut lines = vec![format!(
         "no: clocks never show {asked}: they go forward by {} at {}",
         crate::output::compact(std::time::Duration::from_secs(left_out.forward.into())),
@@ -79,7 +79,7 @@ fn of_left_out(left_out: &LeftOut, asked: &str, zone: Zone) -> Vec<String> {
 }
 
 /// Whether it is due, and each reason.
-fn of_moment(moment: &Moment, zone: Zone) -> Vec<String> {
+fn of_moment(moment: &Moment, zone: &Zone) -> Vec<String> {
     let at = zone.exact(moment.instant);
     let is_due = moment.is_nominal || moment.jittered_from.is_some();
     let mut lines = vec![format!("{}: {at}", if is_due { "yes" } else { "no" })];
@@ -116,7 +116,7 @@ fn of_moment(moment: &Moment, zone: Zone) -> Vec<String> {
 }
 
 /// What became of it, if its time has come.
-fn became(moment: &Moment, explanation: &Explanation, zone: Zone, now: DateTime<Utc>) -> Vec<String> {
+fn became(moment: &Moment, explanation: &Explanation, zone: &Zone, now: DateTime<Utc>) -> Vec<String> {
     let is_due = moment.is_nominal || moment.jittered_from.is_some();
     if moment.occurrences.is_empty() && is_due && moment.due.unwrap_or(moment.instant) < now {
         if let Some(to) = explanation.looked_back_to {
@@ -133,7 +133,7 @@ fn became(moment: &Moment, explanation: &Explanation, zone: Zone, now: DateTime<
     moment.occurrences.iter().map(|occurrence| format!("  {}", told(occurrence, zone))).collect()
 }
 
-fn told(occurrence: &Occurrence, zone: Zone) -> String {
+fn told(occurrence: &Occurrence, zone: &Zone) -> String {
     let fired = occurrence.outcome == Ended::Fired;
     let word = if fired && occurrence.started_at.is_none() { "pending" } else { occurrence.outcome.as_str() };
     let mut line = format!("{word} at {}", zone.exact(occurrence.started_at.unwrap_or(occurrence.decided_at)));
@@ -149,7 +149,7 @@ fn told(occurrence: &Occurrence, zone: Zone) -> String {
 }
 
 /// How the definition stands, where that keeps it from firing.
-fn standing(explanation: &Explanation, zone: Zone, now: DateTime<Utc>) -> Vec<String> {
+fn standing(explanation: &Explanation, zone: &Zone, now: DateTime<Utc>) -> Vec<String> {
     let mut lines = Vec::new();
     if !explanation.enabled {
         lines.push("  the definition is disabled: nothing fires".to_owned());
@@ -260,6 +260,7 @@ mod tests {
             started_at: None,
             workflow_id: String::new(),
             count: 3,
+            utc_offset_seconds: None,
         };
         let moment = Moment { is_nominal: true, occurrences: vec![occurrence], ..named() };
         let mut explained = explanation(moment);

@@ -110,7 +110,7 @@ fn has_causes(next: &NextTimes) -> bool {
 }
 
 fn rows(name: &str, next: &NextTimes, now: DateTime<Utc>) -> Vec<Vec<String>> {
-    let zone = Zone::named(&next.timezone);
+    let zone = Zone::named(&next.timezone).told(&next.offsets);
     let row = |time: &flintwheel_client::DueTime| {
         let away = (time.due - now).to_std().map(compact).unwrap_or_default();
         let jitter = (time.due - time.nominal).to_std().ok().filter(|jitter| !jitter.is_zero());
@@ -133,12 +133,15 @@ mod tests {
         let nominal = time("2026-11-24T08:00:00Z");
         let at = |due| DueTime { nominal, due, because: String::new() };
         let times = vec![at(nominal), at(time("2026-11-24T08:01:12Z"))];
-        let mut next = NextTimes { times, timezone: "Europe/Berlin".into() };
+        let mut next = NextTimes { times, timezone: "Europe/Berlin".into(), offsets: vec![] };
         let shown = rows("a/b", &next, time("2026-11-24T07:30:00Z"));
         assert_eq!(shown[0], ["a/b", "2026-11-24 09:00:00 +0100", "30m", ""]);
         assert_eq!(shown[1], ["a/b", "2026-11-24 09:00:00 +0100", "31m", "1m12s"]);
         next.times[1].because = "c t:1 succeeded".into();
         let shown = rows("a/b", &next, time("2026-11-24T07:30:00Z"));
         assert_eq!((shown[0].len(), shown[1][4].as_str()), (5, "c t:1 succeeded"));
+        next.offsets = vec![flintwheel_client::ClockOffset { from: nominal, utc_offset_seconds: 7_200 }];
+        let shown = rows("a/b", &next, time("2026-11-24T07:30:00Z"));
+        assert_eq!(shown[0][1], "2026-11-24 10:00:00 +0200", "as the server counts");
     }
 }

@@ -102,7 +102,7 @@ pub async fn run(args: Args) -> Outcome {
             occurrences.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= occurrences.len() as u64;
         }
-        print(&mut printer, &occurrences, key.is_some(), zone)?;
+        print(&mut printer, &occurrences, key.is_some(), &zone)?;
         if args.last > 0 && left == 0 {
             break;
         }
@@ -146,7 +146,7 @@ async fn chosen(client: &Client, namespace: &str, selector: &str) -> Result<Opti
     Ok(Some(keys))
 }
 
-/// The definition's own zone; UTC for many of them, and for one that has been deleted.
+/// The definition's own zone, for what a server does not tell; UTC for many of them, and for one that has been deleted.
 async fn zone_of(client: &Client, key: Option<&DefinitionKey>) -> Zone {
     match key {
         Some(key) => client.get(key).await.map_or(Zone::UTC, |record| Zone::of(&record.definition)),
@@ -159,7 +159,7 @@ pub(super) fn print(
     printer: &mut Printer,
     occurrences: &[Occurrence],
     of_one: bool,
-    zone: Zone,
+    zone: &Zone,
 ) -> Result<(), Failure> {
     if !printer.is_table() {
         let name = |o: &Occurrence| format!("occurrence/{}/{}", o.definition, o.firing_key);
@@ -171,12 +171,12 @@ pub(super) fn print(
     printer.rows(&head[first..], &rows)
 }
 
-fn row(occurrence: &Occurrence, zone: Zone) -> Vec<String> {
+fn row(occurrence: &Occurrence, zone: &Zone) -> Vec<String> {
     let fired = occurrence.outcome == Ended::Fired;
     let late = occurrence.started_at.and_then(|started| (started - occurrence.due).to_std().ok());
     vec![
         occurrence.definition.to_string(),
-        zone.exact(occurrence.due),
+        zone.told_at(occurrence.due, occurrence.utc_offset_seconds).exact(occurrence.due),
         if fired && occurrence.started_at.is_none() {
             "pending".to_owned()
         } else {
@@ -216,6 +216,7 @@ mod tests {
             started_at: Some(time("2026-11-23T08:00:00.004Z")),
             workflow_id: "w".into(),
             count: 1,
+            utc_offset_seconds: None,
         }
     }
 
@@ -248,12 +249,14 @@ mod tests {
             count: 7,
             ..occurrence()
         };
+        let elsewhere = Occurrence { utc_offset_seconds: Some(7_200), ..occurrence() };
         for (occurrence, expected) in [
+            (elsewhere, ["2026-11-23 10:00:00 +0200", "fired", "4ms", "w", ""]),
             (occurrence(), [due, "fired", "4ms", "w", ""]),
             (waiting, [due, "pending", "", "w", ""]),
             (skipped, [due, "skipped", "", "", "late: window 1h (7 due times)"]),
         ] {
-            assert_eq!(row(&occurrence, berlin)[1..], expected);
+            assert_eq!(row(&occurrence, &berlin)[1..], expected);
         }
     }
 }

@@ -44,13 +44,12 @@ fn head(wide: bool) -> &'static [&'static str] {
 
 fn row(record: &DefinitionRecord, wide: bool, now: DateTime<Utc>) -> Vec<String> {
     let (metadata, status) = (&record.definition.metadata, &record.status);
-    let zone = Zone::of(&record.definition);
     let mut row = vec![
         metadata.namespace.clone(),
         metadata.id.clone(),
         state(record).to_owned(),
         trigger(&record.definition.spec.trigger),
-        next(status, now, zone),
+        next(status, now, &zone_of(record)),
         status.last_fired.map(|time| ago(time, now)).unwrap_or_default(),
         status.version.to_string(),
     ];
@@ -90,8 +89,13 @@ pub fn held(record: &DefinitionRecord) -> Option<(String, &'static str)> {
     }
 }
 
+/// That of its schedule, as the server has told it of its status.
+fn zone_of(record: &DefinitionRecord) -> Zone {
+    Zone::of(&record.definition).told(&record.status.offsets)
+}
+
 /// When it is due next, or when its pause ends by itself.
-fn next(status: &DefinitionStatus, now: DateTime<Utc>, zone: Zone) -> String {
+fn next(status: &DefinitionStatus, now: DateTime<Utc>, zone: &Zone) -> String {
     let resumes = || status.paused.as_ref()?.until;
     match (status.next_due, resumes()) {
         (Some(due), _) => when(due, now, zone),
@@ -183,6 +187,7 @@ pub(super) mod tests {
                 runs: None,
                 firings_left: None,
                 over: false,
+                offsets: vec![],
             },
         }
     }
@@ -207,12 +212,15 @@ pub(super) mod tests {
     #[test]
     fn a_row_says_what_and_when() {
         let now = "2026-11-23T18:00:00Z".parse().expect("a time");
-        let record = record(json!({"trigger": {"schedule": {"cron": "0 9 * * *", "timezone": "Europe/Berlin"}}}));
+        let mut record = record(json!({"trigger": {"schedule": {"cron": "0 9 * * *", "timezone": "Europe/Berlin"}}}));
         let expected = ["billing", "a", "armed", "0 9 * * *", "2026-11-24 09:00 CET (in 14h)", "10h ago", "3"];
         assert_eq!(row(&record, false, now), expected);
         assert_eq!(row(&record, true, now)[7..], ["20", "1", "0", "team=x", "An example"]);
         assert_eq!(head(true).len(), row(&record, true, now).len());
         assert_eq!(head(false).len(), expected.len());
+        record.status.offsets =
+            vec![flintwheel_client::ClockOffset { from: record.status.created_at, utc_offset_seconds: 7_200 }];
+        assert_eq!(row(&record, false, now)[4], "2026-11-24 10:00 +02:00 (in 14h)", "as the server counts");
     }
 
     #[test]
@@ -232,7 +240,7 @@ pub(super) mod tests {
         other.status.paused = Some(Paused { note: String::new(), at: other.status.created_at, until: None });
         assert_eq!(state(&other), "paused");
         other.status.next_due = None;
-        let (now, zone) = (other.status.created_at, Zone::UTC);
+        let (now, zone) = (other.status.created_at, &Zone::UTC);
         assert_eq!(next(&other.status, now, zone), "");
         let until = Some(now + chrono::Duration::hours(3));
         other.status.paused = Some(Paused { note: String::new(), at: now, until });

@@ -2,21 +2,27 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
+use flintwheel_client::ClockOffset;
 use flintwheel_model::ActivityDefinition;
 
-/// The zone that times are shown in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zone(Tz);
+/// The clock that times are shown by: what the server has told of it, so that they are shown as it counts them, whichever time-zone data this program
+/// has. Of an older server, and where none is asked, by this program's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// In order.
+    told: Vec<ClockOffset>,
+    own: Tz,
+}
 
 impl Zone {
     /// For what belongs to no definition.
-    pub const UTC: Self = Self(Tz::UTC);
+    pub const UTC: Self = Self { told: Vec::new(), own: Tz::UTC };
 
-    /// Of its IANA name; UTC where this program does not know it.
+    /// Of its IANA name; UTC where this program does not know it, which then stands behind each time.
     pub fn named(name: &str) -> Self {
-        Self(name.parse().unwrap_or(Tz::UTC))
+        Self { told: Vec::new(), own: name.parse().unwrap_or(Tz::UTC) }
     }
 
     /// Of a definition's schedule.
@@ -25,21 +31,47 @@ impl Zone {
         schedule.and_then(|schedule| schedule.timezone.as_deref()).map_or(Self::UTC, Self::named)
     }
 
-    /// `2026-11-23 09:00:00 +0100`.
-    pub fn exact(self, time: DateTime<Utc>) -> String {
-        self.0.from_utc_datetime(&time.naive_utc()).format("%Y-%m-%d %H:%M:%S %z").to_string()
+    /// With what a server has told.
+    #[must_use]
+    pub fn told(self, offsets: &[ClockOffset]) -> Self {
+        Self { told: offsets.to_vec(), ..self }
     }
 
-    /// `2026-11-24 09:00 CET`; with seconds where there are some.
-    pub fn short(self, time: DateTime<Utc>) -> String {
+    /// With what a server has told of this one time.
+    #[must_use]
+    pub fn told_at(&self, time: DateTime<Utc>, offset: Option<i32>) -> Self {
+        let offset = offset.map(|utc_offset_seconds| ClockOffset { from: time, utc_offset_seconds });
+        self.clone().told(offset.as_slice())
+    }
+
+    /// `2026-11-23 09:00:00 +0100`.
+    pub fn exact(&self, time: DateTime<Utc>) -> String {
+        time.with_timezone(&self.offset(time)).format("%Y-%m-%d %H:%M:%S %z").to_string()
+    }
+
+    /// `2026-11-24 09:00 CET`; with seconds where there are some, and `+01:00` where this program knows no name for it.
+    pub fn short(&self, time: DateTime<Utc>) -> String {
         let whole = time.timestamp() % 60 == 0;
-        let format = if whole { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S %Z" };
-        self.0.from_utc_datetime(&time.naive_utc()).format(format).to_string()
+        let shown = time.with_timezone(&self.offset(time));
+        let shown = shown.format(if whole { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S" });
+        let own = self.own.from_utc_datetime(&time.naive_utc());
+        if own.offset().fix() == self.offset(time) {
+            format!("{shown} {}", own.format("%Z"))
+        } else {
+            format!("{shown} {}", self.offset(time))
+        }
+    }
+
+    fn offset(&self, time: DateTime<Utc>) -> FixedOffset {
+        let begun = self.told.partition_point(|offset| offset.from <= time);
+        let told =
+            self.told.get(begun.saturating_sub(1)).and_then(|told| FixedOffset::east_opt(told.utc_offset_seconds));
+        told.unwrap_or_else(|| self.own.offset_from_utc_datetime(&time.naive_utc()).fix())
     }
 }
 
 /// A coming time: `in 12s` where it is near, `2026-11-24 09:00 CET (in 14h)` where it is not.
-pub fn when(time: DateTime<Utc>, now: DateTime<Utc>, zone: Zone) -> String {
+pub fn when(time: DateTime<Utc>, now: DateTime<Utc>, zone: &Zone) -> String {
     let away = (time - now).to_std();
     match away {
         Err(_) => format!("{} (due)", zone.short(time)),
@@ -104,9 +136,37 @@ mod tests {
             ("2026-11-23T18:00:12Z", "in 12s"),
             ("2026-11-23T17:00:00Z", "2026-11-23 18:00 CET (due)"),
         ] {
-            assert_eq!(when(time.parse().expect("a time"), now, berlin), shown);
+            assert_eq!(when(time.parse().expect("a time"), now, &berlin), shown);
         }
         assert_eq!(berlin.exact(now), "2026-11-23 19:00:00 +0100");
         assert_eq!(Zone::named("Mars/Base"), Zone::UTC);
+    }
+
+    #[test]
+    fn what_the_server_has_told_counts_whatever_this_program_knows() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
+        let offset = |from: &str, utc_offset_seconds| ClockOffset { from: time(from), utc_offset_seconds };
+        let (summer, winter) = (offset("2026-10-01T08:00:00Z", 7_200), offset("2026-10-25T01:00:00Z", 3_600));
+        for (zone, told, at, exact, short) in [
+            ("Europe/Berlin", vec![summer], "2026-11-24T08:00:00Z", "10:00:00 +0200", "10:00 +02:00"),
+            ("Europe/Berlin", vec![winter], "2026-11-24T08:00:00Z", "09:00:00 +0100", "09:00 CET"),
+            ("Europe/Berlin", vec![summer, winter], "2026-10-25T00:59:59Z", "02:59:59 +0200", "02:59:59 CEST"),
+            ("Europe/Berlin", vec![summer, winter], "2026-10-25T01:00:00Z", "02:00:00 +0100", "02:00 CET"),
+            ("Europe/Berlin", vec![], "2026-11-24T08:00:00Z", "09:00:00 +0100", "09:00 CET"),
+            (
+                "Mars/Base",
+                vec![offset("2026-11-24T08:00:00Z", -5_400)],
+                "2026-11-24T08:00:00Z",
+                "06:30:00 -0130",
+                "06:30 -01:30",
+            ),
+            ("Mars/Base", vec![], "2026-11-24T08:00:00Z", "08:00:00 +0000", "08:00 UTC"),
+        ] {
+            let zone = Zone::named(zone).told(&told);
+            let shown = [zone.exact(time(at)), zone.short(time(at))].map(|shown| shown[11..].to_owned());
+            assert_eq!(shown, [exact, short], "{told:?} at {at}");
+        }
+        let told = Zone::named("Europe/Berlin").told_at(time("2026-11-24T08:00:00Z"), Some(7_200));
+        assert_eq!(told.exact(time("2026-11-24T08:00:00Z")), "2026-11-24 10:00:00 +0200");
     }
 }

@@ -8,7 +8,7 @@ use prost_types::{Duration as ProtoDuration, Timestamp};
 
 use super::at::At;
 use super::record::{read_instant, read_optional};
-use super::{definition, occurrence, required, time};
+use super::{clock, definition, occurrence, required, time};
 use crate::types::{AskedTime, DueCount, DuePart, DueQuery, Explanation, LeftOut, Moment, Paused};
 
 /// How a local time is written on the wire.
@@ -58,6 +58,7 @@ pub fn to_proto(explanation: &Explanation) -> v1::ExplainResponse {
         version_since: Some(time::timestamp(explanation.version_since)),
         version: explanation.version,
         looked_back_to: explanation.looked_back_to.map(time::timestamp),
+        offsets: clock::to_proto(&explanation.offsets),
     }
 }
 
@@ -78,6 +79,7 @@ pub fn from_proto(proto: v1::ExplainResponse) -> Result<Explanation, Violations>
         version: proto.version,
         version_since: read_instant(proto.version_since, At::root("version_since"), &mut faults),
         looked_back_to: read_optional(proto.looked_back_to, At::root("looked_back_to"), &mut faults),
+        offsets: clock::from_proto(proto.offsets, At::root("offsets"), &mut faults),
     };
     faults.into_result().map(|()| explanation)
 }
@@ -218,6 +220,7 @@ fn read_seconds(proto: Option<ProtoDuration>, at: At<'_>, faults: &mut Violation
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::ClockOffset;
 
     fn instant(text: &str) -> DateTime<Utc> {
         text.parse().expect("a time")
@@ -260,6 +263,7 @@ mod tests {
             version: 7,
             version_since: instant("2026-09-01T08:00:00Z"),
             looked_back_to: Some(instant("2026-11-02T08:00:00Z")),
+            offsets: vec![ClockOffset { from: instant("2026-09-01T08:00:00Z"), utc_offset_seconds: -3600 }],
         };
         assert_eq!(from_proto(to_proto(&explanation)), Ok(explanation));
     }

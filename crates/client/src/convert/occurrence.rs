@@ -22,6 +22,7 @@ pub fn to_proto(occurrence: &Occurrence) -> v1::Occurrence {
         started_at: occurrence.started_at.map(time::timestamp),
         workflow_id: occurrence.workflow_id.clone(),
         count: occurrence.count,
+        utc_offset_seconds: occurrence.utc_offset_seconds,
         ..v1::Occurrence::default()
     }
 }
@@ -43,6 +44,7 @@ pub fn from_proto(proto: v1::Occurrence) -> Result<Occurrence, Violations> {
         started_at: read_optional(proto.started_at, At::root("started_at"), &mut faults),
         workflow_id: proto.workflow_id,
         count: proto.count.max(1),
+        utc_offset_seconds: proto.utc_offset_seconds,
     };
     faults.into_result().map(|()| occurrence)
 }

@@ -7,7 +7,7 @@ use flintwheel_proto::v1;
 use prost_types::Timestamp;
 
 use super::at::At;
-use super::{definition, required, schedule, time};
+use super::{clock, definition, required, schedule, time};
 use crate::types::{
     Applied, ApplyOutcome, Counts, DefinitionRecord, DefinitionStatus, DueTime, NextTimes, OpenRun, Paused, WatchedRuns,
 };
@@ -41,6 +41,7 @@ pub fn status_to_proto(status: &DefinitionStatus) -> v1::DefinitionStatus {
         runs: status.runs.as_ref().map(write_runs),
         firings_left: status.firings_left,
         over: status.over,
+        offsets: clock::to_proto(&status.offsets),
     }
 }
 
@@ -99,6 +100,7 @@ pub fn status_from_proto(proto: Option<v1::DefinitionStatus>) -> Result<Definiti
         runs: proto.runs.map(|runs| read_runs(runs, at.field("runs"), &mut faults)),
         firings_left: proto.firings_left,
         over: proto.over,
+        offsets: clock::from_proto(proto.offsets, at.field("offsets"), &mut faults),
     };
     faults.into_result().map(|()| status)
 }
@@ -166,6 +168,7 @@ pub fn applied_to_proto(applied: &Applied) -> v1::ApplyResult {
         new_version: applied.new_version,
         next_due: applied.next_due.map(time::timestamp),
         warnings: applied.warnings.clone(),
+        offsets: clock::to_proto(&applied.offsets),
     }
 }
 
@@ -175,7 +178,8 @@ pub fn applied_from_proto(proto: v1::ApplyResult) -> Result<Applied, Violations>
     let outcome = outcome_from_proto(proto.outcome(), &mut faults);
     let next_due = read_optional(proto.next_due, At::root("next_due"), &mut faults);
     let (old_version, new_version, warnings) = (proto.old_version, proto.new_version, proto.warnings);
-    faults.into_result().map(|()| Applied { outcome, old_version, new_version, next_due, warnings })
+    let offsets = clock::from_proto(proto.offsets, At::root("offsets"), &mut faults);
+    faults.into_result().map(|()| Applied { outcome, old_version, new_version, next_due, warnings, offsets })
 }
 
 /// To the wire.
@@ -185,7 +189,11 @@ pub fn next_times_to_proto(next: &NextTimes) -> v1::NextTimesResponse {
         due: Some(time::timestamp(t.due)),
         because: t.because.clone(),
     };
-    v1::NextTimesResponse { times: next.times.iter().map(write).collect(), timezone: next.timezone.clone() }
+    v1::NextTimesResponse {
+        times: next.times.iter().map(write).collect(),
+        timezone: next.timezone.clone(),
+        offsets: clock::to_proto(&next.offsets),
+    }
 }
 
 /// From the wire.
@@ -198,5 +206,6 @@ pub fn next_times_from_proto(proto: v1::NextTimesResponse) -> Result<NextTimes, 
         DueTime { nominal, due: read_instant(t.due, at.field("due"), &mut faults), because: t.because }
     };
     let times = proto.times.into_iter().enumerate().map(&mut read).collect();
-    faults.into_result().map(|()| NextTimes { times, timezone: proto.timezone })
+    let offsets = clock::from_proto(proto.offsets, At::root("offsets"), &mut faults);
+    faults.into_result().map(|()| NextTimes { times, timezone: proto.timezone, offsets })
 }

@@ -30,6 +30,10 @@ pub struct Occurrence {
     pub workflow_id: String,
     /// How many due times it stands for: 1, or more where a run of them was skipped at once.
     pub count: u32,
+    /// What the clock of the schedule's zone is ahead of UTC at `due`, as the current version names it. Only told where one definition's
+    /// occurrences are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utc_offset_seconds: Option<i32>,
 }
 
 /// How an occurrence ended.

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use flintwheel_model::ActivityDefinition;
 use serde::{Deserialize, Serialize};
 
+use super::ClockOffset;
+
 /// Who a stored definition is, what it is, and how it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DefinitionRecord {
@@ -46,6 +48,9 @@ pub struct DefinitionStatus {
     /// Its schedule is over, and `after_end` has been carried out or is about to be.
     #[serde(default, skip_serializing_if = "is_false")]
     pub over: bool,
+    /// Of the schedule's zone, at `next_due` and at the end of a pause.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offsets: Vec<ClockOffset>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -132,6 +137,9 @@ pub struct Applied {
     pub next_due: Option<DateTime<Utc>>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
+    /// Of the schedule's zone, at `next_due`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offsets: Vec<ClockOffset>,
 }
 
 /// What an applied definition was before.
@@ -195,12 +203,15 @@ pub struct Triggered {
 }
 
 /// Coming due times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextTimes {
     /// Ascending.
     pub times: Vec<DueTime>,
     /// The schedule's zone, by its IANA name.
     pub timezone: String,
+    /// Of that zone, at all times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offsets: Vec<ClockOffset>,
 }
 
 /// One coming due time.

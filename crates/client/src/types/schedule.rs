@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use flintwheel_model::DefinitionKey;
 use serde::{Deserialize, Serialize};
 
-use super::{Occurrence, Paused};
+use super::{ClockOffset, Occurrence, Paused};
 
 /// The time that is to be explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct Explanation {
     /// Where the account holds more of it than is looked at: what was decided before is not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_back_to: Option<DateTime<Utc>>,
+    /// Of that zone, at all times that are told here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offsets: Vec<ClockOffset>,
 }
 
 /// What a schedule says about one instant.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::SecondsFormat;
 use flintwheel_client::{Applied, ApplyOptions, ApplyOutcome};
 use flintwheel_model::{ActivityDefinition, DefinitionKey, Violation, Violations};
+use flintwheel_schedule::Plan;
 use flintwheel_shard::ReadError;
 use flintwheel_shard::calendar_entry::Uses;
 use flintwheel_shard::entry::{Body, DUE_AFTER_SINCE, Define, NEVER, Request};
@@ -21,7 +22,7 @@ use super::calendar_ask::{CalendarLook, CalendarTold, GivenDays};
 use super::crowd;
 use super::desk::Replica;
 use super::request::{Content, request_id, reused};
-use super::{Api, ApiError, check_request_id, one, time};
+use super::{Api, ApiError, check_request_id, clock, one, time};
 use crate::admission::{Admitted, Book, SCHEDULE, admit, admit_with};
 use crate::calendars::{Given, View};
 use crate::error::EngineError;
@@ -486,13 +487,15 @@ fn repeated(item: &Item, before: Before) -> Applied {
 }
 
 fn answer(item: &Item, outcome: ApplyOutcome, old: u32, new: u32, next: i64) -> Applied {
-    let next = Some(next).filter(|next| *next != NEVER);
+    let next = Some(next).filter(|next| *next != NEVER).map(time);
+    let zone = item.admitted.plan.as_ref().map(Plan::zone_name);
     Applied {
         outcome,
         old_version: old.into(),
         new_version: new.into(),
-        next_due: next.map(time),
+        next_due: next,
         warnings: item.admitted.warnings.clone(),
+        offsets: zone.map(|zone| clock::offsets(zone, next)).unwrap_or_default(),
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use super::calendar_ask::{CalendarAct, CalendarLook, CalendarTold};
 use super::due::DueShare;
-use super::{ApiError, one};
+use super::{ApiError, clock, one};
 use crate::admission::{Admitted, admit};
 use crate::error::EngineError;
 use crate::exports::Begun;
@@ -570,11 +570,12 @@ impl Applying {
 }
 
 impl Kept {
-    /// Reads the document, and keeps both.
-    pub(super) fn new(document: Bytes, status: DefinitionStatus) -> Result<Self, ApiError> {
+    /// Reads the document, and keeps both; the status is told the offsets of its zone.
+    pub(super) fn new(document: Bytes, mut status: DefinitionStatus) -> Result<Self, ApiError> {
         let document = Document(document);
-        let definition = Some(document.read()?);
-        Ok(Self { document, status, definition })
+        let definition = document.read()?;
+        status.offsets = clock::of_status(&definition, &status);
+        Ok(Self { document, status, definition: Some(definition) })
     }
 
     /// What it says, where it was read on this node.

@@ -154,6 +154,7 @@ mod tests {
                 new_version: 1,
                 next_due: None,
                 warnings: warnings.to_vec(),
+                offsets: Vec::new(),
             }))
         };
         let other = "another warning".to_owned();

@@ -21,7 +21,7 @@ use flintwheel_shard::{ReadError, query};
 use super::ask::{Act, Kept, Look, Told, otherwise};
 use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
-use super::{Api, ApiError, Selector, check_key, check_request_id, one, page_size, time};
+use super::{Api, ApiError, Selector, check_key, check_request_id, clock, one, page_size, time};
 use crate::admission::{Admitted, admit};
 use crate::after::coming;
 use crate::calendars::Given;
@@ -301,6 +301,7 @@ impl Replica {
         if let Some(course) = course {
             let left = if is_over(&slot, &stored, &course) { Some(0) } else { course.left() };
             times.times.truncate(left.map_or(usize::MAX, |left| left as usize));
+            times.offsets = clock::of_times(&times.timezone, &times.times);
         }
         Ok(Told::Times(times))
     }
@@ -407,7 +408,7 @@ pub(super) fn times_by(
 ) -> Result<NextTimes, ApiError> {
     check_count(count)?;
     let count = if count == 0 { 10 } else { count };
-    let Some(plan) = &admitted.plan else { return Ok(NextTimes { times: Vec::new(), timezone: String::new() }) };
+    let Some(plan) = &admitted.plan else { return Ok(NextTimes::default()) };
     let first = after.map_or(now, |after| after.timestamp_micros());
     let plan = plan.with_admitted(coming.iter().map(|(nominal, _)| *nominal));
     let nominal = std::iter::successors(plan.next(first), |nominal| plan.next(*nominal));
@@ -417,7 +418,8 @@ pub(super) fn times_by(
         due: time(plan.due(n, seed)),
         because: why(n).unwrap_or_default(),
     });
-    Ok(NextTimes { times: times.collect(), timezone: plan.zone_name().to_owned() })
+    let (times, timezone): (Vec<_>, _) = (times.collect(), plan.zone_name().to_owned());
+    Ok(NextTimes { offsets: clock::of_times(&timezone, &times), times, timezone })
 }
 
 /// How a definition stands.
@@ -502,6 +504,7 @@ fn status(slot: &Slot, stored: &Version, note: Option<PauseNote>) -> DefinitionS
         runs: None,
         firings_left: None,
         over: false,
+        offsets: Vec::new(),
     }
 }
 

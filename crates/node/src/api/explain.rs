@@ -10,7 +10,7 @@ use flintwheel_shard::slots::Slot;
 
 use super::ask::{Look, Told, otherwise};
 use super::desk::Replica;
-use super::{Api, ApiError, check_key, time};
+use super::{Api, ApiError, check_key, clock, time};
 use crate::admission::{SCHEDULE, comes_after};
 use crate::after::coming;
 use crate::calendars;
@@ -66,6 +66,7 @@ impl Replica {
             until: note.until.map(time),
         });
         (explanation.version, explanation.version_since) = (slot.version.into(), time(stored.updated));
+        explanation.offsets = clock::of_explanation(&explanation);
         Ok(Told::Explained(Box::new(explanation)))
     }
 

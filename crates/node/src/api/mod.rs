@@ -12,6 +12,7 @@ mod bulk;
 mod calendar_ask;
 mod calendar_desk;
 mod calendars;
+mod clock;
 mod cluster;
 mod crowd;
 mod dead;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use flintwheel_client::{Occurrence, OccurrenceQuery, Outcome, Page, PageRequest};
 use flintwheel_model::ids::{rfc3339, workflow_id};
-use flintwheel_model::{DefinitionKey, Violations, base64};
+use flintwheel_model::{ActivityDefinition, DefinitionKey, Violations, base64};
 use flintwheel_shard::REFUSED;
 use flintwheel_shard::occurrence::{End, Key, NO_CHUNK, Reason};
 use flintwheel_shard::query::{self, Occurrence as Stored};
@@ -12,8 +12,9 @@ use flintwheel_shard::tracks::Waiting;
 
 use super::ask::{Chunk, Look, Part, Told, otherwise};
 use super::desk::Replica;
-use super::{Api, ApiError, check_key, one, page_size, time};
+use super::{Api, ApiError, check_key, clock, one, page_size, time};
 use crate::dispatch::firing_key;
+use crate::error::EngineError;
 
 /// Occurrences looked at for one page; a page may come back short, with a token to go on.
 const LOOKED_AT: usize = 20_000;
@@ -196,6 +197,11 @@ impl Replica {
             }
             from = if is_over { NO_CHUNK } else { next };
         }
+        if let Some((_, stored)) = self.stored(&key)?.filter(|_| !items.is_empty()) {
+            let definition: ActivityDefinition = serde_json::from_slice(&stored.document)
+                .map_err(|e| EngineError::Read(format!("{key} can't be read: {e}")))?;
+            clock::tell_occurrences(&definition, &mut items);
+        }
         Ok(Told::Occurrences { items, next: Some(from).filter(|from| *from != NO_CHUNK) })
     }
 
@@ -225,6 +231,7 @@ impl Replica {
                 started_at: None,
                 workflow_id: workflow_id(&self.shared.dispatchers.prefix, key, &firing),
                 count: 1,
+                utc_offset_seconds: None,
             }
         });
         Ok(shown.collect())
@@ -320,6 +327,7 @@ impl Replica {
             started_at: started.map(time),
             workflow_id,
             count,
+            utc_offset_seconds: None,
         }
     }
 }

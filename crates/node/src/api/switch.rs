@@ -11,7 +11,7 @@ use flintwheel_shard::query;
 use flintwheel_shard::reply::{Outcome, Pausing, Triggered as Fired};
 use serde_json::Value;
 
-use super::ask::{Act, Told, otherwise};
+use super::ask::{Act, Kept, Told, otherwise};
 use super::desk::Replica;
 use super::request::{Content, request_id as given_or_new, reused};
 use super::{Api, ApiError, check_key, check_request_id, one};
@@ -208,7 +208,8 @@ impl Replica {
 
     fn status(&self, key: &DefinitionKey) -> Result<DefinitionStatus, ApiError> {
         let found = self.find(key, None)?.ok_or_else(|| ApiError::NotFound(key.clone()))?;
-        Ok(self.status_of(found).1)
+        let (stored, status) = self.status_of(found);
+        Ok(Kept::new(stored.document, status)?.record()?.status)
     }
 
     /// What becomes of a paused definition's schedule when it is resumed.

@@ -74,6 +74,7 @@ async fn what_is_done_with_a_definition_is_seen() {
         next["times"].as_array().expect("a list").iter().map(|t| t["nominal"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(nominal(&next), ["2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z"]);
+    assert_eq!(next["offsets"], json!([{"from": "2026-11-24T00:00:00Z", "utc_offset_seconds": 0}]));
     let given = json!({"definition": document("y", json!({"schedule": {"cron": "@daily"}})), "count": 1, "after": "2026-11-23T12:00:00Z"});
     assert_eq!(nominal(&node.post("/v1/definitions:next", &given).await.json()), ["2026-11-24T00:00:00Z"]);
 

@@ -20,6 +20,8 @@ use crate::rule::Rule;
 use crate::zone::Zone;
 use kinds::{Kinds, Named};
 
+pub use zone::zone_name;
+
 impl Plan {
     /// Reads a schedule. `field` is its path, such as `spec.trigger.schedule`, which all paths of faults begin with.
     /// `identity` is the definition's ([`crate::identity`]), which `H` is derived from.

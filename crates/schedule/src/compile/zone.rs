@@ -1,7 +1,10 @@
 //! The one zone of a schedule: a field of its own, or what its cron lines and rules agree on.
 
-use super::Compiler;
-use super::kinds::Named;
+use flintwheel_model::Violations;
+use flintwheel_model::definition::ScheduleTrigger;
+
+use super::kinds::{Kinds, Named};
+use super::{Compiler, reading};
 use crate::cron::Line;
 use crate::fault::{Piece, quoted};
 use crate::zone::Zone;
@@ -13,6 +16,19 @@ const DEFAULT_ZONE: &str = "UTC";
 struct Told<'a> {
     path: &'a str,
     zone: Option<(&'a str, Piece<'a>)>,
+}
+
+/// The IANA name of the zone that a schedule's local times are read in, whatever else is wrong with it; `None` where it is not known, or the
+/// schedule's texts don't agree.
+pub fn zone_name(trigger: &ScheduleTrigger) -> Option<&'static str> {
+    if let Some(own) = &trigger.timezone {
+        return Zone::named(own).ok().map(Zone::name);
+    }
+    // Neither a path nor an identity nor days make a zone another one.
+    let mut compiler = Compiler { field: "", trigger, calendars: &|_| None, faults: Violations::default() };
+    let named = compiler.named(&Kinds::of_schedule(trigger, ""), reading(trigger, 0, false));
+    let excluded = compiler.excluded(reading(trigger, 0, true));
+    compiler.zone([&named, &excluded.named]).map(Zone::name)
 }
 
 impl Compiler<'_> {
@@ -68,4 +84,28 @@ fn texts<'a>(named: &'a Named<'a>) -> impl Iterator<Item = Told<'a>> {
         Line::Every(_) => None,
     });
     lines.chain(named.rules.iter().map(|(path, rule)| Told { path, zone: rule.zone() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_has_the_zone_of_its_field_or_of_its_texts() {
+        let cron = |line: &str| ScheduleTrigger { cron: vec![line.to_owned()], ..ScheduleTrigger::default() };
+        let in_zone = |zone: &str| ScheduleTrigger { timezone: Some(zone.to_owned()), ..cron("0 9 * * *") };
+        let rule = "DTSTART;TZID=Europe/Paris:20260101T090000\nRRULE:FREQ=DAILY".to_owned();
+        for (trigger, expected) in [
+            (ScheduleTrigger::default(), Some("UTC")),
+            (cron("0 9 * * *"), Some("UTC")),
+            (cron("@every 5m"), Some("UTC")),
+            (in_zone("Europe/Berlin"), Some("Europe/Berlin")),
+            (cron("CRON_TZ=Asia/Tokyo 0 9 * * *"), Some("Asia/Tokyo")),
+            (ScheduleTrigger { rrule: vec![rule], ..ScheduleTrigger::default() }, Some("Europe/Paris")),
+            (in_zone("Mars/Base"), None),
+            (cron("CRON_TZ=Mars/Base 0 9 * * *"), None),
+        ] {
+            assert_eq!(zone_name(&trigger), expected, "{trigger:?}");
+        }
+    }
 }

@@ -124,6 +124,22 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_of_a_file_tells_its_offsets() {
+        let (winter, summer) = (1_767_225_600_000_000, 1_782_864_000_000_000);
+        for (rule, expected) in [
+            ("EET-2", vec![(winter, 7_200)]),
+            ("CET-1CEST,M3.5.0,M10.5.0/3", vec![(winter, 3_600), (1_774_746_000_000_000, 7_200)]),
+        ] {
+            let told = zone("Test/Zone", &fixed(rule)).expect("a zone").offsets(&[winter, summer]);
+            assert_eq!(
+                told.iter().map(|offset| (offset.from, offset.utc_offset)).collect::<Vec<_>>(),
+                expected,
+                "{rule}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_no_zone_is_refused_with_its_name() {
         let whole = fixed("EET-2");
         for bytes in [&b"TZif2"[..], b"nonsense", &whole[..60], b""] {

@@ -136,7 +136,8 @@ async fn take_over(
     let applied = job.apply(&translation.definition, options).await?;
     let mut detail = Vec::new();
     if let Some(next) = applied.next_due {
-        detail.push(format!("next {}", crate::output::Zone::of(&translation.definition).exact(next)));
+        let zone = crate::output::Zone::of(&translation.definition).told(&applied.offsets);
+        detail.push(format!("next {}", zone.exact(next)));
     }
     let late = handed.map_or(0, |handed| handed.late);
     if late > 0 {

@@ -112,6 +112,7 @@ fn answers_are_read_as_they_were_told() {
         new_version: 1,
         next_due: None,
         warnings: Vec::new(),
+        offsets: Vec::new(),
     };
     let faults = Violations(vec![Violation::new("spec", "is odd")]);
     let cases = [
@@ -148,6 +149,7 @@ fn answers_are_read_as_they_were_told() {
             CalendarTold::Times(NextTimes {
                 times: vec![DueTime { nominal: at(), due: at(), because: String::new() }],
                 timezone: "UTC".into(),
+                offsets: vec![],
             }),
             json!({"times": {"times": [{"nominal": time, "due": time}], "timezone": "UTC"}}),
         ),

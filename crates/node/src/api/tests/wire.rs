@@ -4,8 +4,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flintwheel_client::{
     Applied, ApplyOptions, ApplyOutcome, Backfill, BackfillBegun, BackfillOrder, BackfillQuery, BackfillRequest,
-    BackfillStopped, Backfills, Counts, DeadLetter, DeadLetterFilter, DefinitionStatus, DueTime, NextTimes, NodeStatus,
-    Occurrence, OccurrenceQuery, Outcome, Paused, Rates, Switched,
+    BackfillStopped, Backfills, ClockOffset, Counts, DeadLetter, DeadLetterFilter, DefinitionStatus, DueTime,
+    NextTimes, NodeStatus, Occurrence, OccurrenceQuery, Outcome, Paused, Rates, Switched,
 };
 use flintwheel_model::definition::{OnResume, OverlapPolicy};
 use flintwheel_model::{DefinitionKey, Violation, Violations};
@@ -57,6 +57,7 @@ fn status() -> DefinitionStatus {
         runs: None,
         firings_left: Some(5),
         over: false,
+        offsets: Vec::new(),
     }
 }
 
@@ -73,6 +74,7 @@ fn occurrence() -> Occurrence {
         started_at: None,
         workflow_id: "w".into(),
         count: 1,
+        utc_offset_seconds: None,
     }
 }
 
@@ -329,12 +331,15 @@ fn what_a_node_of_the_version_before_asks_is_read() {
 #[test]
 fn answers_are_read_as_they_were_told() {
     let (named, time) = (json!({"namespace": "n", "id": "i"}), json!("2026-11-23T08:00:00.000001Z"));
+    let offset = ClockOffset { from: at(), utc_offset_seconds: 3600 };
+    let shown_offset = json!({"from": time, "utc_offset_seconds": 3600});
     let applied = Applied {
         outcome: ApplyOutcome::Configured,
         old_version: 1,
         new_version: 2,
         next_due: Some(at()),
         warnings: vec!["w".into()],
+        offsets: vec![offset],
     };
     let shown_status = json!({"version": 3, "generation": 4, "incarnation": 9_007_199_254_740_991_u64, "created_at": time,
         "updated_at": time, "next_due": time, "last_fired": null, "paused": {"note": "x", "at": time},
@@ -374,7 +379,7 @@ fn answers_are_read_as_they_were_told() {
         (
             Told::Applied(vec![Ok(applied), Err(ApiError::NotFound(key()))]),
             json!({"applied": [{"Ok": {"outcome": "configured", "old_version": 1, "new_version": 2, "next_due": time,
-                "warnings": ["w"]}}, {"Err": {"NotFound": named}}]}),
+                "warnings": ["w"], "offsets": [shown_offset]}}, {"Err": {"NotFound": named}}]}),
         ),
         (Told::Identity { version: 1, incarnation: 2 }, json!({"identity": {"version": 1, "incarnation": 2}})),
         (Told::Definition(Box::new(kept())), json!({"definition": shown_kept})),
@@ -382,8 +387,9 @@ fn answers_are_read_as_they_were_told() {
             Told::Times(NextTimes {
                 times: vec![DueTime { nominal: at(), due: at(), because: String::new() }],
                 timezone: "UTC".into(),
+                offsets: vec![offset],
             }),
-            json!({"times": {"times": [{"nominal": time, "due": time}], "timezone": "UTC"}}),
+            json!({"times": {"times": [{"nominal": time, "due": time}], "timezone": "UTC", "offsets": [shown_offset]}}),
         ),
         (
             Told::Occurrences { items: vec![occurrence()], next: None },

@@ -18,6 +18,7 @@ use flintwheel_model::{ActivityDefinition, Calendar, DefinitionKey, Violation};
 use flintwheel_node::admission::{GivenCalendars, SCHEDULE};
 use serde_json::Value;
 
+pub use check::Judge;
 use document::Content;
 pub use fault::{Fault, Place};
 pub use sources::{Files, Source};
@@ -41,9 +42,9 @@ struct Document<T> {
 impl Input {
     /// Reads all files. Faults of reading, of form and of content are collected; any one of them is an error. Definitions that name no
     /// namespace are in the given one. That there is nothing in all the files is a fault too: somebody meant another file.
-    pub fn read(files: &Files, namespace: &str) -> Result<Self, Vec<Fault>> {
+    pub fn read(files: &Files, namespace: &str, judge: Judge) -> Result<Self, Vec<Fault>> {
         let (sources, faults) = files.load();
-        let (input, more) = Self::parse(sources, namespace);
+        let (input, more) = Self::parse(sources, namespace, judge);
         let mut faults: Vec<Fault> = faults.into_iter().chain(more).collect();
         if faults.is_empty() && input.documents.is_empty() && input.calendars.is_empty() {
             faults.extend(
@@ -54,7 +55,7 @@ impl Input {
     }
 
     /// Texts that were read already.
-    fn parse(sources: Vec<Source>, namespace: &str) -> (Self, Vec<Fault>) {
+    fn parse(sources: Vec<Source>, namespace: &str, judge: Judge) -> (Self, Vec<Fault>) {
         let mut input = Self { sources, ..Self::default() };
         let mut faults = Vec::new();
         for source in 0..input.sources.len() {
@@ -72,14 +73,14 @@ impl Input {
                 }
             }
         }
-        faults.extend(input.check());
+        faults.extend(input.check(judge));
         faults.extend(duplicates(&input.sources, &input.documents, key));
         faults.extend(duplicates(&input.sources, &input.calendars, calendar_key));
         (input, faults)
     }
 
     /// When all has been read: definitions may name calendars that stand behind them.
-    fn check(&self) -> Vec<Fault> {
+    fn check(&self, judge: Judge) -> Vec<Fault> {
         let calendars: Vec<Calendar> = self.calendars().cloned().collect();
         let (given, wrong) = GivenCalendars::read(&calendars);
         let mut faults = Vec::new();
@@ -87,7 +88,7 @@ impl Input {
             faults.extend(violations.0.iter().map(|violation| document.fault(&self.sources, violation)));
         }
         for document in &self.documents {
-            let violations = check::check(&document.content, &given);
+            let violations = check::check(&document.content, &given, judge);
             faults.extend(violations.iter().map(|violation| document.fault(&self.sources, violation)));
         }
         faults
@@ -184,7 +185,7 @@ pub fn calendar_key(calendar: &Calendar) -> DefinitionKey {
 #[cfg(test)]
 pub fn parse_text(text: &str) -> Result<Vec<ActivityDefinition>, Vec<String>> {
     let source = Source { name: "text".to_owned(), text: text.to_owned() };
-    let (input, faults) = Input::parse(vec![source], "default");
+    let (input, faults) = Input::parse(vec![source], "default", Judge::Here);
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     if faults.is_empty() { Ok(input.definitions().cloned().collect()) } else { Err(faults) }
 }

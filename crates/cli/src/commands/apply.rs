@@ -10,7 +10,7 @@ use super::{calendars, prune, show};
 use crate::config::{Connection, RequestArg, Session};
 use crate::exit::{Exit, Failure, Outcome, exit_of};
 use crate::output::{OutputArgs, Printer, Progress, Zone, plural, say, when};
-use crate::read::{Files, Input, calendar_key, key};
+use crate::read::{Files, Input, Judge, calendar_key, key};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -43,7 +43,8 @@ pub async fn run(args: Args) -> Outcome {
         return Err(Failure::usage("nothing to apply; name files with -f FILE, -f DIR, or -f - for standard input"));
     }
     let session = args.connection.open()?.requesting(&args.request);
-    let read = Input::read(&args.files, &session.namespace);
+    let judge = if args.dry_run == DryRun::Client { Judge::Here } else { Judge::Server };
+    let read = Input::read(&args.files, &session.namespace, judge);
     let input = read.map_err(|faults| Failure::faults(&faults, NOTHING))?;
     let definitions: Vec<ActivityDefinition> = input.definitions().cloned().collect();
     let mut printer = Printer::list(args.output.output);

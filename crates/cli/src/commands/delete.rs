@@ -9,7 +9,7 @@ use super::{calendars, prune};
 use crate::config::{Connection, RequestArg, Session};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, confirm, plural, say};
-use crate::read::{Files, Input, calendar_key, key};
+use crate::read::{Files, Input, Judge, calendar_key, key};
 
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).multiple(true)))]
@@ -95,7 +95,7 @@ fn chosen(args: &Args, session: &Session) -> Result<(Vec<DefinitionKey>, Vec<Def
         None => (session.keys(&args.names)?, Vec::new()),
     };
     let files = Files { filename: args.files.filename.clone(), recursive: args.files.recursive };
-    let input = Input::read(&files, &session.namespace);
+    let input = Input::read(&files, &session.namespace, Judge::Server);
     let input = input.map_err(|faults| Failure::faults(&faults, "nothing was deleted"))?;
     keys.extend(input.definitions().map(key));
     // Those that refer to others go before them.

@@ -12,7 +12,7 @@ use super::calendars;
 use crate::config::Connection;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::yaml;
-use crate::read::{Files, Input, calendar_key, key};
+use crate::read::{Files, Input, Judge, calendar_key, key};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -52,7 +52,7 @@ async fn compare(args: &Args) -> Outcome {
         ));
     }
     let session = args.connection.open()?;
-    let input = Input::read(&args.files, &session.namespace);
+    let input = Input::read(&args.files, &session.namespace, Judge::Server);
     let input = input.map_err(|faults| Failure::faults(&faults, "nothing was compared"))?;
     let client = &session.client;
     let pairs = input.definitions().map(|given| async move { Ok::<_, Failure>((live(client, given).await?, given)) });

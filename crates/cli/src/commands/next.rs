@@ -9,7 +9,7 @@ use super::show;
 use crate::config::{Connection, Session};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{OutputArgs, Printer, Zone, compact, say};
-use crate::read::{Files, Input, key};
+use crate::read::{Files, Input, Judge, key};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -61,8 +61,8 @@ pub async fn run(args: Args) -> Outcome {
         }
         print(&mut printer, &key.to_string(), &next)?;
     }
-    let input =
-        Input::read(&args.files, &session.namespace).map_err(|faults| Failure::faults(&faults, "nothing was asked"))?;
+    let input = Input::read(&args.files, &session.namespace, Judge::Server)
+        .map_err(|faults| Failure::faults(&faults, "nothing was asked"))?;
     let calendars: Vec<Calendar> = input.calendars().cloned().collect();
     for definition in input.definitions() {
         let given = NextOf::Given(definition, &calendars);

@@ -4,8 +4,30 @@ use super::*;
 
 fn parse(texts: &[&str]) -> (Input, Vec<String>) {
     let named = |(i, text): (usize, &&str)| Source { name: format!("{}.yaml", i + 1), text: (*text).to_owned() };
-    let (input, faults) = Input::parse(texts.iter().enumerate().map(named).collect(), "default");
+    let (input, faults) = Input::parse(texts.iter().enumerate().map(named).collect(), "default", Judge::Here);
     (input, faults.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_zone_that_this_program_does_not_know_is_the_servers_to_judge_if_there_is_one() {
+    let text = |schedule: &str, more: &str| {
+        let text = valid("a").replace("spec:", &format!("spec:\n  trigger: {{schedule: {schedule}}}{more}"));
+        vec![Source { name: "1.yaml".to_owned(), text }]
+    };
+    let mars = r#"{cron: "0 9 * * *", timezone: Mars/Base}"#;
+    let line = r#"{cron: "CRON_TZ=Mars/Base 0 9 * * *"}"#;
+    for (schedule, more, judge, faulty) in [
+        (mars, "", Judge::Server, vec![]),
+        (line, "", Judge::Server, vec![]),
+        (mars, "", Judge::Here, vec!["spec.trigger.schedule.timezone"]),
+        (line, "", Judge::Here, vec!["spec.trigger.schedule.cron[0]"]),
+        (mars, "\n  dedupe_key_strategy: {key: event.}", Judge::Server, vec!["spec.dedupe_key_strategy.key"]),
+        (r#"{cron: "61 9 * * *"}"#, "", Judge::Server, vec!["spec.trigger.schedule.cron[0]"]),
+    ] {
+        let (_, faults) = Input::parse(text(schedule, more), "default", judge);
+        let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, faulty, "{schedule} {more} {judge:?}");
+    }
 }
 
 fn valid(id: &str) -> String {
@@ -238,7 +260,7 @@ fn a_document_that_is_too_long_is_refused_with_what_to_do() {
 #[test]
 fn a_definition_without_a_namespace_is_in_the_one_of_the_command_line() {
     let source = Source { name: "1.yaml".into(), text: format!("{}---\n{}", valid("a"), valid("b, namespace: own")) };
-    let (input, faults) = Input::parse(vec![source], "given");
+    let (input, faults) = Input::parse(vec![source], "given", Judge::Here);
     assert_eq!(faults, vec![]);
     let keys: Vec<String> = input.definitions().map(|definition| key(definition).to_string()).collect();
     assert_eq!(keys, ["given/a", "own/b"]);

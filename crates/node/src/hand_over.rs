@@ -1,4 +1,4 @@
-//! Leaders given to other nodes that have their shards: by a node that stops, and by one whose clock is astray.
+//! Leaders given to other nodes that have their shards: by a node that stops, and by one whose clock is astray or whose disk is nearly full.
 
 use std::time::Duration;
 

@@ -30,6 +30,8 @@ enum Kind {
     Cut,
     CutOneWay,
     Isolate,
+    /// A leader that no other node reaches any more, but clients do.
+    CutLeader,
     SlowDisk,
     Clock,
     FarClock,
@@ -39,7 +41,7 @@ enum Kind {
     Flush,
 }
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind::Crash,
     Kind::CrashAll,
     Kind::CrashLeader,
@@ -48,6 +50,7 @@ const KINDS: [Kind; 15] = [
     Kind::Cut,
     Kind::CutOneWay,
     Kind::Isolate,
+    Kind::CutLeader,
     Kind::SlowDisk,
     Kind::Clock,
     Kind::FarClock,
@@ -133,7 +136,7 @@ async fn one(stage: Arc<Stage>, kind: Kind, until: u64) {
                 stage.executor.pause(owner, Duration::from_millis(millis));
             }
         }
-        Kind::Cut | Kind::CutOneWay | Kind::Isolate => cut(&stage, kind, node).await,
+        Kind::Cut | Kind::CutOneWay | Kind::Isolate | Kind::CutLeader => cut(&stage, kind, node).await,
         Kind::SlowDisk => {
             stage.nodes[&node].slow_disk.store(300, Ordering::Relaxed);
             stage.sleep_within(500..6000).await;
@@ -210,10 +213,12 @@ fn start_again(stage: &Arc<Stage>, node: u64) {
 
 async fn cut(stage: &Arc<Stage>, kind: Kind, node: u64) {
     let pairs: Vec<(u64, u64)> = match kind {
-        Kind::Isolate => {
+        Kind::Isolate | Kind::CutLeader => {
             let shard = some_shard(stage);
             let node = leader(stage, shard).unwrap_or(node);
-            (0..=NODES).flat_map(|other| [(node, other), (other, node)]).collect()
+            // Node 0 is everybody who is no node.
+            let first = if kind == Kind::Isolate { 0 } else { 1 };
+            (first..=NODES).flat_map(|other| [(node, other), (other, node)]).collect()
         }
         Kind::CutOneWay => {
             let other = some_node(stage);

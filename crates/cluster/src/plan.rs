@@ -35,6 +35,9 @@ pub const CAUGHT_UP: u64 = 64;
 pub const LAGGING: u64 = 10_000;
 /// Bytes that stay free on a node that gets a replica, beyond what the replica needs.
 pub const RESERVE: u64 = 64 << 20;
+/// A node that is not heard for less than this, in microseconds, may be restarting. Leaders that were evened out without it would change twice, and
+/// each change costs their shards a moment.
+pub const RESTART: i64 = 30_000_000;
 /// While so many bytes of shards are being copied, no move is begun that could as well wait: so many small shards move at a time, or one
 /// large one. Copies take processors and disks from events, and more of them at a time are hardly done sooner.
 const CALM: u64 = 8 << 20;

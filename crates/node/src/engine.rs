@@ -28,7 +28,7 @@ use crate::error::{RunError, failed};
 use crate::membership::{self, Admission, Card, New, Part, Registrar};
 use crate::metrics::Metrics;
 use crate::paces::Paces;
-use crate::peers::{Directory, Doorman, Guests, Link, Peers};
+use crate::peers::{Directory, Doorman, Guests, Link, Peers, Subject};
 use crate::placement::{self, Placement};
 use crate::shared::Shared;
 use crate::{after, backfills, calendars, clocks, hand_over, ingress, interest, pauses, room, runs, zone_data};
@@ -161,6 +161,8 @@ impl Engine {
 
     /// Gives the shards that it leads to other nodes that have them, so that nobody waits for an election when this one is gone.
     pub async fn hand_over(&self) {
+        // Who leads the meta group takes it for away from now on: it would give leaders back to a node that leads so few.
+        self.api.shared.peers.forget(Subject::Seen);
         let clocks = self.api.shared.peers.clocks();
         let fit = |node| clocks.astray(node).is_none();
         hand_over::all(&self.groups, &self.meta, self.api.node.id, fit, HAND_OVER).await;

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 /// read its state; if all were given at once, all would wait until the last one has been read.
 const AT_ONCE: usize = 4;
 const PART: usize = 64;
-/// How long the next ones wait for one that nobody takes: there may be many, where a node is gone.
+/// How long another node may take to fetch what it lacks, and then to lead; the next ones wait no longer for one that nobody takes. There may be
+/// many, where a node is gone.
 const TURN: Duration = Duration::from_millis(200);
 
 /// Gives away all that this node leads, each to the voter that has most of its log of those that are `fit`. Waits until it is so, at most
@@ -48,6 +49,8 @@ async fn give<M: Replicated>(group: &Group<M>, me: u64, fit: &impl Fn(u64) -> bo
     let (voters, replication) = (group.members().voters, group.replication());
     let others = replication.into_iter().filter(|(node, _)| *node != me && voters.contains(node) && fit(*node));
     let (to, _) = others.max_by_key(|(_, last)| *last)?;
+    // Nothing is proposed from when it is told until it has all. If it is not near by then, it still has most.
+    group.is_near(to, TURN).await;
     if let Err(error) = group.transfer_leader(to).await {
         tracing::debug!(shard = group.shard(), to, %error, "a leader was not handed over");
         return None;

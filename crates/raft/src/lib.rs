@@ -27,6 +27,7 @@ mod members;
 mod membership_codec;
 mod message;
 mod mute;
+mod near;
 mod network;
 mod open;
 mod propose;

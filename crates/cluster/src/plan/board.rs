@@ -26,6 +26,8 @@ pub(super) struct Spot<'a> {
     pub(super) live: bool,
     /// Its replicas are to be made anew elsewhere: it was removed, or is gone for too long.
     pub(super) lost: bool,
+    /// It has not been heard for so short a time that it may be restarting, or not yet.
+    pub(super) restarts: bool,
     /// It is to give all away.
     pub(super) draining: bool,
     /// A voter on it is far behind.
@@ -323,6 +325,7 @@ impl<'a> Spot<'a> {
             node,
             live: !removed && observed.is_some() && gone.is_none(),
             lost: removed || gone.is_some_and(|since| seen.now.saturating_sub(since) > settings.repair_after),
+            restarts: !removed && observed.is_none_or(|node| node.may_restart(seen.now)),
             draining: node.state == NodeState::Draining,
             lagging: false,
             astray: observed.is_some_and(|observed| observed.clock_ahead.is_some()),

@@ -2,6 +2,8 @@
 //!
 //! Where the node that leads most shares no shard with the one that leads least, the way goes over others, and its last stretch comes
 //! first: each stretch makes the rest of the way shorter, and nothing worse. Where replicas are even, there is always such a way.
+//!
+//! Not while a node is away for a moment: it is being restarted, and will get some of them back.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,6 +15,9 @@ use crate::rows::Reason;
 const LEAST: u64 = 200;
 
 pub(super) fn steps(board: &mut Board<'_>, free: usize) -> Vec<Step> {
+    if board.spots.values().any(|spot| spot.restarts) {
+        return Vec::new();
+    }
     let mut steps = Vec::new();
     while steps.len() < free
         && let Some((shard, from, to)) = count(board)

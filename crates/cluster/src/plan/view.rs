@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::RESTART;
 use crate::machine::Meta;
 
 /// Recorded and observed.
@@ -39,6 +40,13 @@ pub struct NodeSeen {
     pub clock_ahead: Option<i64>,
     /// Its disk has less free than its reserve: what it leads takes nothing new in.
     pub disk_low: bool,
+}
+
+impl NodeSeen {
+    /// It has not answered for less than a restart may take.
+    pub(super) fn may_restart(&self, now: i64) -> bool {
+        self.gone_since.is_some_and(|since| now.saturating_sub(since) < RESTART)
+    }
 }
 
 /// A shard as it is observed.

@@ -350,6 +350,21 @@ fn leaders_are_evened_out_over_nodes_that_share_no_shard() {
 }
 
 #[test]
+fn leaders_are_not_evened_out_while_a_node_may_be_restarting() {
+    let mut world = World::of(3, Settings { replication: 3, shards: 6, most_moves: 64, ..settings() });
+    (0..6).for_each(|shard| world.place(shard, &[1, 2, 3]));
+    let given =
+        |world: &World| world.plan().iter().filter(|step| matches!(step.action, Action::TransferLeader { .. })).count();
+    let cases = [(None, true), (Some(0), false), (Some(29), false), (Some(30), true)];
+    for (gone, evened) in cases {
+        world.seen.nodes.get_mut(&3).expect("is there").gone_since = gone.map(|ago| world.seen.now - ago * SECOND);
+        assert_eq!(given(&world) > 0, evened, "gone for {gone:?} s");
+    }
+    world.seen.nodes.remove(&3);
+    assert_eq!(given(&world), 0, "not heard yet");
+}
+
+#[test]
 fn leaders_that_decide_much_are_spread() {
     let mut world = world(3, 8);
     let busy: Vec<u32> = world.seen.shards.iter().filter(|(_, seen)| seen.leader == Some(1)).map(|(s, _)| *s).collect();

@@ -129,6 +129,11 @@ impl Peers {
         self.answers.write().insert(subject, answers);
     }
 
+    /// Nobody answers calls of a subject any more.
+    pub fn forget(&self, subject: Subject) {
+        self.answers.write().remove(&subject);
+    }
+
     /// Forgets who answers: they hold on to much of the node.
     pub fn close(&self) {
         self.answers.write().clear();
@@ -180,7 +185,11 @@ impl Peers {
     fn answer(&self, from: u64, subject: Subject, body: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
         match self.answers.read().get(&subject) {
             Some(answers) => answers.answer(from, body),
-            None => futures::future::ready(Err(format!("node {} does not answer that yet", self.me))).boxed(),
+            None => futures::future::ready(Err(format!(
+                "node {} does not answer that: it has just started, or is about to stop",
+                self.me
+            )))
+            .boxed(),
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::peers::Subject;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is waited for who is asked for a change; more than it takes in the worst case.
 const WITHIN: Duration = Duration::from_secs(12);
+/// How long the next leader may take to fetch what it lacks before it is told to lead all the same: nothing is proposed from then until it has it.
+const FETCH: Duration = Duration::from_secs(2);
 
 /// A change of one group, as JSON on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +119,12 @@ async fn once<M: Replicated>(group: &Group<M>, action: Action, peer: &Peer) -> R
         Action::AddLearner { .. } => group.add_learner(peer).await,
         Action::Promote { node } => group.promote(node).await,
         Action::Remove { node } => group.remove(node).await,
-        Action::TransferLeader { to } if group.status().leadership.is_leader() => group.transfer_leader(to).await,
+        Action::TransferLeader { to } if group.status().leadership.is_leader() => {
+            if !group.is_near(to, FETCH).await {
+                tracing::info!(shard = group.shard(), to, within = ?FETCH, "the next leader lacks more of the log than usual");
+            }
+            group.transfer_leader(to).await
+        }
         Action::TransferLeader { .. } => Err(ChangeError::NotLeader { leader: None }),
         Action::Host => Ok(()),
     }

@@ -6,6 +6,7 @@ use crate::{ChangeError, Groups, Inbound, Leadership, Members};
 use bytes::Bytes;
 use flintwheel_store::DataDir;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_is_on_all_replicas_with_equal_state() {
@@ -118,6 +119,24 @@ async fn a_replica_whose_state_was_written_out_before_its_log_goes_on() {
     cluster.kill(leader).await;
     cluster.write(5).await;
     cluster.settled(45).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_is_near_when_it_has_what_it_missed() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.write(5).await;
+    let leader = cluster.leader().await;
+    let away = (1..=3).find(|node| *node != leader).unwrap();
+    cluster.kill(away).await;
+    cluster.write(30).await;
+    let group = cluster.nodes[&leader].group(0).clone();
+    assert!(!group.is_near(away, Duration::from_millis(20)).await, "it lacks thirty");
+    cluster.start(away).await;
+    assert!(group.is_near(away, Duration::from_secs(60)).await);
+    assert!(group.replication()[&away] >= Some(30), "it has them");
+    let follower = cluster.nodes[&away].group(0).clone();
+    assert!(!follower.is_near(leader, Duration::from_secs(60)).await, "who follows knows nothing of others");
     cluster.shutdown().await;
 }
 

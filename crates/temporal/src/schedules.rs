@@ -1,4 +1,4 @@
-//! Temporal's schedules: which there are, what they are, and the calls that stop one and let it go on.
+//! Temporal's schedules: which there are, what they are, and the calls that stop one, let it go on, and have it make up for what was due.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -15,6 +15,7 @@ use temporalio_common::protos::temporal::api::workflow::v1::versioning_override:
 use temporalio_common::protos::temporal::api::workflow::v1::{NewWorkflowExecutionInfo, VersioningOverride};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DescribeScheduleRequest, DescribeScheduleResponse, ListSchedulesRequest, PatchScheduleRequest,
+    UpdateScheduleRequest,
 };
 
 use crate::error::CallError;
@@ -38,11 +39,6 @@ pub struct Described {
 pub enum Switch {
     /// It stops.
     Pause {
-        /// Why.
-        note: String,
-    },
-    /// It goes on with what is due from now on.
-    Unpause {
         /// Why.
         note: String,
     },
@@ -71,9 +67,44 @@ impl TemporalSink {
 
     /// What a schedule is, and what it has done. `CallError::NotFound` if there is none.
     pub async fn describe_schedule(&self, namespace: &str, id: &str) -> Result<Described, CallError> {
+        Ok(described(self.described(namespace, id).await?))
+    }
+
+    async fn described(&self, namespace: &str, id: &str) -> Result<DescribeScheduleResponse, CallError> {
         let message = DescribeScheduleRequest { namespace: namespace.to_owned(), schedule_id: id.to_owned() };
         let mut client = self.client();
-        Ok(described(self.call(client.describe_schedule(self.request(namespace, message))).await?))
+        self.call(client.describe_schedule(self.request(namespace, message))).await
+    }
+
+    /// Lets a paused schedule go on with what its spec names after this moment, under a note. What was named before, and moved to later by jitter, it
+    /// forgets, because all of it is written anew: one that is only unpaused may still start it. An answer means that it was taken down; a change
+    /// that somebody makes in between undoes it, which [`Self::describe_schedule`] tells some time later.
+    pub async fn resume_schedule(
+        &self,
+        namespace: &str,
+        id: &str,
+        note: &str,
+        request_id: &str,
+    ) -> Result<(), CallError> {
+        let before = self.described(namespace, id).await?;
+        let Some(mut schedule) = before.schedule.filter(|schedule| schedule.state.as_ref().is_some_and(|s| s.paused))
+        else {
+            return Ok(());
+        };
+        let state = schedule.state.get_or_insert_default();
+        (state.paused, state.notes) = (false, note.to_owned());
+        let message = UpdateScheduleRequest {
+            namespace: namespace.to_owned(),
+            schedule_id: id.to_owned(),
+            schedule: Some(schedule),
+            conflict_token: before.conflict_token,
+            identity: self.target().identity().to_owned(),
+            request_id: request_id.to_owned(),
+            // What is not given stays as it is.
+            ..UpdateScheduleRequest::default()
+        };
+        let mut client = self.client();
+        self.call(client.update_schedule(self.request(namespace, message))).await.map(drop)
     }
 
     /// Asks for it. An answer means that it was taken down; what has come of it is told by [`Self::describe_schedule`] some time later.
@@ -100,7 +131,6 @@ impl TemporalSink {
 fn patch(switch: &Switch) -> schedule::SchedulePatch {
     match switch {
         Switch::Pause { note } => schedule::SchedulePatch { pause: note.clone(), ..Default::default() },
-        Switch::Unpause { note } => schedule::SchedulePatch { unpause: note.clone(), ..Default::default() },
         Switch::Backfill { from, through } => {
             let request = schedule::BackfillRequest {
                 start_time: Some(timestamp(*from)),

@@ -39,10 +39,11 @@ const NAMESPACE: &str = "default";
 const SECOND: i64 = 1_000_000;
 /// Nobody runs what is started; it ends by this, and keeps no other from running.
 const ENDS_AFTER: Duration = Duration::from_secs(3);
-/// The longest that jitter moves a due time, in seconds.
-const JITTER: u64 = 5;
+/// The longest that jitter moves a due time, in seconds. Long enough that some are done on one side, and on the other would still be ahead, when they move; short enough that
+/// none meets the run of the one before.
+const JITTER: u64 = 20;
 /// Due times so near to the end are not counted: they may be on their way.
-const ON_THE_WAY: i64 = 15 * SECOND;
+const ON_THE_WAY: i64 = 30 * SECOND;
 /// Definitions here that fire each second beside, into the same Temporal.
 const LOAD: usize = 10;
 /// What makes a server use its second scheduler.

@@ -144,6 +144,28 @@ async fn a_schedule_moves_here_and_back_and_each_due_time_is_started_once() {
     assert_no_gap(&again[..again.len() - 3]);
 }
 
+#[tokio::test]
+async fn what_has_fired_here_is_not_started_there_when_jitter_would_have_it_later() {
+    let stage = Stage::open().await;
+    stage.create("late", &["--interval", "20s", "--jitter", "19s", "--overlap-policy", "AllowAll"]).await;
+    assert_eq!(text(&stage.import("late --switch-over").await, "outcome"), "moved");
+    // Here it fires when it is due; there it would up to nineteen seconds later.
+    let mut record = stage.cli.json("get late").await;
+    record["spec"]["trigger"]["schedule"].as_object_mut().expect("a schedule").remove("jitter").expect("it has one");
+    stage.cli.apply(&record.to_string()).await;
+    let here = stage.scene.workflows("default", "flintwheel:default:late:t:", 1).await.len();
+    let here = stage.scene.workflows("default", "flintwheel:default:late:t:", here + 1).await;
+    let last = here.iter().filter_map(|line| line.workflow_id.split_once(":t:")).map(|(_, due)| due).max();
+
+    assert_eq!(text(&stage.import("late --back").await, "outcome"), "back");
+    let all = eventually("the next one is started there", async || {
+        let all = stage.started("late", 0).await;
+        (all.last().map(String::as_str) > last).then_some(all)
+    })
+    .await;
+    assert!(all.is_sorted_by(|one, next| one < next), "one was started on both sides: {all:?}");
+}
+
 fn json(value: &str) -> Payload {
     let metadata = [("encoding".to_owned(), b"json/plain".to_vec())].into();
     Payload { metadata, data: value.as_bytes().to_vec(), ..Payload::default() }

@@ -68,6 +68,13 @@ pub fn forth(facts: &Facts<'_>) -> Handed {
     Handed { after, late: due.len() - theirs }
 }
 
+/// Whether a paused schedule is done with what it was starting when it was paused. Its second kind of scheduler starts that all the same, and tells of it
+/// only when it is there; until then it counts among what waits, beside what waits for a run and is dropped.
+pub fn is_settled(info: &Info, overlap: Overlap) -> bool {
+    let waits_for_a_run = !info.running.is_empty() && !matches!(overlap, Overlap::Skip | Overlap::AllowAll);
+    info.waiting == 0 || waits_for_a_run
+}
+
 fn replaces(overlap: Overlap) -> bool {
     matches!(overlap, Overlap::CancelOther | Overlap::TerminateOther)
 }

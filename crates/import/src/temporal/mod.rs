@@ -21,7 +21,7 @@ use flintwheel_schedule::{Plan, identity};
 
 pub use cause::{Cause, cause};
 pub use compare::{Difference, compare};
-pub use cut::{Facts, Handed, back, forth};
+pub use cut::{Facts, Handed, back, forth, is_settled};
 pub use mark::Mark;
 pub use schedule::{
     Action, Calendar, Info, Interval, Overlap, Payload, Policies, Priority, Range, Retry, Schedule, Spec, State,

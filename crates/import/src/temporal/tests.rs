@@ -352,6 +352,23 @@ fn a_schedule_is_cut_behind_the_last_time_that_it_has_dealt_with() {
 }
 
 #[test]
+fn a_schedule_has_settled_when_all_that_waits_waits_for_a_run() {
+    for (waiting, running, overlap, settled) in [
+        (0, vec![], Overlap::Skip, true),
+        (0, vec![minute(99)], Overlap::BufferAll, true),
+        (1, vec![], Overlap::Skip, false),
+        (1, vec![], Overlap::BufferOne, false),
+        (1, vec![minute(99)], Overlap::AllowAll, false),
+        (1, vec![minute(99)], Overlap::Skip, false),
+        (1, vec![minute(99)], Overlap::BufferOne, true),
+        (1, vec![minute(99)], Overlap::TerminateOther, true),
+    ] {
+        let info = Info { waiting, running: running.clone(), ..Info::default() };
+        assert_eq!(is_settled(&info, overlap), settled, "{waiting} {running:?} {overlap:?}");
+    }
+}
+
+#[test]
 fn what_is_due_between_the_two_sides_on_the_way_back_is_told() {
     let plan = minutes();
     for (why, started, coming, expected) in [

@@ -65,7 +65,7 @@ pub async fn back(
     // Before the schedule goes on: what is decided here from now on is nothing.
     job.pause(&name, &format!("{GOING}{place}")).await?;
     let note = if mark.notes.is_empty() { format!("came back from flintwheel {name}") } else { mark.notes.clone() };
-    job.tell(id, &Switch::Unpause { note }).await?;
+    job.resume(id, &note).await?;
     let described = job.wait_for(id, "go on", |now| !now.schedule.state.paused).await?;
     finish(job, id, &described, translation, &record).await
 }

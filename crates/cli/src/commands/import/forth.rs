@@ -2,7 +2,7 @@
 //! said again, by anybody.
 //!
 //! 1. The definition is tried out here: one that would be refused moves nothing.
-//! 2. The schedule is paused there, with the mark as its note.
+//! 2. The schedule is paused there, with the mark as its note, and done with what it was starting.
 //! 3. What it has started tells which due time was its last one ([`cut::forth`](flintwheel_import::temporal::forth)).
 //! 4. The definition is stored here, with due times after that one: those that have passed meanwhile fire late.
 
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use flintwheel_client::ApplyOptions;
-use flintwheel_import::temporal::{Facts, Handed, Mark, Overlap, Times, Translation, forth as cut, translate};
+use flintwheel_import::temporal::{
+    Facts, Handed, Mark, Overlap, Times, Translation, forth as cut, is_settled, translate,
+};
 use flintwheel_model::{ActivityDefinition, DefinitionKey};
 use flintwheel_temporal::{Described, Switch};
 
@@ -46,7 +48,10 @@ pub async fn forth(
             let message = format!("it has moved to {} already", mark.definition);
             return Err(Failure::new(Exit::Conflict, message));
         }
-        Some(mark) => mark,
+        Some(mark) => {
+            described = job.wait_for(id, "pause", is_done).await?;
+            mark
+        }
         None => {
             prepare(job, &name, translation, seen).await?;
             let mark = Mark {
@@ -72,6 +77,11 @@ pub async fn forth(
     } else {
         take_over(job, &described, &translation, &mark).await
     }
+}
+
+/// It starts nothing more: what it was still starting would be started here, too.
+fn is_done(described: &Described) -> bool {
+    described.schedule.state.paused && is_settled(&described.info, described.schedule.policies.overlap)
 }
 
 /// Nothing may fire here yet, and what is to fire must be accepted, by a server that knows how to begin with what is due by then.
@@ -110,7 +120,7 @@ async fn pause_there(job: &Job, id: &str, mark: &Mark) -> Result<Described, Fail
     let note = mark.text();
     let pause = Switch::Pause { note: note.clone() };
     job.tell(id, &pause).await?;
-    job.wait_for(id, "pause", |now| now.schedule.state.paused && now.schedule.state.notes == note).await
+    job.wait_for(id, "pause", |now| is_done(now) && now.schedule.state.notes == note).await
 }
 
 /// What was paused there is paused here, for the same reason.

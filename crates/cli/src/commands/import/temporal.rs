@@ -237,6 +237,12 @@ impl Job {
         persist(async || self.there.sink.switch_schedule(&self.there.namespace, id, switch, &request).await).await
     }
 
+    /// Lets a paused schedule go on.
+    pub(super) async fn resume(&self, id: &str, note: &str) -> Result<(), Failure> {
+        let request = Uuid::new_v4().to_string();
+        persist(async || self.there.sink.resume_schedule(&self.there.namespace, id, note, &request).await).await
+    }
+
     /// Stores a definition.
     pub(super) async fn apply(
         &self,

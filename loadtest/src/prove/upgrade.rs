@@ -118,10 +118,11 @@ impl Probes {
         Ok(())
     }
 
-    /// A definition that only the new version understands, at each node.
+    /// A definition that only the new version understands, at each node. Who raises the format, and names another version as the one before, says here
+    /// what that one does not know.
     async fn newer(&mut self, cluster: &Cluster, is_mixed: bool) -> Result<()> {
         for (place, node) in cluster.nodes.iter().enumerate() {
-            let schedule = json!({"at": "2099-01-01T00:00:00Z", "overlap_policy": "skip"});
+            let schedule = json!({"at": "2099-01-01T00:00:00Z", "max_firings": 1});
             let answer = put(node.http(), &format!("newer-{place}"), schedule, "newer").await?;
             match (is_mixed, answer.status) {
                 (true, 400) => self.refused += 1,

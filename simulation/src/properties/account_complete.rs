@@ -8,8 +8,9 @@ use flintwheel_shard::occurrence::{End, Key};
 
 /// How far behind the clock a cursor may be at rest, in microseconds.
 const BEHIND: i64 = 3_000_000;
-/// By how much the time at which a version was made may be wrong.
-const CHANGED: i64 = CLOCK + 2_000_000;
+/// How far from the first due time of a version the time may be at which it was made. That one is the latest that any leader has shown, and the first due
+/// time is by the clock of the leader that made it: one may be as far ahead as the other is behind.
+const CHANGED: i64 = 2 * CLOCK + 2_000_000;
 
 /// Looks at the end of a run. `now` is the true time.
 pub fn check(rest: &Rest<'_>, now: i64) -> Result<(), String> {

@@ -1,10 +1,15 @@
 //! A schedule that goes back to Temporal: the definition is paused here, which is one entry in its shard's log, so that what it has decided is known;
-//! the schedule is let go on there; and what was due between the two is started there as a backfill. What fires nothing here, because somebody has
-//! paused or disabled it, is paused there for the same reason, and nothing of it is started. Each step can be said again.
+//! what was due since is started there as a backfill; the schedule is let go on there; and what was due between the two follows. What fires nothing here,
+//! because somebody has paused or disabled it, is paused there for the same reason, and nothing of it is started. Each step can be said again.
+//!
+//! The backfill comes first, as it does to Temporal's first scheduler what a cache does: one that goes on computes due times from where a backfill began,
+//! finds one of these once more where jitter has moved it to later, and leaves out what is due next, because that one "runs".
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use flintwheel_client::{DefinitionRecord, OccurrenceQuery, PageRequest};
-use flintwheel_import::temporal::{Facts, Mark, Times, Translation, back as between};
+use flintwheel_import::temporal::{Facts, Info, Mark, Times, Translation, back as between};
 use flintwheel_model::{DefinitionKey, limits};
 use flintwheel_schedule::Plan;
 use flintwheel_temporal::{Described, Switch};
@@ -22,6 +27,10 @@ const GOING: &str = "going back to Temporal's schedule ";
 const STAYS: &str = "going back, paused, to Temporal's schedule ";
 /// And of one that has gone.
 pub(super) const WENT: &str = "went back to Temporal's schedule ";
+/// A schedule with jitter is let go on when nothing is due within so long, in microseconds, so that nothing is left for a backfill behind that: longer
+/// than it mostly takes. Of one that is due all the time that is not waited for.
+const CALM: i64 = 2_000_000;
+const ROUNDS: u32 = 3;
 /// Due times that are started there one by one; more have passed where somebody was interrupted for long.
 const MOST: usize = 1000;
 const MILLISECOND: i64 = 1000;
@@ -44,7 +53,7 @@ pub async fn back(
         let begins = |what: &str| record.as_ref().filter(|one| note(one).is_some_and(|note| note.starts_with(what)));
         return match (begins(GOING), begins(STAYS)) {
             // It may act again, while what was due between is still to be done.
-            (Some(record), _) if !state.paused => finish(job, id, described, translation, record).await,
+            (Some(record), _) if !state.paused => finish(job, id, described, translation, record, 0).await,
             (_, Some(_)) if state.paused => went_paused(job, &name, &place).await,
             _ => Ok((Word::NotMoved, String::new())),
         };
@@ -64,10 +73,34 @@ pub async fn back(
     }
     // Before the schedule goes on: what is decided here from now on is nothing.
     job.pause(&name, &format!("{GOING}{place}")).await?;
+    let started = make_up(job, id, described, translation, &record).await?;
     let note = if mark.notes.is_empty() { format!("came back from flintwheel {name}") } else { mark.notes.clone() };
     job.resume(id, &note).await?;
     let described = job.wait_for(id, "go on", |now| !now.schedule.state.paused).await?;
-    finish(job, id, &described, translation, &record).await
+    finish(job, id, &described, translation, &record, started).await
+}
+
+/// Starts there what was due up to now, while it is still paused. How many.
+async fn make_up(
+    job: &Job,
+    id: &str,
+    described: &Described,
+    translation: &Translation,
+    record: &DefinitionRecord,
+) -> Result<usize, Failure> {
+    let mut started = 0;
+    for _ in 0..ROUNDS {
+        started += start_between(job, id, described, &Info::default(), translation, record).await?;
+        let now = Utc::now().timestamp_micros();
+        let soon = translation.plan.as_ref().and_then(|plan| plan.next(now)).map(|next| next - now);
+        match soon {
+            Some(soon) if soon < CALM && translation.window > 0 => {
+                tokio::time::sleep(Duration::from_micros(soon.unsigned_abs())).await;
+            }
+            _ => break,
+        }
+    }
+    Ok(started)
 }
 
 fn note(record: &DefinitionRecord) -> Option<&str> {
@@ -112,16 +145,17 @@ async fn went_paused(job: &Job, name: &DefinitionKey, place: &str) -> Result<(Wo
     Ok((Word::Back, "paused, as it was here".to_owned()))
 }
 
-/// Starts what was due between, and says that it is done.
+/// Starts what was due between, and says that it is done. So many have been started before.
 async fn finish(
     job: &Job,
     id: &str,
     described: &Described,
     translation: &Translation,
     record: &DefinitionRecord,
+    started: usize,
 ) -> Result<(Word, String), Failure> {
     let name = key(&record.definition);
-    let started = start_between(job, id, described, translation, record).await?;
+    let started = started + start_between(job, id, described, &described.info, translation, record).await?;
     let place = format!("{}/{id}", job.there.namespace);
     job.pause(&name, &format!("{WENT}{place}")).await?;
     let detail = if started == 0 {
@@ -132,10 +166,12 @@ async fn finish(
     Ok((Word::Back, detail))
 }
 
+/// `info` is what the schedule has done and will do by itself; nothing, where it is paused.
 async fn start_between(
     job: &Job,
     id: &str,
     described: &Described,
+    info: &Info,
     translation: &Translation,
     record: &DefinitionRecord,
 ) -> Result<usize, Failure> {
@@ -148,7 +184,7 @@ async fn start_between(
         overlap: described.schedule.policies.overlap,
         seen: 0,
         passed_over: 0,
-        info: &described.info,
+        info,
         now: Utc::now().timestamp_micros(),
     };
     let missing = between(&facts, decided(job, plan, record).await?);

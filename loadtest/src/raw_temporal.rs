@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowExecution, WorkflowType};
@@ -17,9 +17,10 @@ use temporalio_common::protos::temporal::api::workflow::v1::{NewWorkflowExecutio
 use temporalio_common::protos::temporal::api::workflowservice::v1::workflow_service_client::WorkflowServiceClient;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CreateScheduleRequest, DescribeNamespaceRequest, GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
-    StartWorkflowExecutionRequest,
+    ListWorkflowExecutionsResponse, StartWorkflowExecutionRequest,
 };
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status};
 use uuid::Uuid;
 
 use crate::StartLine;
@@ -28,6 +29,10 @@ use crate::StartLine;
 const PAGE: i32 = 1000;
 /// Of one call, as the SDKs have it.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a server may say that it has no capacity for a question, and when it is asked again.
+const BUSY: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Clients over several connections, used in turn.
 pub struct RawTemporal {
@@ -125,12 +130,25 @@ impl RawTemporal {
                 next_page_token: token,
                 query: query.to_owned(),
             };
-            let page = self.client().list_workflow_executions(request).await.context("list workflows")?.into_inner();
+            let page = self.page(request).await.context("list workflows")?;
             lines.extend(page.executions.into_iter().map(|info| line(namespace, info)));
             if page.next_page_token.is_empty() {
                 return Ok(lines);
             }
             token = page.next_page_token;
+        }
+    }
+
+    /// Asks again while the server has no capacity left for questions: it starts what is due at the same time.
+    async fn page(&self, request: ListWorkflowExecutionsRequest) -> Result<ListWorkflowExecutionsResponse, Status> {
+        let begun = Instant::now();
+        loop {
+            match self.client().list_workflow_executions(request.clone()).await {
+                Err(status) if status.code() == Code::ResourceExhausted && begun.elapsed() < BUSY => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answer => return answer.map(Response::into_inner),
+            }
         }
     }
 }

@@ -46,6 +46,11 @@ pub(super) async fn run(scale: Scale, real: bool) -> Result<Report> {
     report.figure("from due to start, p50 / p99 / p99.9 / most", format!("{lag} ms"));
     let (sent, acknowledged) = outcome.events.counts();
     report.check(Kind::Bar, "every event was acknowledged", sent == acknowledged);
+    if real {
+        // Some milliseconds of a processor that all share go into each start there.
+        report.note("how late a start is, is judged by the run against the stand-in");
+        return Ok(report);
+    }
     report.at_most(Kind::Aim, "from due to start, most in ms", at(1.0), AIM_MS);
     Ok(report)
 }

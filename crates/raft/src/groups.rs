@@ -156,6 +156,8 @@ impl<M: Replicated> Groups<M> {
             tracing::warn!(shard, %error, "a Raft group did not end well");
         }
         drop(group);
+        // What is still being installed must not come after what is erased.
+        drop(machine.installing.lock().await);
         let shared = self.shared.clone();
         let erased = blocking(move || {
             let mut batch = shared.log.batch();

@@ -33,6 +33,8 @@ pub(crate) struct Machine<M> {
     flushed: Mutex<Applied>,
     fence: Arc<Fence>,
     fatal: FatalHook,
+    /// Held while a snapshot is being installed, which goes on when Raft has ended: a replica that leaves waits for its end.
+    pub(crate) installing: tokio::sync::Mutex<()>,
 }
 
 /// Why a group's machine was not opened.
@@ -72,7 +74,8 @@ impl<M: Replicated> Machine<M> {
         // Without a write-ahead log, all that is found when a database is opened comes from its files.
         let flushed = Mutex::new(applied.clone());
         let (machine, applied) = (RwLock::new(machine), Mutex::new(applied));
-        Self { group: fence.group, state, machine, applied, flushed, fence, fatal }
+        let installing = tokio::sync::Mutex::new(());
+        Self { group: fence.group, state, machine, applied, flushed, fence, fatal, installing }
     }
 
     /// What is applied.

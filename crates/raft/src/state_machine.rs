@@ -47,6 +47,11 @@ impl<M: Replicated> StateMachine<M> {
     /// Each step leaves something that the next start goes on from: until the name is given, nothing has happened; from then on
     /// [`crate::open`] installs it again, until the log begins where the snapshot ends.
     async fn install(&self, staged: Staged) -> io::Result<()> {
+        let _installing = self.machine.installing.lock().await;
+        // Nothing may come to what a replica that has left had.
+        if let Some(stopped) = self.machine.stopped() {
+            return Err(io::Error::other(stopped));
+        }
         let (incoming, group) = (self.incoming.clone(), self.machine.group);
         let staged = self.on_pool(move |_| incoming.stage(group, staged)).await?;
         let Applied { last, membership } = staged.offer.applied.clone();

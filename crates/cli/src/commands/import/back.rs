@@ -53,7 +53,10 @@ pub async fn back(
         let begins = |what: &str| record.as_ref().filter(|one| note(one).is_some_and(|note| note.starts_with(what)));
         return match (begins(GOING), begins(STAYS)) {
             // It may act again, while what was due between is still to be done.
-            (Some(record), _) if !state.paused => finish(job, id, described, translation, record, 0).await,
+            (Some(record), _) if !state.paused => {
+                let made = Made::nothing(job, translation, record).await?;
+                finish(job, id, described, translation, record, made).await
+            }
             (_, Some(_)) if state.paused => went_paused(job, &name, &place).await,
             _ => Ok((Word::NotMoved, String::new())),
         };
@@ -73,24 +76,43 @@ pub async fn back(
     }
     // Before the schedule goes on: what is decided here from now on is nothing.
     job.pause(&name, &format!("{GOING}{place}")).await?;
-    let started = make_up(job, id, described, translation, &record).await?;
+    let made = make_up(job, id, described, translation, &record).await?;
     let note = if mark.notes.is_empty() { format!("came back from flintwheel {name}") } else { mark.notes.clone() };
     job.resume(id, &note).await?;
     let described = job.wait_for(id, "go on", |now| !now.schedule.state.paused).await?;
-    finish(job, id, &described, translation, &record, started).await
+    finish(job, id, &described, translation, &record, made).await
 }
 
-/// Starts there what was due up to now, while it is still paused. How many.
+/// What has been started there so far of what was due since the definition was paused.
+#[derive(Clone, Copy)]
+struct Made {
+    /// The last due time that is done, here or there, in microseconds. One that an overlap policy there has left out is not asked for again.
+    through: i64,
+    /// How many there.
+    count: usize,
+}
+
+impl Made {
+    async fn nothing(job: &Job, translation: &Translation, record: &DefinitionRecord) -> Result<Self, Failure> {
+        let through = match &translation.plan {
+            Some(plan) => decided(job, plan, record).await?,
+            None => 0,
+        };
+        Ok(Self { through, count: 0 })
+    }
+}
+
+/// Starts there what was due up to now, while it is still paused.
 async fn make_up(
     job: &Job,
     id: &str,
     described: &Described,
     translation: &Translation,
     record: &DefinitionRecord,
-) -> Result<usize, Failure> {
-    let mut started = 0;
+) -> Result<Made, Failure> {
+    let mut made = Made::nothing(job, translation, record).await?;
     for _ in 0..ROUNDS {
-        started += start_between(job, id, described, &Info::default(), translation, record).await?;
+        made = start_between(job, id, described, &Info::default(), translation, made).await?;
         let now = Utc::now().timestamp_micros();
         let soon = translation.plan.as_ref().and_then(|plan| plan.next(now)).map(|next| next - now);
         match soon {
@@ -100,7 +122,7 @@ async fn make_up(
             _ => break,
         }
     }
-    Ok(started)
+    Ok(made)
 }
 
 fn note(record: &DefinitionRecord) -> Option<&str> {
@@ -145,17 +167,17 @@ async fn went_paused(job: &Job, name: &DefinitionKey, place: &str) -> Result<(Wo
     Ok((Word::Back, "paused, as it was here".to_owned()))
 }
 
-/// Starts what was due between, and says that it is done. So many have been started before.
+/// Starts what was due between, and says that it is done.
 async fn finish(
     job: &Job,
     id: &str,
     described: &Described,
     translation: &Translation,
     record: &DefinitionRecord,
-    started: usize,
+    made: Made,
 ) -> Result<(Word, String), Failure> {
     let name = key(&record.definition);
-    let started = started + start_between(job, id, described, &described.info, translation, record).await?;
+    let started = start_between(job, id, described, &described.info, translation, made).await?.count;
     let place = format!("{}/{id}", job.there.namespace);
     job.pause(&name, &format!("{WENT}{place}")).await?;
     let detail = if started == 0 {
@@ -173,9 +195,9 @@ async fn start_between(
     described: &Described,
     info: &Info,
     translation: &Translation,
-    record: &DefinitionRecord,
-) -> Result<usize, Failure> {
-    let Some(plan) = &translation.plan else { return Ok(0) };
+    made: Made,
+) -> Result<Made, Failure> {
+    let Some(plan) = &translation.plan else { return Ok(made) };
     let times = Times::new(&described.schedule.spec);
     let facts = Facts {
         plan,
@@ -187,7 +209,7 @@ async fn start_between(
         info,
         now: Utc::now().timestamp_micros(),
     };
-    let missing = between(&facts, decided(job, plan, record).await?);
+    let missing = between(&facts, made.through);
     if missing.len() > MOST {
         let message = format!(
             "{} have passed since {}: start those that matter with `temporal schedule backfill`, then say the same again",
@@ -206,7 +228,7 @@ async fn start_between(
             _ => runs.push((*time, *time)),
         }
     }
-    let mut count = 0;
+    let mut count = made.count;
     for (from, last) in runs {
         // With jitter, it is due before the one that follows.
         let through = plan.next(last).map_or(last + translation.window, |next| next - MILLISECOND);
@@ -215,7 +237,7 @@ async fn start_between(
         wait_started(job, described, from).await?;
         count += missing.iter().filter(|time| (from..=last).contains(time)).count();
     }
-    Ok(count)
+    Ok(Made { through: missing.last().copied().unwrap_or(made.through), count })
 }
 
 /// Whether its workflow is there: started before, by whoever was interrupted.
